@@ -1,0 +1,93 @@
+"""Every error circuitstore raises on purpose, in one tree.
+
+    CircuitstoreError              the command line prints it as one line and exits 1; never a traceback
+    ├── UsageError                 the question is wrong: unknown phase, behaviour, profile, field or value (exits 2)
+    ├── InputError                 a file the user gave is missing, unreadable or wrong
+    │   ├── PromptError            prompts that cannot be used; every bad row is listed
+    │   └── ModelError             weights, tokenizer or transcoders that do not load or do not fit
+    ├── StoreError                 the store directory itself: foreign, unwritable, unknown format version
+    │   ├── MissingError           nothing of that name has been built yet
+    │   └── DamageError            a file of the store is missing, altered or unreadable
+    ├── BuildError                 cells failed; what finished is kept
+    │   ├── GateError              the model does not show the behaviour well enough to analyse it
+    │   ├── StaleCodeError         the code in memory is not the code on disk
+    │   └── DeterminismError       the same key gave two different contents
+    └── LimitError                 a request larger than a stated limit, with how to ask for less
+
+Grouped by what a handler would do: correct the question, mend the input, mend the store, build again, ask for less.
+"""
+
+from __future__ import annotations
+
+
+class CircuitstoreError(Exception):
+    """Something a user can act on.
+
+    The message is one line, ``where: expected …, got …; remedy``; parts that are not given are left out.
+    """
+
+    exit_code = 1
+
+    def __init__(self, where: str, *, expected: object = None, got: object = None, remedy: str | None = None):
+        self.where, self.expected, self.got, self.remedy = where, expected, got, remedy
+        parts = [f"expected {expected}"] if expected is not None else []
+        parts += [f"got {got}"] if got is not None else []
+        message = where + (": " + ", ".join(parts) if parts else "")
+        super().__init__(message + (f"; {remedy}" if remedy else ""))
+
+    def __reduce__(self):  # keyword-only arguments do not survive the default pickling between worker processes
+        return _rebuild, (type(self), self.where, self.expected, self.got, self.remedy)
+
+
+def _rebuild(kind, where, expected, got, remedy):
+    return kind(where, expected=expected, got=got, remedy=remedy)
+
+
+class UsageError(CircuitstoreError):
+    """The question is wrong: an unknown name or value. Nothing was written."""
+
+    exit_code = 2
+
+
+class InputError(CircuitstoreError):
+    """A file the user gave is missing, unreadable or wrong."""
+
+
+class PromptError(InputError):
+    """Prompts that cannot be used; the message lists every bad row."""
+
+
+class ModelError(InputError):
+    """Weights, tokenizer or transcoders that do not load or do not fit one another."""
+
+
+class StoreError(CircuitstoreError):
+    """The store directory is foreign, unwritable or of an unknown format version."""
+
+
+class MissingError(StoreError):
+    """Nothing of that name has been built yet."""
+
+
+class DamageError(StoreError):
+    """A file of the store is missing, altered or unreadable."""
+
+
+class BuildError(CircuitstoreError):
+    """Cells failed. What finished is kept, and the next build resumes."""
+
+
+class GateError(BuildError):
+    """The model does not show the behaviour well enough for its analysis to mean anything."""
+
+
+class StaleCodeError(BuildError):
+    """The code this process has loaded is not the code on disk that the key was made from."""
+
+
+class DeterminismError(BuildError):
+    """One key gave two different contents."""
+
+
+class LimitError(CircuitstoreError):
+    """A request larger than a stated limit."""
