@@ -1,0 +1,28 @@
+"""circuitstore: which features of a language model carry a behaviour, computed once and kept.
+
+    import circuitstore as cs
+    ds = cs.open("features", behaviour="plural")    # xarray, lazy, labelled
+    ds.activation.sel(layer=3, feature=[3, 981])    # reads only that
+
+Importing this imports neither torch nor xarray; what needs them imports them when it is called.
+"""
+
+from __future__ import annotations
+
+from circuitstore._version import __version__
+
+__all__ = ["__version__", "attribute", "open", "refs"]
+
+_HOMES = {"open": "circuitstore.api", "refs": "circuitstore.api", "attribute": "circuitstore.api"}
+
+
+def __getattr__(name: str):
+    if name in _HOMES:
+        import importlib
+
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

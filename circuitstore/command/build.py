@@ -1,0 +1,81 @@
+"""`build`: bring phases up to date."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from circuitstore.command import options
+from circuitstore.errors import CircuitstoreError
+
+
+@click.command()
+@click.argument("phases", nargs=-1, metavar="[PHASE]...")
+@options.selecting
+@click.option("--jobs", "-j", type=click.IntRange(min=1), default=1, show_default=True, help="Worker processes.")
+@click.option("--dry-run", is_flag=True, help="Say what would run and why; write nothing.")
+@click.option("--keep-going", is_flag=True, help="After a failure go on with everything that does not need what failed.")
+@click.option("--ignore-gate", is_flag=True, help="Go on although the model does not show the behaviour.")
+@options.as_json
+def build(phases, store, profile, behaviours, prompts, settings, jobs, dry_run, keep_going, ignore_gate, as_json) -> None:
+    """Compute PHASE and all it needs, all phases when none is named; only what is missing runs.
+
+    A line a phase says how many cells were there already (hits), how many were computed, and the seconds it took. An
+    interrupted or failed build keeps all finished cells; the same command resumes it.
+    """
+    planner = options.planner(store)
+    tasks = planner.pipeline.closure(phases)
+    selections = options.selections(profile, behaviours, prompts, settings)
+    if dry_run:
+        from circuitstore.command.inspect import print_steps
+
+        print_steps([step for selection in selections for step in planner.steps(selection, tasks)], as_json)
+        return
+    from circuitstore.engine.runner import Options, build
+
+    for selection in selections:  # whatever can be known to be wrong stops here, before anything is written
+        planner.steps(selection, tasks)
+    reporter = Lines()
+    reports: list = []
+    try:
+        reports = build(planner, selections, phases, reporter, Options(jobs, keep_going, ignore_gate))
+    except CircuitstoreError as error:
+        reports = [*getattr(error, "reports", []), *filter(None, [getattr(error, "report", None)])]
+        raise
+    finally:
+        reporter.close()
+        if as_json:
+            options.print_json({"phases": reports})
+
+
+class Lines:
+    """One line a phase on stderr, and on a terminal a progress bar while it runs."""
+
+    def __init__(self) -> None:
+        self.bar = None
+        self.shown = sys.stderr.isatty()
+
+    def begin(self, step) -> None:
+        if self.shown:
+            label = f"{step.task.name:<14}{step.selection.behaviour:<12}"
+            self.bar = click.progressbar(length=len(step.todo), label=label, file=sys.stderr, show_pos=True)
+            self.bar.render_progress()
+
+    def progress(self, cells: int) -> None:
+        if self.bar is not None:
+            self.bar.update(cells)
+
+    def end(self, report) -> None:
+        self.close()
+        counts = f"{report.cells:>6} cells {report.hits:>6} hits {report.computed:>6} computed"
+        click.echo(f"{report.phase:<14}{report.behaviour:<12}{counts} {report.seconds:>8.1f} s", err=True)
+
+    def warn(self, text: str) -> None:
+        self.close()
+        click.echo(f"warning: {text}", err=True)
+
+    def close(self) -> None:
+        if self.bar is not None:
+            click.echo("\r\x1b[2K", nl=False, err=True)
+            self.bar = None

@@ -1,0 +1,54 @@
+"""Options that several commands share, and what they select."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+import msgspec
+
+from circuitstore.api import DEFAULT_PROFILE, DEFAULT_STORE
+
+store = click.option(
+    "--store", envvar="CIRCUITSTORE_STORE", default=DEFAULT_STORE, show_default=True, metavar="DIR", help="The store directory."
+)
+profile = click.option(
+    "--profile", envvar="CIRCUITSTORE_PROFILE", default=DEFAULT_PROFILE, show_default=True, metavar="NAME|FILE", help="Model and settings."
+)
+behaviour = click.option("--behaviour", "-b", "behaviours", multiple=True, metavar="NAME", help="A behaviour; may be repeated. Default: all.")
+prompts = click.option("--prompts", metavar="FILE", help="Your own prompts (JSONL); the behaviour is named after the file.")
+settings = click.option(
+    "--set", "settings", multiple=True, metavar="PHASE.FIELD=VALUE", help="Change one setting of the profile; may be repeated."
+)
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, with stable keys.")
+
+
+def selecting(command):
+    """All options that say what a command is about."""
+    for option in (settings, prompts, behaviour, profile, store):
+        command = option(command)
+    return command
+
+
+def planner(store: str) -> Any:
+    """A planner for this store, which need not exist yet. Raises StoreError."""
+    from circuitstore import pipeline
+    from circuitstore.engine.planner import Planner
+    from circuitstore.storage.layout import Store
+
+    return Planner(pipeline.load().PIPELINE, Store(store).check_or_new())
+
+
+def selections(profile: str, behaviours: tuple[str, ...], prompts: str | None, settings: tuple[str, ...]) -> list[Any]:
+    """What the options select, checked. Raises UsageError."""
+    from circuitstore import pipeline
+
+    pipeline.load()
+    from tasks import config  # type: ignore[import-not-found]
+
+    return config.select(profile, behaviours, prompts, settings)
+
+
+def print_json(value: object) -> None:
+    """One JSON value on stdout."""
+    click.echo(msgspec.json.encode(value))

@@ -1,0 +1,1 @@
+"""The task graph: declaration, keys, planning and running. Knows nothing of the phases it runs."""

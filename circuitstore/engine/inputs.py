@@ -1,0 +1,47 @@
+"""What a phase sees of the phases above it: whole cells, each checked against its content hash as it is read."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+import xarray as xr
+
+from circuitstore.engine.task import Coords
+from circuitstore.errors import BuildError
+from circuitstore.storage.artifact import Cell
+from circuitstore.storage.layout import Store
+from circuitstore.storage.objects import ObjectReader
+
+OPEN_OBJECTS = 8  # cells are read in order, so few objects are in use at a time
+
+
+class Upstream:
+    """Read access to the cells of one upstream phase that the cells of this batch depend on, and to no others."""
+
+    def __init__(self, store: Store, phase: str, reads: list[tuple[Coords, list[Cell]]]):
+        self.store, self.phase = store, phase
+        self._reads = {_hashable(coords): cells for coords, cells in reads}
+        self._readers: OrderedDict[str, ObjectReader] = OrderedDict()
+
+    def one(self, cell: Coords) -> xr.Dataset:
+        """The one upstream cell that `cell` depends on. Raises DamageError, BuildError."""
+        found = self._reads[_hashable(cell)]
+        if len(found) != 1:
+            raise BuildError(f"{self.phase} for {cell}", expected="one cell", got=len(found))
+        return self._read(found[0])
+
+    def all(self, cell: Coords) -> list[tuple[Coords, xr.Dataset]]:
+        """All upstream cells that `cell` depends on, with their coordinates, in order. Raises DamageError."""
+        return [(found.coords, self._read(found)) for found in self._reads[_hashable(cell)]]
+
+    def _read(self, cell: Cell) -> xr.Dataset:
+        if cell.object not in self._readers:
+            self._readers[cell.object] = ObjectReader(self.store, cell.object).preload()
+            if len(self._readers) > OPEN_OBJECTS:
+                self._readers.popitem(last=False)
+        self._readers.move_to_end(cell.object)
+        return self._readers[cell.object].cell(cell.row)
+
+
+def _hashable(coords: Coords) -> tuple:
+    return tuple(sorted(coords.items()))

@@ -1,0 +1,97 @@
+"""One forward pass of the real model, with everything the analyses read kept.
+
+The numbers are those of transformers' own forward pass: hooks look on and change nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from circuitstore.errors import LimitError, UsageError
+from circuitstore.models.load import LanguageModel
+
+_VOCABULARY_CHUNK = 16_384  # unembedding rows raised to float32 at a time
+
+
+@dataclass(frozen=True)
+class Capture:
+    """What one prompt did. Axes are named; activations have the model's dtype, everything else is float32."""
+
+    tokens: Tensor  # (position,) int64
+    residual: Tensor  # (layer, position, d_model): the input of each layer; [0] is the token embeddings
+    final_residual: Tensor  # (position, d_model): the output of the last layer
+    mlp_input: Tensor  # (layer, position, d_model): after the norm, what transcoders read
+    mlp_output: Tensor  # (layer, position, d_model): what transcoders predict
+    logits: Tensor  # (position, token) float32, nats
+    attention_scale: Tensor  # (layer, position) float32: 1 / denominator of the norm before attention
+    mlp_scale: Tensor  # (layer, position) float32: 1 / denominator of the norm before the MLP
+    final_scale: Tensor  # (position,) float32: 1 / denominator of the final norm
+    patterns: Tensor | None  # (layer, head, query position, key position) float32, rows sum to 1; when asked for
+
+
+@torch.no_grad()
+def capture(model: LanguageModel, tokens: Sequence[int], *, patterns: bool = False) -> Capture:
+    """Run ``tokens`` (position,) through the model once.
+
+    Logits are float32 whatever the model's dtype: a half-precision model would round them to steps of 1/16, so the
+    last product is then done again in float32. Raises UsageError for tokens the model does not have, LimitError for
+    more of them than it has positions.
+    """
+    ids = check_tokens(model, tokens)
+    residual, middle, mlp_input, mlp_output, attention, final = [], [], [], [], [], []
+    hooks = []
+    for layer in model.parts.layers:
+        hooks += [
+            layer.attention_norm.register_forward_pre_hook(lambda _, args: residual.append(args[0][0])),
+            layer.mlp_norm.register_forward_pre_hook(lambda _, args: middle.append(args[0][0])),
+            layer.mlp_norm.register_forward_hook(lambda _, args, output: mlp_input.append(output[0])),
+            layer.mlp.register_forward_hook(lambda _, args, output: mlp_output.append(output[0])),
+        ]
+        if patterns:
+            hooks.append(layer.attention.register_forward_hook(lambda _, args, output: attention.append(output[1][0])))
+    hooks.append(model.parts.final_norm.register_forward_hook(lambda _, args, output: final.extend([args[0][0], output[0]])))
+    half = model.dtype != torch.float32
+    try:
+        output = model.hf(ids[None], use_cache=False, logits_to_keep=1 if half else 0)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    epsilon = model.parts.norm_epsilon
+    residuals = torch.stack(residual)
+    return Capture(
+        tokens=ids,
+        residual=residuals,
+        final_residual=final[0],
+        mlp_input=torch.stack(mlp_input),
+        mlp_output=torch.stack(mlp_output),
+        logits=_unembed(final[1], model.parts.unembedding) if half else output.logits[0],
+        attention_scale=_scale(residuals, epsilon),
+        mlp_scale=_scale(torch.stack(middle), epsilon),
+        final_scale=_scale(final[0], epsilon),
+        patterns=torch.stack(attention).float() if patterns else None,
+    )
+
+
+def check_tokens(model: LanguageModel, tokens: Sequence[int]) -> Tensor:
+    """``tokens`` as an int64 tensor (position,) on the model's device, or an error that says what is wrong with them."""
+    ids = torch.as_tensor(list(tokens), dtype=torch.int64)
+    if not len(ids):
+        raise UsageError("tokens", expected="at least one", got="none")
+    if ids.min() < 0 or ids.max() >= model.vocab_size:
+        wrong = next(int(i) for i in ids if not 0 <= i < model.vocab_size)
+        raise UsageError("tokens", expected=f"ids from 0 to {model.vocab_size - 1}", got=wrong)
+    if len(ids) > model.max_positions:
+        raise LimitError("prompt length", expected=f"at most {model.max_positions} tokens", got=len(ids), remedy="shorten it")
+    return ids.to(model.device)
+
+
+def _scale(residual: Tensor, epsilon: float) -> Tensor:
+    return torch.rsqrt(residual.float().pow(2).mean(-1) + epsilon)
+
+
+def _unembed(x: Tensor, unembedding: Tensor) -> Tensor:
+    return torch.cat([x.float() @ rows.float().T for rows in unembedding.split(_VOCABULARY_CHUNK)], dim=-1)

@@ -1,0 +1,95 @@
+"""Where an architecture keeps its parts.
+
+The rest of the package speaks of "the value projection of layer 3"; this table says what that is called inside a
+transformers model. Another pre-norm architecture with RMS norms (Llama, Mistral) is one more entry, nothing else.
+The query and key side is absent on purpose: it only shapes the attention pattern, which is read off whole.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from operator import attrgetter
+
+from torch import Tensor, nn
+
+from circuitstore.errors import ModelError
+
+
+@dataclass(frozen=True)
+class Family:
+    """Attribute paths: the first four start at the model, the others at one of its layers."""
+
+    embeddings: str = "model.embed_tokens"
+    layers: str = "model.layers"
+    final_norm: str = "model.norm"
+    unembedding: str = "lm_head"
+    attention: str = "self_attn"
+    value: str = "self_attn.v_proj"
+    output: str = "self_attn.o_proj"
+    attention_norm: str = "input_layernorm"
+    mlp_norm: str = "post_attention_layernorm"
+    mlp: str = "mlp"
+
+
+FAMILIES: dict[str, Family] = {"qwen3": Family()}
+
+
+@dataclass(frozen=True)
+class Layer:
+    """The modules of one layer, in the order a forward pass meets them."""
+
+    attention_norm: nn.Module
+    attention: nn.Module
+    value: nn.Linear  # weight (kv_head * head_dim, d_model), bias optional
+    output: nn.Linear  # weight (d_model, head * head_dim), bias optional
+    mlp_norm: nn.Module
+    mlp: nn.Module
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A model taken apart. ``embeddings`` and ``unembedding`` are (token, d_model), one tensor when tied."""
+
+    embeddings: Tensor
+    layers: tuple[Layer, ...]
+    final_norm: nn.Module
+    unembedding: Tensor
+    n_heads: int
+    n_kv_heads: int
+    head_dim: int
+    norm_epsilon: float
+
+
+def family_of(model_type: str) -> Family:
+    """The entry of an architecture (``model_type`` of its config.json); an unknown one is a ModelError."""
+    if model_type not in FAMILIES:
+        raise ModelError(
+            "model architecture",
+            expected=" or ".join(sorted(FAMILIES)),
+            got=model_type,
+            remedy="add an entry to FAMILIES in circuitstore/models/families.py",
+        )
+    return FAMILIES[model_type]
+
+
+def take_apart(model: nn.Module) -> Parts:
+    """Find the parts of a loaded transformers model."""
+    config = model.config
+    family = family_of(config.model_type)
+
+    def part(root: nn.Module, path: str):
+        return attrgetter(path)(root)
+
+    names = ("attention_norm", "attention", "value", "output", "mlp_norm", "mlp")
+    return Parts(
+        embeddings=part(model, family.embeddings).weight,
+        layers=tuple(
+            Layer(**{name: part(layer, getattr(family, name)) for name in names}) for layer in part(model, family.layers)
+        ),
+        final_norm=part(model, family.final_norm),
+        unembedding=part(model, family.unembedding).weight,
+        n_heads=config.num_attention_heads,
+        n_kv_heads=config.num_key_value_heads,
+        head_dim=getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads,
+        norm_epsilon=config.rms_norm_eps,
+    )

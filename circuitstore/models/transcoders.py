@@ -1,0 +1,282 @@
+"""Per-layer transcoders: sparse replacements of each MLP, read lazily from a folder of safetensors.
+
+A transcoder reads the *normalised* MLP input x (output of the norm before the MLP) and predicts the MLP output:
+
+    activation = act(W_enc x + b_enc)          W_enc (feature, d_model)
+    prediction = activation W_dec + b_dec      W_dec (feature, d_model)      [+ W_skip x,  W_skip (d_model, d_model)]
+
+with act one of ReLU, JumpReLU (kept where it exceeds a threshold per feature: tensor ``activation_function.threshold``)
+or either of them followed by the k largest of each position (``top_k: k`` in config.yaml).
+
+Source: *Transcoders Find Interpretable LLM Feature Circuits* (Dunefsky et al., 2024); skip: *Transcoders Beat Sparse
+Autoencoders* (Paulo et al., 2025); JumpReLU: *Jumping Ahead* (Rajamanoharan et al., 2024). The files are those that
+circuit-tracer reads. Opening a file maps it into memory: only the rows that are asked for come from disk.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import torch
+import yaml
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from circuitstore.errors import ModelError, UsageError
+
+INPUT_HOOK, OUTPUT_HOOK, KIND = "mlp.hook_in", "mlp.hook_out", "transcoder_set"
+THRESHOLD = "activation_function.threshold"
+_DTYPES = ("F32", "F16", "BF16")
+_ENCODER_CHUNK = 8_192  # encoder rows raised to float32 at a time
+
+
+@dataclass(frozen=True)
+class SparseRows:
+    """Active features of one layer, compressed by position (CSR).
+
+    Position p holds entries ``pointer[p]:pointer[p + 1]``; within a position features ascend.
+    """
+
+    pointer: np.ndarray  # (position + 1,) int64
+    feature: np.ndarray  # (entry,) int32
+    value: np.ndarray  # (entry,) float32, activation
+
+    @property
+    def position(self) -> np.ndarray:
+        """(entry,) int64: the position of every entry."""
+        return np.repeat(np.arange(len(self.pointer) - 1), np.diff(self.pointer))
+
+
+class Transcoders:
+    """One transcoder a layer, of one folder. Nothing but config.yaml is read until a layer is asked for."""
+
+    def __init__(self, files: Sequence[Path], *, top_k: int | None = None, device: str | torch.device = "cpu"):
+        self.files, self.top_k, self.device = tuple(files), top_k, torch.device(device)
+        self._layers: dict[int, LayerTranscoder] = {}
+
+    @classmethod
+    def open(cls, folder: str | Path, *, device: str | torch.device = "cpu") -> Transcoders:
+        """Read config.yaml (optional) and find each layer's file. Raises ModelError."""
+        folder = Path(folder)
+        if not folder.is_dir():
+            raise ModelError(str(folder), expected="a folder of transcoders", got="no such folder")
+        config = _read_config(folder / "config.yaml")
+        for key, supported in (("feature_input_hook", INPUT_HOOK), ("feature_output_hook", OUTPUT_HOOK), ("model_kind", KIND)):
+            if config.get(key, supported) != supported:
+                raise ModelError(f"{key} in {folder / 'config.yaml'}", expected=supported, got=config[key])
+        top_k = config.get("top_k")
+        if top_k is not None and (type(top_k) is not int or top_k < 1):
+            raise ModelError(f"top_k in {folder / 'config.yaml'}", expected="a positive integer", got=top_k)
+        return cls(_layer_files(folder, config.get("transcoders")), top_k=top_k, device=device)
+
+    @property
+    def n_layers(self) -> int:
+        """How many layers have a transcoder: 0 to n_layers - 1."""
+        return len(self.files)
+
+    def layer(self, index: int) -> LayerTranscoder:
+        """The transcoder of one layer, header checked; weights stay on disk. Raises UsageError, ModelError."""
+        if not 0 <= index < self.n_layers:
+            raise UsageError("transcoder layer", expected=f"0 to {self.n_layers - 1}", got=index)
+        if index not in self._layers:
+            self._layers[index] = LayerTranscoder(self.files[index], top_k=self.top_k, device=self.device)
+        return self._layers[index]
+
+    def check_fits(self, n_layers: int, d_model: int) -> None:
+        """Raise ModelError unless there is one transcoder for each of ``n_layers``, of width ``d_model``."""
+        if self.n_layers != n_layers:
+            raise ModelError("transcoders", expected=f"{n_layers} layers, as the model has", got=f"{self.n_layers} layers")
+        for index in range(n_layers):
+            if (got := self.layer(index).d_model) != d_model:
+                raise ModelError(str(self.files[index]), expected=f"d_model {d_model}, as the model has", got=got)
+
+
+class LayerTranscoder:
+    """The transcoder of one layer. Inputs may have any float dtype; everything returned is float32."""
+
+    def __init__(self, path: Path, *, top_k: int | None, device: torch.device):
+        self.path, self.top_k, self.device = path, top_k, device
+        self.n_features, self.d_model, self.has_skip, self.has_threshold = _check_header(path)
+
+    @cached_property
+    def b_enc(self) -> Tensor:
+        """Encoder bias (feature,) float32."""
+        return self._read("b_enc").float()
+
+    @cached_property
+    def b_dec(self) -> Tensor:
+        """Decoder bias (d_model,) float32."""
+        return self._read("b_dec").float()
+
+    @property
+    def skip(self) -> Tensor | None:
+        """Skip connection (d_model out, d_model in) float32, applied as ``x @ skip.T``; None when there is none."""
+        return self._read("W_skip").float() if self.has_skip else None
+
+    @cached_property
+    def _threshold(self) -> Tensor | None:
+        return self._read(THRESHOLD).float() if self.has_threshold else None
+
+    def preactivation(self, x: Tensor) -> Tensor:
+        """W_enc x + b_enc: x (position, d_model) → (position, feature) float32."""
+        return torch.cat([pre for _, pre in self._preactivations([x])], dim=1)
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Activations, dense: x (position, d_model) → (position, feature) float32."""
+        rows = self.active([x])[0]
+        dense = torch.zeros(len(x), self.n_features)
+        dense[torch.from_numpy(rows.position), torch.from_numpy(rows.feature.astype(np.int64))] = torch.from_numpy(rows.value)
+        return dense.to(self.device)
+
+    def active(self, inputs: Sequence[Tensor]) -> list[SparseRows]:
+        """Active features of several prompts, each (position, d_model), reading the encoder once.
+
+        A prompt's result does not depend on the others, to the bit: each is multiplied by itself.
+        """
+        found: list[list[tuple[Tensor, Tensor, Tensor]]] = [[] for _ in inputs]
+        prompt = -1
+        for start, pre in self._preactivations(inputs):
+            prompt = (prompt + 1) % len(inputs)
+            if self._threshold is None:
+                values = pre.clamp_(min=0)
+            else:
+                values = pre.mul_(pre > self._threshold[start : start + pre.shape[1]])
+            position, feature = values.nonzero(as_tuple=True)
+            found[prompt].append((position, feature + start, values[position, feature]))
+        return [self._compress(len(x), chunks) for x, chunks in zip(inputs, found, strict=True)]
+
+    def encoder_rows(self, features: np.ndarray | Tensor) -> Tensor:
+        """W_enc[features]: (entry,) ids → (entry, d_model) float32; only these rows are read."""
+        return self._rows("W_enc", features)
+
+    def decoder_rows(self, features: np.ndarray | Tensor) -> Tensor:
+        """W_dec[features]: (entry,) ids → (entry, d_model) float32; only these rows are read."""
+        return self._rows("W_dec", features)
+
+    def decode(self, rows: SparseRows) -> Tensor:
+        """Decoded features alone, activation · W_dec: (position, d_model) float32."""
+        unique, inverse = np.unique(rows.feature, return_inverse=True)
+        decoders = self.decoder_rows(unique)
+        index, value = torch.from_numpy(inverse).to(self.device), torch.from_numpy(rows.value).to(self.device)
+        bounds = zip(rows.pointer[:-1].tolist(), rows.pointer[1:].tolist(), strict=True)
+        return torch.stack([value[start:stop] @ decoders[index[start:stop]] for start, stop in bounds])
+
+    def reconstruct(self, rows: SparseRows, x: Tensor | None = None) -> Tensor:
+        """The predicted MLP output (position, d_model) float32: decoded features + b_dec (+ skip of the input ``x``)."""
+        out = self.decode(rows) + self.b_dec
+        if (skip := self.skip) is not None:
+            if x is None:
+                raise UsageError(f"reconstruction with {self.path}", expected="the MLP input, which the skip reads", got="none")
+            out += x.to(self.device, torch.float32) @ skip.T
+        return out
+
+    def _preactivations(self, inputs: Sequence[Tensor]):
+        """Yield (first feature, (position, features of the chunk)) chunk by chunk, prompt by prompt within a chunk."""
+        for index, x in enumerate(inputs):
+            if x.ndim != 2 or x.shape[1] != self.d_model:
+                raise UsageError(f"input {index} of {self.path}", expected=f"(position, {self.d_model})", got=tuple(x.shape))
+        rows = [x.to(self.device, torch.float32).contiguous() for x in inputs]
+        encoder = self._map("W_enc")
+        for start in range(0, self.n_features, _ENCODER_CHUNK):
+            weight = encoder[start : start + _ENCODER_CHUNK].to(self.device).float()
+            bias = self.b_enc[start : start + _ENCODER_CHUNK]
+            for x in rows:
+                yield start, torch.addmm(bias, x, weight.T)
+
+    def _compress(self, n_positions: int, chunks: Sequence[tuple[Tensor, Tensor, Tensor]]) -> SparseRows:
+        position, feature, value = (torch.cat(column).cpu().numpy() for column in zip(*chunks, strict=True))
+        order = np.argsort(position, kind="stable")  # chunks ascend in feature already
+        position, feature, value = position[order], feature[order], value[order]
+        if self.top_k is not None:
+            largest_first = np.lexsort((feature, -value, position))
+            rank = np.arange(len(position)) - np.searchsorted(position, position)
+            kept = np.sort(largest_first[rank < self.top_k])
+            position, feature, value = position[kept], feature[kept], value[kept]
+        pointer = np.searchsorted(position, np.arange(n_positions + 1))
+        return SparseRows(pointer.astype(np.int64), feature.astype(np.int32), value.astype(np.float32))
+
+    def _rows(self, name: str, features: np.ndarray | Tensor) -> Tensor:
+        ids = torch.as_tensor(np.asarray(features, dtype=np.int64))
+        if len(ids) and not (0 <= int(ids.min()) and int(ids.max()) < self.n_features):
+            raise UsageError(f"features of {self.path}", expected=f"0 to {self.n_features - 1}", got=[int(ids.min()), int(ids.max())])
+        return self._map(name)[ids].to(self.device, torch.float32)
+
+    def _map(self, name: str) -> Tensor:
+        with safe_open(self.path, framework="pt") as file:
+            return file.get_tensor(name)
+
+    def _read(self, name: str) -> Tensor:
+        return self._map(name).to(self.device)
+
+
+def _read_config(path: Path) -> dict:
+    if not path.is_file():
+        return {}
+    try:
+        config = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ModelError(str(path), expected="readable YAML", got=str(error).splitlines()[0]) from error
+    if not isinstance(config, dict):
+        raise ModelError(str(path), expected="a mapping", got=type(config).__name__)
+    return config
+
+
+def _layer_files(folder: Path, listed: object) -> list[Path]:
+    if listed is not None:
+        if not isinstance(listed, list) or not listed or not all(isinstance(entry, str) for entry in listed):
+            raise ModelError(f"transcoders in {folder / 'config.yaml'}", expected="a list of files", got=listed)
+        return [_listed_file(folder, entry) for entry in listed]
+    found = {int(m[1]): path for path in folder.iterdir() if (m := re.fullmatch(r"layer_(\d+)\.safetensors", path.name))}
+    n_layers = max(found, default=0) + 1
+    if missing := [i for i in range(n_layers) if i not in found]:
+        raise ModelError(f"transcoders in {folder}", expected=f"layer_{missing[0]}.safetensors", got="no such file")
+    return [found[i] for i in range(n_layers)]
+
+
+def _listed_file(folder: Path, entry: str) -> Path:
+    """A listed file: a path relative to the folder, or ``hf://owner/repo/path?revision=…`` of the repository downloaded here."""
+    where = f"transcoders in {folder / 'config.yaml'}"
+    remote = re.fullmatch(r"hf://[^/]+/[^/]+/([^?]+)(\?.*)?", entry)
+    path = PurePosixPath(remote[1] if remote else entry)
+    if path.is_absolute() or ".." in path.parts or "://" in str(path):
+        raise ModelError(where, expected="paths inside the folder", got=entry)
+    if not (folder / path).is_file():
+        remedy = "download the whole repository into the folder" if remote else None
+        raise ModelError(str(folder / path), expected="a safetensors file that config.yaml lists", got="no such file", remedy=remedy)
+    return folder / path
+
+
+def _check_header(path: Path) -> tuple[int, int, bool, bool]:
+    """(n_features, d_model, has a skip, has thresholds), after checking every tensor's shape and dtype."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+            shapes = {name: tuple(t.get_shape()) for name, t in tensors.items()}
+            dtypes = {name: t.get_dtype() for name, t in tensors.items()}
+    except (OSError, SafetensorError) as error:
+        raise ModelError(str(path), expected="a readable safetensors file", got=str(error).splitlines()[0]) from error
+    for name in ("W_enc", "b_enc", "W_dec", "b_dec"):
+        if name not in shapes:
+            raise ModelError(str(path), expected=f"a tensor {name}", got=", ".join(sorted(shapes)) or "no tensors")
+    if len(shapes["b_enc"]) != 1 or len(shapes["b_dec"]) != 1:
+        raise ModelError(str(path), expected="vectors b_enc and b_dec", got=f"{shapes['b_enc']} and {shapes['b_dec']}")
+    (n_features,), (d_model,) = shapes["b_enc"], shapes["b_dec"]
+    expected = {
+        "W_enc": (n_features, d_model),
+        "W_dec": (n_features, d_model),
+        "W_skip": (d_model, d_model),
+        THRESHOLD: (n_features,),
+    }
+    for name, shape in expected.items():
+        if name in shapes and shapes[name] != shape:
+            turned = "transpose it: rows are features" if shapes[name] == shape[::-1] else None
+            raise ModelError(f"{name} in {path}", expected=shape, got=shapes[name], remedy=turned)
+    for name in (*expected, "b_enc", "b_dec"):
+        if dtypes.get(name, "F32") not in _DTYPES:
+            raise ModelError(f"{name} in {path}", expected=" or ".join(_DTYPES), got=dtypes[name])
+    return n_features, d_model, "W_skip" in shapes, THRESHOLD in shapes

@@ -1,0 +1,75 @@
+"""What a cell *is*: the hash of its labelled values, whatever bytes hold them.
+
+The content hash covers names, dims, dtypes, shapes, attributes and raw little-endian C-order values. It never covers
+compressed bytes, which differ between codec versions, thread counts and writers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections.abc import Mapping
+
+import msgspec
+import numpy as np
+import xarray as xr
+
+from circuitstore.errors import StoreError
+
+DTYPES = {"bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float16", "float32", "float64"}
+STRING = "string"
+
+
+def dtype_name(array: np.ndarray) -> str:
+    """Name of a storable dtype: one of `DTYPES`, or `string` for text. Raises StoreError for anything else."""
+    if array.dtype.kind in "UT":
+        return STRING
+    if array.dtype.name not in DTYPES:  # objects would need pickle, and nothing read from a store is ever executed
+        raise StoreError(f"dtype {array.dtype}", expected=f"one of {sorted(DTYPES)} or text", remedy="convert the array before returning it")
+    return array.dtype.name
+
+
+def raw_bytes(array: np.ndarray) -> memoryview | bytes:
+    """Values as little-endian C-order bytes; text as length-prefixed UTF-8."""
+    if array.dtype.kind in "UT":
+        texts = [str(text).encode() for text in array.ravel()]
+        return b"".join(struct.pack("<Q", len(text)) + text for text in texts)
+    little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
+    return little.reshape(-1).view(np.uint8).data  # a view: copying to bytes first would halve the speed
+
+
+def canonical(value: object) -> bytes:
+    """Plain data as canonical JSON."""
+    return msgspec.json.encode(value, order="deterministic")
+
+
+def content_hash(cell: xr.Dataset) -> str:
+    """sha256 (hexadecimal) of one cell's content: its variables in order of name, and its attributes."""
+    digest = hashlib.sha256(b"circuitstore cell 1\n")
+    digest.update(_framed(canonical(plain(cell.attrs))))
+    for name in sorted(map(str, cell.variables)):
+        variable = cell.variables[name]
+        array = np.asarray(variable.data)
+        head = [name, list(map(str, variable.dims)), dtype_name(array), list(array.shape), plain(variable.attrs)]
+        digest.update(_framed(canonical(head)))
+        body = raw_bytes(array)
+        digest.update(struct.pack("<Q", len(body)))
+        digest.update(body)
+    return digest.hexdigest()
+
+
+def plain(attributes: Mapping) -> dict[str, object]:
+    """Attributes as plain data. Raises StoreError for values that JSON cannot carry."""
+
+    def convert(value: object) -> object:
+        if isinstance(value, np.generic):
+            return value.item()
+        if isinstance(value, np.ndarray):
+            return value.tolist()
+        raise StoreError(f"attribute of type {type(value).__name__}", expected="text, numbers, lists or dicts of them")
+
+    return {str(name): msgspec.to_builtins(value, enc_hook=convert) for name, value in attributes.items()}
+
+
+def _framed(data: bytes) -> bytes:
+    return struct.pack("<Q", len(data)) + data

@@ -1,0 +1,189 @@
+"""Where everything in a store lies, and whether a directory is a store at all.
+
+Every path of the format (`store/README.md`) is made here and nowhere else. Imports neither numpy nor zarr: a build that
+has nothing to do looks only at paths and records.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+
+import msgspec
+
+from circuitstore.errors import MissingError, StoreError, UsageError
+
+FORMAT = "circuitstore"
+VERSION = 1
+SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+HASH = re.compile(r"[0-9a-f]{64}")
+BYSTANDERS = {"README.md", ".gitignore", ".gitkeep", ".DS_Store", "lost+found"}  # may lie in a directory that becomes a store
+
+
+def safe_name(name: str, what: str) -> str:
+    """`name` if it may become a file name of the store. Raises UsageError."""
+    if not SAFE_NAME.fullmatch(name):
+        raise UsageError(f"{what} {name!r}", expected="letters, digits, '.', '_' and '-'", got=repr(name))
+    return name
+
+
+class Store:
+    """One store directory. Making the object touches nothing; `check` reads, `create` writes."""
+
+    def __init__(self, root: str | os.PathLike[str]):
+        self.root = os.path.abspath(os.fspath(root))
+
+    def __repr__(self) -> str:
+        return f"Store({self.root!r})"
+
+    def path(self, *parts: str) -> str:
+        return os.path.join(self.root, *parts)
+
+    def object(self, object_id: str) -> str:
+        """Folder of one committed batch of cells."""
+        if not HASH.fullmatch(object_id):  # ids are read from files that others wrote: no path may hide in one
+            raise StoreError(f"object id in {self.root}", expected="64 hexadecimal digits", got=repr(object_id[:80]))
+        return self.path("objects", object_id[:2], object_id)
+
+    def actions(self, phase: str) -> str:
+        """Folder of the journals of one phase."""
+        return self.path("actions", safe_name(phase, "phase"))
+
+    def artifact(self, key: str) -> str:
+        if not HASH.fullmatch(key):
+            raise StoreError(f"artifact key in {self.root}", expected="64 hexadecimal digits", got=repr(key[:80]))
+        return self.path("artifacts", key + ".json")
+
+    def ref(self, profile: str, behaviour: str, phase: str) -> str:
+        names = safe_name(profile, "profile"), safe_name(behaviour, "behaviour"), safe_name(phase, "phase")
+        return self.path("refs", *names[:2], names[2] + ".json")
+
+    def refs(self) -> list[tuple[str, str, str]]:
+        """(profile, behaviour, phase) of every ref, sorted."""
+        found = []
+        for folder, _, files in os.walk(self.path("refs")):
+            parts = os.path.relpath(folder, self.path("refs")).split(os.sep)
+            if len(parts) == 2:
+                found += [(parts[0], parts[1], name[:-5]) for name in files if name.endswith(".json")]
+        return sorted(found)
+
+    def object_ids(self) -> list[str]:
+        """Ids of all committed objects, sorted."""
+        top = self.path("objects")
+        prefixes = sorted(os.listdir(top)) if os.path.isdir(top) else []
+        names = [n for p in prefixes if os.path.isdir(os.path.join(top, p)) for n in os.listdir(os.path.join(top, p))]
+        return sorted(name for name in names if HASH.fullmatch(name))
+
+    def exists(self) -> bool:
+        return os.path.isfile(self.path("format.json"))
+
+    def check(self) -> Store:
+        """Refuse what is not a store of this format; returns itself. Raises StoreError, MissingError (no such store yet)."""
+        try:
+            with open(self.path("format.json"), "rb") as file:
+                raw = file.read(4096)
+        except NotADirectoryError:
+            raise StoreError(f"store {self.root}", expected="a directory", got="a file", remedy="name another with --store") from None
+        except PermissionError:
+            raise StoreError(f"store {self.root}", expected="readable files", got="permission denied") from None
+        except FileNotFoundError:
+            self._refuse_foreign()
+            raise MissingError(f"store {self.root}", got="nothing there yet", remedy="run `circuitstore build` first") from None
+        self._check_format(raw)
+        return self
+
+    def _check_format(self, raw: bytes) -> None:
+        where = self.path("format.json")
+        wanted = f'{{"format": "{FORMAT}", "version": {VERSION}}}'
+        try:
+            found = msgspec.json.decode(raw, type=dict)
+        except msgspec.DecodeError:
+            raise StoreError(where, expected=wanted, got=repr(raw[:60]), remedy="restore the file from a copy") from None
+        if found.get("format") != FORMAT:
+            raise StoreError(where, expected=wanted, got=found, remedy="this is no circuitstore store; name another with --store")
+        if found.get("version") != VERSION:
+            remedy = "use the version of circuitstore that wrote it, or another --store"
+            raise StoreError(where, expected=f"format version {VERSION}", got=found.get("version"), remedy=remedy)
+
+    def _refuse_foreign(self) -> None:
+        if os.path.exists(self.root) and not os.path.isdir(self.root):
+            raise StoreError(f"store {self.root}", expected="a directory", got="a file", remedy="name another with --store")
+        strangers = sorted(set(os.listdir(self.root)) - BYSTANDERS) if os.path.isdir(self.root) else []
+        if strangers:
+            raise StoreError(
+                f"store {self.root}",
+                expected="an empty directory or one with format.json",
+                got=f"other files ({', '.join(strangers[:3])})",
+                remedy="name another with --store",
+            )
+
+    def check_or_new(self) -> Store:
+        """As `check`, but a place where a store can be made is accepted too. Writes nothing."""
+        try:
+            return self.check()
+        except MissingError:
+            parent = self.root
+            while not os.path.exists(parent):
+                parent = os.path.dirname(parent)
+            if not os.path.isdir(parent) or not os.access(parent, os.W_OK | os.X_OK):
+                raise StoreError(
+                    f"store {self.root}", expected="a directory that can be written", got=f"{parent} is not", remedy="name another with --store"
+                ) from None
+            return self
+
+    def create(self) -> Store:
+        """Make the store if it is not there; returns itself. Raises StoreError."""
+        if self.exists():
+            return self.check()
+        self._refuse_foreign()
+        try:
+            for folder in ("objects", "actions", "artifacts", "refs", "tmp"):
+                os.makedirs(self.path(folder), exist_ok=True)
+            with self.scratch() as scratch:
+                draft = os.path.join(scratch, "format.json")
+                with open(draft, "w", encoding="ascii") as file:
+                    file.write(f'{{"format": "{FORMAT}", "version": {VERSION}}}\n')
+                publish_file(draft, self.path("format.json"))
+        except OSError as error:
+            raise self.unwritable(error) from error
+        return self
+
+    def unwritable(self, error: OSError) -> StoreError:
+        """The error to raise when the file system refuses a write."""
+        remedy = "free some space" if error.errno == 28 else "name another with --store"
+        return StoreError(f"store {self.root}", expected="a directory that can be written", got=error.strerror or error, remedy=remedy)
+
+    def scratch(self) -> Scratch:
+        """A fresh folder under tmp/, removed on leaving the `with` block."""
+        return Scratch(self.path("tmp"))
+
+
+class Scratch:
+    def __init__(self, parent: str):
+        self.folder = os.path.join(parent, f"{os.getpid()}-{os.urandom(8).hex()}")
+
+    def __enter__(self) -> str:
+        os.makedirs(self.folder)
+        return self.folder
+
+    def __exit__(self, *_: object) -> None:
+        import shutil  # here, since it costs 10 ms and reading a store has no scratch
+
+        shutil.rmtree(self.folder, ignore_errors=True)  # what stays is scratch: safe to delete whenever nothing runs
+
+
+def sync(path: str) -> None:
+    """Flush a file or a folder to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def publish_file(draft: str, final: str) -> None:
+    """Make a finished scratch file visible under its final name, at once and durably, replacing what was there."""
+    os.makedirs(os.path.dirname(final), exist_ok=True)
+    sync(draft)
+    os.replace(draft, final)
+    sync(os.path.dirname(final))

@@ -1,0 +1,109 @@
+"""Phase `attribution`: one attribution graph a prompt, exact in the frozen replacement model.
+
+The features are those of the `features` phase, so no encoder is read again; a layer or position that it does not cover has no
+features, and its whole MLP output is an error node. The mathematics is in `circuitstore.models.attribution`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+
+from circuitstore.models.attribution import ActiveFeatures, attribute
+
+
+def attribution(cells, config, prompts, features, model, transcoders):
+    """Yield one dataset a prompt; `node` runs over features, errors (layer-major), embeddings, logits, in this order.
+
+    input_tokens (position,) int64, token_text (position,); active_features (active_feature, column) int64: layer, position,
+    feature, sorted, none at the prepended token; activation_values (active_feature,) float32; selected_features
+    (feature_node,) int64: the rows of active_features that are nodes; logit_token_ids, logit_against_ids (logit,) int64 (-1:
+    the vocabulary's mean), logit_text, logit_probabilities (logit,) float32.
+    node_preactivation, node_bias, node_omitted, node_influence, node_cumulative (node,) float32, prune_node_mask (node,) bool:
+    for every feature and logit row, sum of the edges + bias + omitted = pre-activation.
+    edge_target, edge_source (edge,) int32, edge_weight (edge,) float32, prune_edge_mask (edge,) bool: every edge that is not
+    zero, by target, then source. replacement_score, completeness_score: float64; identity_error: float64, the largest
+    difference in that sum, as a share of its scale; n_layers: int32.
+
+    Source: *Circuit Tracing: Attribution Graphs* (Anthropic, 2025), "Attribution" and "Pruning".
+    """
+    for cell in cells:
+        prompt = prompts.one(cell)
+        tokens = prompt.tokens.values.tolist()
+        difference = (int(prompt.correct_id), int(prompt.incorrect_id)) if config.targets == "difference" else None
+        graph = attribute(
+            model,
+            transcoders,
+            tokens,
+            features=_active(features.all(cell), model.n_layers, len(tokens)),
+            targets=difference,
+            max_logits=config.max_logits,
+            logit_prob=config.logit_prob,
+            max_feature_nodes=config.max_feature_nodes,
+            node_threshold=config.node_threshold,
+            edge_threshold=config.edge_threshold,
+        )
+        yield cell, dataset(graph, model, prompt.token_text.values)
+
+
+def dataset(graph, model, token_text: np.ndarray) -> xr.Dataset:
+    """A graph as labelled arrays, its edges sparse."""
+    target, source = np.nonzero(graph.adjacency_matrix)
+    per_node = ("node_preactivation", "node_bias", "node_omitted", "node_influence", "node_cumulative", "prune_node_mask")
+    per_logit = ("logit_token_ids", "logit_against_ids", "logit_probabilities")
+    return xr.Dataset(
+        {
+            "input_tokens": ("position", graph.input_tokens),
+            "token_text": ("position", token_text),
+            "active_features": (("active_feature", "column"), graph.active_features),
+            "activation_values": ("active_feature", graph.activation_values),
+            "selected_features": ("feature_node", graph.selected_features),
+            **{name: ("logit", getattr(graph, name)) for name in per_logit},
+            "logit_text": ("logit", np.array([model.tokenizer.decode([int(i)]) for i in graph.logit_token_ids], dtype=str)),
+            **{name: ("node", getattr(graph, name)) for name in per_node},
+            "edge_target": ("edge", target.astype(np.int32)),
+            "edge_source": ("edge", source.astype(np.int32)),
+            "edge_weight": ("edge", graph.adjacency_matrix[target, source]),
+            "prune_edge_mask": ("edge", graph.prune_edge_mask[target, source]),
+            "replacement_score": ((), np.float64(graph.replacement_score)),
+            "completeness_score": ((), np.float64(graph.completeness_score)),
+            "identity_error": ((), np.float64(_identity_error(graph))),
+            "n_layers": ((), np.int32(model.n_layers)),
+        },
+        attrs={"structure": "graph"},
+    )
+
+
+def summary(cells, config):
+    """Means over prompts of both graph scores, and the largest identity error."""
+    graphs = [cell for _, cell in cells]
+    return {
+        "graphs": len(graphs),
+        "replacement_score": float(np.mean([float(graph.replacement_score) for graph in graphs])),
+        "completeness_score": float(np.mean([float(graph.completeness_score) for graph in graphs])),
+        "identity_error": max(float(graph.identity_error) for graph in graphs),
+    }
+
+
+def _active(layers: list, n_layers: int, n_tokens: int) -> ActiveFeatures:
+    """The active features of one prompt from its `features` cells, positions counted from the first token."""
+    covered = np.zeros((n_layers, n_tokens), dtype=bool)
+    columns: list[tuple[np.ndarray, ...]] = []
+    for coords, cell in sorted(layers, key=lambda pair: pair[0]["layer"]):
+        pointer = cell["activation.pointer"].values
+        first = n_tokens - (len(pointer) - 1)
+        covered[coords["layer"], max(first, 1) :] = True
+        position = first + np.repeat(np.arange(len(pointer) - 1), np.diff(pointer))
+        columns.append((np.full(len(position), coords["layer"]), position, cell["activation.feature"].values, cell["activation.value"].values))
+    layer, position, feature, value = (np.concatenate(column) for column in zip(*columns, strict=True))
+    return ActiveFeatures(layer, position, feature, value, covered)
+
+
+def _identity_error(graph) -> float:
+    """The largest |Σ edges + bias + omitted - pre-activation| of a feature or logit, over the largest term of its sum."""
+    n_features, n_logits = len(graph.selected_features), len(graph.logit_token_ids)
+    rows = np.r_[0:n_features, len(graph.node_bias) - n_logits : len(graph.node_bias)]
+    edges = graph.adjacency_matrix[rows].astype(np.float64)
+    total = edges.sum(1) + graph.node_bias[rows] + graph.node_omitted[rows]
+    scale = np.maximum(np.abs(edges).max(1, initial=0), np.abs(graph.node_preactivation[rows]))
+    return float((np.abs(total - graph.node_preactivation[rows]) / np.maximum(scale, 1e-12)).max(initial=0))

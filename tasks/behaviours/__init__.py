@@ -1,0 +1,239 @@
+"""Behaviours as declarations: what a model is asked, word by word, and how the prompts are drawn.
+
+A *behaviour* is one skill shown by next-token prediction: a prompt, the correct answer and an incorrect one, each one
+token. Prompts come in *minimal pairs*: two prompts of one template that differ in as little as changes the answer, so
+that each one's incorrect answer is the other one's correct answer and one can be patched into the other.
+
+**Adding a behaviour** is adding one file to this folder; its name is the behaviour's name. The whole of ``colour.py``::
+
+    from collections.abc import Iterator
+    from itertools import combinations
+
+    from tasks.behaviours import Behaviour, Contrast, Side, Template
+
+    def pair(lexicon: tuple[tuple[str, str], ...]) -> Iterator[Contrast]:
+        for (thing, colour), (other, another) in combinations(lexicon, 2):
+            if colour != another:
+                yield (
+                    Side(group=thing, words={"thing": thing, "colour": colour}, labels={"colour": colour}),
+                    Side(group=other, words={"thing": other, "colour": another}, labels={"colour": another}),
+                )
+
+    BEHAVIOUR = Behaviour(
+        name="colour",
+        title="Colours of things",
+        description="A thing has a colour that everybody knows.",
+        templates=(Template("plain", "The colour of {thing} is", answer=" {colour}"),),
+        lexicon=(("grass", "green"), ("snow", "white"), ("blood", "red"), …),
+        pair=pair,
+    )
+
+- A template's ``text`` and ``answer`` are filled from the words of a side: ``{thing}`` is ``side.words["thing"]``. An
+  answer carries its leading space, if it has one.
+- ``group`` is what must not straddle train and test: the lexical item that a prompt is about.
+- ``labels`` are the categories that a later analysis compares; those of the template are added. Labels, answers,
+  templates and groups are balanced, singly and two by two, as far as the lexicon allows.
+- Both prompts of a pair have equally many words. That they have equally many tokens, and that each answer is a single
+  token, depends on the tokenizer: it is checked when prompts are built for a model.
+
+**How prompts are drawn.** Groups, then contrasts, are put in the order of a SHA-256 of the seed and their words. The
+first groups of that order are the test groups. Templates take turns, and each takes the contrast, among the next few
+unused ones, that repeats the least of what has been drawn so far. The same seed gives the same prompts on any platform
+and version of Python; a word added to a lexicon leaves the order of all others as it was.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import combinations, islice
+from pathlib import Path
+from typing import Any
+
+from circuitstore.errors import PromptError, UsageError
+
+_WINDOW = 100  # contrasts compared for each pair drawn: enough for balance, few enough to be quick
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A sentence with slots whose next token is the answer."""
+
+    name: str
+    text: str
+    answer: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One half of a contrast: the words that fill a template's slots, their lexical group and their categories."""
+
+    group: str
+    words: Mapping[str, str]
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+Contrast = tuple[Side, Side]
+"""What the two prompts of a minimal pair are made of, whatever the template."""
+
+
+@dataclass(frozen=True, slots=True)
+class Behaviour:
+    """A declaration. ``pair(lexicon)`` yields every contrast that the lexicon allows; `generate` draws from them."""
+
+    name: str
+    title: str
+    description: str
+    templates: tuple[Template, ...]
+    lexicon: tuple[Any, ...]
+    pair: Callable[[tuple[Any, ...]], Iterator[Contrast]]
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """One prompt, ready to be tokenized.
+
+    ``id`` is made from text and answers, so that it stays when other prompts come or go; ``partner`` is the id of the
+    other prompt of the minimal pair, or "" without one; ``labels`` maps a category to its value.
+    """
+
+    id: str
+    text: str
+    correct: str
+    incorrect: str
+    split: str
+    template: str
+    group: str
+    partner: str
+    labels: dict[str, str]
+
+
+def names() -> list[str]:
+    """The behaviours that can be loaded: one for each file in this folder, sorted."""
+    return sorted(file.stem for file in Path(__file__).parent.glob("*.py") if not file.stem.startswith("_"))
+
+
+def path(name: str) -> Path:
+    """The file that declares a behaviour: all of its source. Raises `UsageError` for a name nobody declared."""
+    known = names()
+    if name not in known:
+        from difflib import get_close_matches
+
+        close = get_close_matches(name, known, n=1)
+        remedy = f"did you mean {close[0]}?" if close else "a behaviour is a file in tasks/behaviours/"
+        raise UsageError(f"unknown behaviour {name!r}", expected=f"one of {', '.join(known)}", remedy=remedy)
+    return Path(__file__).parent / f"{name}.py"
+
+
+def load(name: str) -> Behaviour:
+    """The behaviour declared in the file of that name.
+
+    Raises `UsageError` for a name nobody declared and `PromptError` for a file that does not declare it.
+    """
+    from importlib import import_module
+
+    file = path(name)
+    behaviour = getattr(import_module(f"{__name__}.{name}"), "BEHAVIOUR", None)
+    if not isinstance(behaviour, Behaviour) or behaviour.name != name:
+        raise PromptError(str(file), expected=f"BEHAVIOUR = Behaviour(name={name!r}, …)", got=repr(behaviour))
+    return behaviour
+
+
+def generate(behaviour: Behaviour, *, train: int = 80, test: int = 20, seed: int = 42) -> list[Prompt]:
+    """Draw ``train`` then ``test`` distinct prompts, partners side by side; no lexical group is in both.
+
+    Raises `UsageError` if a count is odd or negative and `PromptError` if the declaration cannot give so many, or if
+    two partners differ in their number of words.
+    """
+    for count in (train, test):
+        if count < 0 or count % 2:
+            raise UsageError("number of prompts", expected="even, because prompts come in pairs", got=count)
+    contrasts = sorted(behaviour.pair(behaviour.lexicon), key=lambda contrast: _rank(seed, *map(_words, contrast)))
+    groups = sorted({side.group for contrast in contrasts for side in contrast}, key=lambda group: _rank(seed, group))
+    test_groups = frozenset(groups[: max(2, round(len(groups) * test / (train + test)))] if test else ())
+    prompts: list[Prompt] = []
+    for split, count in ("train", train), ("test", test):
+        inside = [pair for pair in contrasts if all((side.group in test_groups) == (split == "test") for side in pair)]
+        prompts += _draw(behaviour, inside, split, count)
+    return prompts
+
+
+def _draw(behaviour: Behaviour, contrasts: list[Contrast], split: str, count: int) -> list[Prompt]:
+    """Draw ``count`` prompts, each template in turn, always the pair that repeats the least of what was drawn."""
+    drawn: list[Prompt] = []
+    texts: set[str] = set()
+    tally: Counter[object] = Counter()
+    for turn in range(count // 2):
+        template = behaviour.templates[turn % len(behaviour.templates)]
+        pairs = (_render(behaviour, template, contrast, split) for contrast in contrasts)
+        unused = (pair for pair in pairs if texts.isdisjoint(prompt.text for prompt in pair))
+        pair = min(islice(unused, _WINDOW), key=lambda pair: _repeats(pair, tally), default=None)
+        if pair is None:
+            raise PromptError(
+                f"behaviour {behaviour.name}, {split} prompts",
+                expected=f"{count} distinct prompts",
+                got=len(drawn),
+                remedy="add words or templates, or ask for fewer",
+            )
+        drawn += pair
+        texts.update(prompt.text for prompt in pair)
+        for prompt in pair:
+            tally.update(_facets(prompt))
+            tally.update(combinations(_facets(prompt), 2))
+    return drawn
+
+
+def _facets(prompt: Prompt) -> list[tuple[str, str]]:
+    """What is balanced."""
+    return [("template", prompt.template), ("group", prompt.group), ("correct", prompt.correct), *prompt.labels.items()]
+
+
+def _repeats(pair: tuple[Prompt, Prompt], tally: Counter[object]) -> tuple[int, int]:
+    """How often the facets of two prompts, and then the combinations of two of them, have been drawn already."""
+    facets = [_facets(prompt) for prompt in pair]
+    singly = sum(tally[facet] for some in facets for facet in some)
+    two_by_two = sum(tally[both] for some in facets for both in combinations(some, 2))
+    return singly, two_by_two
+
+
+def _render(behaviour: Behaviour, template: Template, contrast: Contrast, split: str) -> tuple[Prompt, Prompt]:
+    """The two prompts that a template makes of a contrast."""
+    where = f"behaviour {behaviour.name}, template {template.name}"
+    try:
+        texts = [template.text.format_map(side.words) for side in contrast]
+        answers = [template.answer.format_map(side.words) for side in contrast]
+    except KeyError as missing:
+        raise PromptError(where, expected=f"a word for the slot {missing}", got=dict(contrast[0].words)) from None
+    if len(texts[0].split()) != len(texts[1].split()) or answers[0] == answers[1]:
+        raise PromptError(where, expected="partners of equally many words and different answers", got=texts)
+    ids = [_id(behaviour.name, texts[i], answers[i], answers[1 - i]) for i in (0, 1)]
+    first, second = (
+        Prompt(
+            id=ids[i],
+            text=texts[i],
+            correct=answers[i],
+            incorrect=answers[1 - i],
+            split=split,
+            template=template.name,
+            group=side.group,
+            partner=ids[1 - i],
+            labels={**template.labels, **side.labels},
+        )
+        for i, side in enumerate(contrast)
+    )
+    return first, second
+
+
+def _words(side: Side) -> str:
+    return " ".join(side.words.values())
+
+
+def _rank(*parts: object) -> bytes:
+    return hashlib.sha256("\0".join(map(str, parts)).encode()).digest()
+
+
+def _id(name: str, *parts: str) -> str:
+    return f"{name}-{_rank(*parts).hex()[:8]}"

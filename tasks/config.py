@@ -1,0 +1,209 @@
+"""The configuration of every phase, as small frozen structs, and profiles that fill them.
+
+What a phase reads of its struct is in its key by value, so no two runs that differ in an effective setting share a result.
+A profile is a TOML file with one table a struct (`tasks/profiles/`, or any path); `--set phase.field=value` has the last word.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated, Literal
+
+import msgspec
+
+from circuitstore.errors import UsageError
+from circuitstore.storage.layout import safe_name
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+PROFILES, BEHAVIOURS = os.path.join(HERE, "profiles"), os.path.join(HERE, "behaviours")
+
+Count = Annotated[int, msgspec.Meta(ge=1)]
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+
+
+class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A table of a profile."""
+
+
+class Model(Section):
+    """The language model: a local folder in the Hugging Face layout, relative to the profile's file."""
+
+    path: str
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    device: str = "cpu"  # where to compute; no part of any key
+    threads: Annotated[int, msgspec.Meta(ge=0)] = 0  # of torch, 0 for its own choice; no part of any key
+
+
+class Transcoders(Section):
+    """One transcoder a layer: a local folder, relative to the profile's file."""
+
+    path: str
+
+
+class Prompts(Section):
+    """How many prompts are drawn, and what is put before each: Qwen3 has no token that begins a text."""
+
+    train: Annotated[int, msgspec.Meta(ge=0)] = 80
+    test: Annotated[int, msgspec.Meta(ge=0)] = 20
+    seed: int = 42
+    prepend: Literal["eos", "pad", "bos", "none"] = "eos"
+
+
+class Baseline(Section):
+    """What is kept of the model's answer, and the accuracy below which a behaviour is not worth analysing."""
+
+    top_k: Count = 10
+    gate: Share = 0.8
+
+
+class Activations(Section):
+    """Which layers ("all", "10-24" inclusive, "3,5,7") and how many last positions (0 for all) are kept."""
+
+    layers: str = "all"
+    positions: Annotated[int, msgspec.Meta(ge=0)] = 5
+
+    def coordinates(self, axis: str, resources: dict) -> list[int]:
+        """The layers chosen, ascending. Raises UsageError for any the model does not have."""
+        available = resources["model"].identity()["layers"]
+        return layer_range(self.layers, available)
+
+
+class Features(Section):
+    """Nothing to set: every active feature of the kept activations."""
+
+
+class Attribution(Section):
+    """Which logits are explained, which features become nodes, and how a graph is pruned (*Circuit Tracing*, 2025, appendix)."""
+
+    targets: Literal["logits", "difference"] = "logits"
+    max_logits: Count = 10
+    logit_prob: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.95
+    max_feature_nodes: Count = 7500
+    node_threshold: Share = 0.8
+    edge_threshold: Share = 0.98
+
+
+class Profile(Section):
+    """Everything that can be set, by phase."""
+
+    model: Model
+    transcoders: Transcoders
+    prompts: Prompts = Prompts()
+    baseline: Baseline = Baseline()
+    activations: Activations = Activations()
+    features: Features = Features()
+    attribution: Attribution = Attribution()
+
+
+class Selection(msgspec.Struct, frozen=True):
+    """What one build is about: a profile, and a behaviour that is declared or, with `prompts_file`, a user's own."""
+
+    profile_name: str
+    profile: Profile
+    behaviour: str
+    prompts_file: str = ""
+
+    def config(self, phase: str) -> Section:
+        return getattr(self.profile, phase)
+
+
+def select(profile: str, behaviours: tuple[str, ...], prompts_file: str | None, settings: tuple[str, ...]) -> list[Selection]:
+    """One selection a behaviour (all when none is named), or one for a user's own prompts. Raises UsageError."""
+    name, loaded = load_profile(profile, settings)
+    if prompts_file:
+        if behaviours:
+            raise UsageError("--prompts", expected="no --behaviour: it is named after the file", got=f"--behaviour {behaviours[0]}")
+        if not os.path.isfile(prompts_file):
+            raise UsageError(f"--prompts {prompts_file}", expected="a JSONL file", got="no such file")
+        own = os.path.splitext(os.path.basename(prompts_file))[0]
+        return [Selection(name, loaded, safe_name(own, "name of the prompts file"), os.path.abspath(prompts_file))]
+    known = behaviour_names()
+    for behaviour in behaviours:
+        if behaviour not in known:
+            raise UsageError(f"unknown behaviour {behaviour!r}", expected="one of " + ", ".join(known), remedy="or --prompts FILE.jsonl")
+    return [Selection(name, loaded, behaviour) for behaviour in dict.fromkeys(behaviours or known)]
+
+
+def behaviour_names() -> list[str]:
+    """The behaviours that come built in, one declaration file each."""
+    return sorted(name[:-3] for name in os.listdir(BEHAVIOURS) if name.endswith(".py") and not name.startswith("_"))
+
+
+def layer_range(text: str, available: int) -> list[int]:
+    """Layers of "all", "10-24" (inclusive) or "3,5,7". Raises UsageError."""
+    if text == "all":
+        return list(range(available))
+    chosen: set[int] = set()
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        if not first.isdecimal() or (dash and not last.isdecimal()):
+            raise UsageError(
+                "activations.layers", expected='"all", a range like "10-24" or a list like "3,5,7"', got=repr(text)
+            )
+        chosen.update(range(int(first), int(last or first) + 1))
+    if not chosen or max(chosen) >= available:
+        raise UsageError("activations.layers", expected=f"layers from 0 to {available - 1}", got=repr(text))
+    return sorted(chosen)
+
+
+def profile_names() -> list[str]:
+    """Names of the profiles that come built in."""
+    return sorted(name[:-5] for name in os.listdir(PROFILES) if name.endswith(".toml"))
+
+
+def load_profile(name: str, settings: tuple[str, ...] = ()) -> tuple[str, Profile]:
+    """(name, profile) of a built-in profile or a TOML file, with `phase.field=value` settings applied. Raises UsageError."""
+    path = name if name.endswith(".toml") else os.path.join(PROFILES, name + ".toml")
+    try:
+        with open(path, "rb") as file:
+            tables = msgspec.toml.decode(file.read())
+    except FileNotFoundError:
+        known = ", ".join(profile_names())
+        raise UsageError(f"unknown profile {name!r}", expected=f"one of {known}, or the path of a .toml file") from None
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"profile {path}", expected="readable TOML", got=error) from error
+    for setting in settings:
+        _apply(tables, setting)
+    profile = _convert(tables, path)
+    base = os.path.dirname(os.path.abspath(path))
+    return os.path.basename(path)[:-5], msgspec.structs.replace(
+        profile,
+        model=msgspec.structs.replace(profile.model, path=_absolute(base, profile.model.path)),
+        transcoders=msgspec.structs.replace(profile.transcoders, path=_absolute(base, profile.transcoders.path)),
+    )
+
+
+def _absolute(base: str, path: str) -> str:
+    return os.path.normpath(os.path.join(base, os.path.expanduser(path)))
+
+
+def _apply(tables: dict, setting: str) -> None:
+    target, equals, text = setting.partition("=")
+    phase, dot, field = target.strip().partition(".")
+    if not (equals and dot and field):
+        raise UsageError(f"--set {setting}", expected="phase.field=value", remedy="for example --set baseline.gate=0.7")
+    if phase not in Profile.__struct_fields__:
+        raise UsageError(
+            f"--set {setting}", expected="a phase: " + ", ".join(Profile.__struct_fields__), got=repr(phase)
+        )
+    section = next(field.type for field in msgspec.structs.fields(Profile) if field.name == phase)
+    if field not in section.__struct_fields__:
+        known = ", ".join(section.__struct_fields__) or "nothing: it has no settings"
+        raise UsageError(f"--set {setting}", expected=f"a field of {phase}: {known}", got=repr(field))
+    tables.setdefault(phase, {})[field] = _value(text.strip())
+
+
+def _value(text: str) -> object:
+    try:
+        return msgspec.toml.decode(f"value = {text}")["value"]
+    except msgspec.DecodeError:
+        return text  # a bare word needs no quotes on a command line
+
+
+def _convert(tables: dict, path: str) -> Profile:
+    try:
+        return msgspec.convert(tables, Profile)
+    except msgspec.ValidationError as error:
+        what, _, where = str(error).partition(" - at ")
+        place = where.strip("`").removeprefix("$.") or "the profile"
+        raise UsageError(f"{place} ({os.path.basename(path)} and --set)", got=what) from error

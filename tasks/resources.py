@@ -1,0 +1,82 @@
+"""What phases read that no phase computes: the behaviour's declaration, the tokenizer, the model and its transcoders."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from circuitstore.engine.memo import shared
+from circuitstore.engine.task import Resource
+from circuitstore.models import identity
+from tasks.config import Profile, Prompts, Selection
+
+MODELS = "circuitstore.models"
+
+
+def resources(selection: Selection) -> dict[str, Resource]:
+    """All resources of one selection. Their identities are cheap; what they load may not be."""
+    profile = selection.profile
+    return {
+        "behaviour": _behaviour(selection),
+        "tokenizer": Resource(
+            partial(identity.tokenizer_identity, profile.model.path, shared()),
+            partial(_load_tokenizer, profile),
+            (f"{MODELS}.load",),
+        ),
+        "model": Resource(partial(_model_identity, profile), partial(_load_model, profile), (f"{MODELS}.load",)),
+        "transcoders": Resource(
+            partial(identity.transcoders_identity, profile.transcoders.path, shared()),
+            partial(_load_transcoders, profile),
+            (f"{MODELS}.transcoders",),
+        ),
+    }
+
+
+def _behaviour(selection: Selection) -> Resource:
+    if selection.prompts_file:
+        path = selection.prompts_file
+        return Resource(
+            lambda: {"prompts_file": identity.file_hash(path, shared())},
+            lambda: partial(_own_prompts, path, selection.behaviour),
+            ("tasks.prompt_file",),
+        )
+    name = selection.behaviour
+    return Resource(lambda: {"declared": name}, lambda: partial(_declared_prompts, name), (f"tasks.behaviours.{name}",))
+
+
+def _own_prompts(path: str, behaviour: str, config: Prompts) -> list[Any]:
+    from tasks import prompt_file
+
+    return prompt_file.read(path, behaviour)
+
+
+def _declared_prompts(name: str, config: Prompts) -> list[Any]:
+    from tasks import behaviours
+
+    return behaviours.generate(behaviours.load(name), train=config.train, test=config.test, seed=config.seed)
+
+
+def _model_identity(profile: Profile) -> dict[str, object]:
+    return {**identity.model_identity(profile.model.path, shared()), "dtype": profile.model.dtype}
+
+
+def _load_tokenizer(profile: Profile) -> Any:
+    from circuitstore.models.load import load_tokenizer
+
+    return load_tokenizer(profile.model.path)
+
+
+def _load_model(profile: Profile) -> Any:
+    import torch
+
+    from circuitstore.models.load import load_model
+
+    if profile.model.threads:
+        torch.set_num_threads(profile.model.threads)
+    return load_model(profile.model.path, dtype=profile.model.dtype, device=profile.model.device)
+
+
+def _load_transcoders(profile: Profile) -> Any:
+    from circuitstore.models.transcoders import Transcoders
+
+    return Transcoders.open(profile.transcoders.path)
