@@ -94,7 +94,9 @@ def _active(layers: list, n_layers: int, n_tokens: int) -> ActiveFeatures:
         first = n_tokens - (len(pointer) - 1)
         covered[coords["layer"], max(first, 1) :] = True
         position = first + np.repeat(np.arange(len(pointer) - 1), np.diff(pointer))
-        columns.append((np.full(len(position), coords["layer"]), position, cell["activation.feature"].values, cell["activation.value"].values))
+        columns.append(
+            (np.full(len(position), coords["layer"]), position, cell["activation.feature"].values, cell["activation.value"].values)
+        )
     layer, position, feature, value = (np.concatenate(column) for column in zip(*columns, strict=True))
     return ActiveFeatures(layer, position, feature, value, covered)
 

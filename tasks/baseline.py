@@ -53,11 +53,7 @@ def summary(cells, config):
     margins = np.array([float(cell.logit_difference) for _, cell in cells])
     first = np.array([int(cell.rank_correct) == 1 for _, cell in cells])
     accuracy = float((margins > 0).mean())
-    failed = (
-        f"accuracy {accuracy:.3f} on {len(margins)} prompts is below the gate of {config.gate:.3f}"
-        if accuracy < config.gate
-        else ""
-    )
+    failed = f"accuracy {accuracy:.3f} on {len(margins)} prompts is below the gate of {config.gate:.3f}" if accuracy < config.gate else ""
     return {
         "prompts": len(margins),
         "accuracy": accuracy,

@@ -4,13 +4,14 @@ What a phase reads of its struct is in its key by value, so no two runs that dif
 A profile is a TOML file with one table a struct (`tasks/profiles/`, or any path); `--set phase.field=value` has the last word.
 """
 
-from __future__ import annotations
-
+import copy
+import hashlib
 import os
 from typing import Annotated, Literal
 
 import msgspec
 
+from circuitstore.engine.memo import shared
 from circuitstore.errors import UsageError
 from circuitstore.storage.layout import safe_name
 
@@ -137,9 +138,7 @@ def layer_range(text: str, available: int) -> list[int]:
     for part in text.split(","):
         first, dash, last = part.strip().partition("-")
         if not first.isdecimal() or (dash and not last.isdecimal()):
-            raise UsageError(
-                "activations.layers", expected='"all", a range like "10-24" or a list like "3,5,7"', got=repr(text)
-            )
+            raise UsageError("activations.layers", expected='"all", a range like "10-24" or a list like "3,5,7"', got=repr(text))
         chosen.update(range(int(first), int(last or first) + 1))
     if not chosen or max(chosen) >= available:
         raise UsageError("activations.layers", expected=f"layers from 0 to {available - 1}", got=repr(text))
@@ -155,8 +154,7 @@ def load_profile(name: str, settings: tuple[str, ...] = ()) -> tuple[str, Profil
     """(name, profile) of a built-in profile or a TOML file, with `phase.field=value` settings applied. Raises UsageError."""
     path = name if name.endswith(".toml") else os.path.join(PROFILES, name + ".toml")
     try:
-        with open(path, "rb") as file:
-            tables = msgspec.toml.decode(file.read())
+        tables = _tables(path)
     except FileNotFoundError:
         known = ", ".join(profile_names())
         raise UsageError(f"unknown profile {name!r}", expected=f"one of {known}, or the path of a .toml file") from None
@@ -173,6 +171,18 @@ def load_profile(name: str, settings: tuple[str, ...] = ()) -> tuple[str, Profil
     )
 
 
+def _tables(path: str) -> dict:
+    """A TOML file's tables; what was parsed once is remembered by its bytes, since importing a parser takes 8 ms."""
+    with open(path, "rb") as file:
+        source = file.read()
+    key = "toml " + hashlib.sha256(source).hexdigest()
+    tables = shared().get(key)
+    if tables is None:
+        tables = msgspec.toml.decode(source)
+        shared().put(key, tables)
+    return copy.deepcopy(tables)
+
+
 def _absolute(base: str, path: str) -> str:
     return os.path.normpath(os.path.join(base, os.path.expanduser(path)))
 
@@ -183,9 +193,7 @@ def _apply(tables: dict, setting: str) -> None:
     if not (equals and dot and field):
         raise UsageError(f"--set {setting}", expected="phase.field=value", remedy="for example --set baseline.gate=0.7")
     if phase not in Profile.__struct_fields__:
-        raise UsageError(
-            f"--set {setting}", expected="a phase: " + ", ".join(Profile.__struct_fields__), got=repr(phase)
-        )
+        raise UsageError(f"--set {setting}", expected="a phase: " + ", ".join(Profile.__struct_fields__), got=repr(phase))
     section = next(field.type for field in msgspec.structs.fields(Profile) if field.name == phase)
     if field not in section.__struct_fields__:
         known = ", ".join(section.__struct_fields__) or "nothing: it has no settings"

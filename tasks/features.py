@@ -28,13 +28,9 @@ def features(cells, config, activations, transcoders):
         same_layer = list(group)
         transcoder = transcoders.layer(layer)
         read = [activations.one(cell) for cell in same_layer]
-        skipped = [
-            int(upstream.sizes["position"] == int(upstream.n_tokens)) for upstream in read
-        ]  # 1 where token 0 is kept
+        skipped = [int(upstream.sizes["position"] == int(upstream.n_tokens)) for upstream in read]  # 1 where token 0 is kept
         inputs = [_tensor(upstream.mlp_input)[first:] for upstream, first in zip(read, skipped, strict=True)]
-        for cell, upstream, first, x, rows in zip(
-            same_layer, read, skipped, inputs, transcoder.active(inputs), strict=True
-        ):
+        for cell, upstream, first, x, rows in zip(same_layer, read, skipped, inputs, transcoder.active(inputs), strict=True):
             output = _tensor(upstream.mlp_output)[first:].float()
             error = output - transcoder.reconstruct(rows, x).cpu()
             blank = np.zeros(first, dtype=np.int64)
@@ -66,10 +62,7 @@ def summary(cells, config):
     for layer, group in groupby(cells, key=lambda pair: pair[0]["layer"]):
         datasets = [cell for _, cell in group]
         count = sum(cell.sizes["position"] - int(cell.sizes["position"] == int(cell.n_tokens)) for cell in datasets)
-        error, square = (
-            sum(float(cell[name].sum(dtype=np.float64)) for cell in datasets)
-            for name in ("error_square", "output_square")
-        )
+        error, square = (sum(float(cell[name].sum(dtype=np.float64)) for cell in datasets) for name in ("error_square", "output_square"))
         mean = sum(cell.output_sum.values for cell in datasets) / max(count, 1)
         variance = square - count * float(mean @ mean)
         layers[str(layer)] = {

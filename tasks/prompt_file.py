@@ -60,9 +60,7 @@ def read(path: str, behaviour: str) -> list[Row]:
         problems.append("no prompts in it")
     if problems:
         more = f" … and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
-        raise PromptError(
-            path, expected="one prompt a line, see docs/prompts.md", got="; ".join(problems[:SHOWN]) + more
-        )
+        raise PromptError(path, expected="one prompt a line, see docs/prompts.md", got="; ".join(problems[:SHOWN]) + more)
     return rows
 
 

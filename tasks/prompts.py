@@ -31,12 +31,8 @@ def prompts(cells, config, behaviour, tokenizer):
     rows = behaviour(config)
     tokens = {row.id: tokenize(tokenizer, row.text, prepend=config.prepend) for row in rows}
     answers = {row.id: [_token_ids(tokenizer, answer) for answer in (row.correct, row.incorrect)] for row in rows}
-    problems = [
-        problem for row in rows for problem in _problems(row, tokens, answers[row.id], tokenizer, config.prepend)
-    ]
-    problems += [
-        f"{name}: {count} prompts have this id" for name, count in Counter(row.id for row in rows).items() if count > 1
-    ]
+    problems = [problem for row in rows for problem in _problems(row, tokens, answers[row.id], tokenizer, config.prepend)]
+    problems += [f"{name}: {count} prompts have this id" for name, count in Counter(row.id for row in rows).items() if count > 1]
     if not rows:
         problems.append("there are no prompts")
     if problems:
@@ -74,9 +70,7 @@ def _problems(row, tokens: dict[str, list[int]], answers: list[list[int]], token
     if row.partner and row.partner not in tokens:
         found.append(f"{row.id}: partner {row.partner} is no prompt")
     elif row.partner and len(tokens[row.partner]) != len(tokens[row.id]):
-        found.append(
-            f"{row.id}: partner {row.partner} has {len(tokens[row.partner])} tokens, this has {len(tokens[row.id])}"
-        )
+        found.append(f"{row.id}: partner {row.partner} has {len(tokens[row.partner])} tokens, this has {len(tokens[row.id])}")
     if len(tokens[row.id]) < 2:
         found.append(f"{row.id}: the prompt has no tokens")
     return found

@@ -34,8 +34,6 @@ def build(phases, store, profile, behaviours, prompts, settings, jobs, dry_run, 
         return
     from circuitstore.engine.runner import Options, build
 
-    for selection in selections:  # whatever can be known to be wrong stops here, before anything is written
-        planner.steps(selection, tasks)
     reporter = Lines()
     reports: list = []
     try:

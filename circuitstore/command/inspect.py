@@ -38,8 +38,8 @@ def print_steps(steps, as_json: bool) -> None:
             "phase": step.task.name,
             "behaviour": step.selection.behaviour,
             "state": step.state,
-            "cells": len(step.artifact.cells) if step.artifact and step.task.per else 1 if step.artifact else len(step.cells),
-            "hits": len(step.artifact.cells) if step.artifact and step.task.per else 1 if step.artifact else len(step.cells) - len(step.todo),
+            "cells": step.count,
+            "hits": step.count - len(step.todo),
             "artifact": step.artifact.key if step.artifact else "",
             "why": step.why,
         }

@@ -15,7 +15,9 @@ store = click.option(
 profile = click.option(
     "--profile", envvar="CIRCUITSTORE_PROFILE", default=DEFAULT_PROFILE, show_default=True, metavar="NAME|FILE", help="Model and settings."
 )
-behaviour = click.option("--behaviour", "-b", "behaviours", multiple=True, metavar="NAME", help="A behaviour; may be repeated. Default: all.")
+behaviour = click.option(
+    "--behaviour", "-b", "behaviours", multiple=True, metavar="NAME", help="A behaviour; may be repeated. Default: all."
+)
 prompts = click.option("--prompts", metavar="FILE", help="Your own prompts (JSONL); the behaviour is named after the file.")
 settings = click.option(
     "--set", "settings", multiple=True, metavar="PHASE.FIELD=VALUE", help="Change one setting of the profile; may be repeated."

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
-import importlib.util
+import importlib.machinery
 import os
 import struct
 from functools import lru_cache
@@ -20,6 +20,7 @@ from circuitstore.engine.memo import Memo
 
 COMPUTE = "circuitstore.models"  # of the library, only models compute content; the rest carries it
 DECLARING = ("", ".config", ".resources")  # of a tasks package, these only declare: what they say is in the key as values
+IDENTIFIES = f"{COMPUTE}.identity"  # likewise: what it finds is in the key as values
 
 
 def encode(value: object) -> bytes:
@@ -63,7 +64,10 @@ def normalised(source: bytes) -> str:
     """Source without docstrings, comments and formatting, equal across Python versions."""
     tree = ast.parse(source)
     for node in ast.walk(tree):
-        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)) and ast.get_docstring(node, False) is not None:
+        if (
+            isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef))
+            and ast.get_docstring(node, False) is not None
+        ):
             node.body = node.body[1:] or [ast.Pass()]
     return ast.unparse(tree)
 
@@ -73,12 +77,18 @@ def source_hash(source: bytes) -> str:
     return hashlib.sha256(normalised(source).encode()).hexdigest()
 
 
+def declares(module: str, package: str) -> bool:
+    """Whether a module's code is no part of any key."""
+    return module == IDENTIFIES or module in (package + name for name in DECLARING)
+
+
 class Code:
     """Fingerprints of the code in a tasks package and in `circuitstore.models`."""
 
     def __init__(self, package: str, memo: Memo):
         self.package, self.memo = package, memo
         self._read: dict[str, tuple[str, list[str]]] = {}
+        self._files: dict[str, str | None] = {}
 
     def closure(self, *modules: str) -> dict[str, str]:
         """Module → hash of its normalised source, for these modules and all that they import."""
@@ -93,7 +103,12 @@ class Code:
 
     def locate(self, module: str) -> str | None:
         """File of a module that computes content, else None."""
-        if module in (self.package + name for name in DECLARING):
+        if module not in self._files:
+            self._files[module] = self._locate(module)
+        return self._files[module]
+
+    def _locate(self, module: str) -> str | None:
+        if declares(module, self.package):
             return None
         for root in (self.package, COMPUTE):
             if module == root or module.startswith(root + "."):
@@ -110,7 +125,8 @@ class Code:
             key = "source " + hashlib.sha256(f"{module} {os.path.basename(file)}\n".encode() + source).hexdigest()
             known = self.memo.get(key)
             if known is None:
-                known = [source_hash(source), _imports(module, os.path.basename(file) == "__init__.py", source)]
+                names = _imports(module, os.path.basename(file) == "__init__.py", source)
+                known = [source_hash(source), [name for name in names if name.startswith((self.package, COMPUTE))]]
                 self.memo.put(key, known)
             self._read[module] = known[0], known[1]
         return self._read[module]
@@ -118,7 +134,7 @@ class Code:
 
 @lru_cache
 def _folder(root: str) -> str:
-    spec = importlib.util.find_spec(root.partition(".")[0])
+    spec = importlib.machinery.PathFinder.find_spec(root.partition(".")[0])
     assert spec is not None and spec.submodule_search_locations is not None
     return os.path.join(spec.submodule_search_locations[0], *root.split(".")[1:])
 

@@ -14,7 +14,9 @@ def jobs(pipeline: Pipeline, tasks: tuple[Task, ...], behaviours: list[str]) -> 
     graph = nx.DiGraph()
     for behaviour in behaviours:
         graph.add_nodes_from((task.name, behaviour) for task in tasks)
-        graph.add_edges_from(((need, behaviour), (task.name, behaviour)) for task in tasks for need in (*pipeline.upstream(task), *task.after))
+        graph.add_edges_from(
+            ((need, behaviour), (task.name, behaviour)) for task in tasks for need in (*pipeline.upstream(task), *task.after)
+        )
     return graph
 
 

@@ -7,12 +7,11 @@ code. A long-lived worker or notebook keeps old code too. Either would file old 
 from __future__ import annotations
 
 import importlib
-import importlib.abc
 import importlib.machinery
 import sys
 from types import ModuleType
 
-from circuitstore.engine.fingerprint import COMPUTE, DECLARING, source_hash
+from circuitstore.engine.fingerprint import COMPUTE, declares, source_hash
 from circuitstore.errors import StaleCodeError
 
 _sources: dict[str, bytes] = {}
@@ -25,7 +24,7 @@ class _SourceLoader(importlib.machinery.SourceFileLoader):
         return self.source_to_code(_sources[fullname], path)
 
 
-class _SourceFinder(importlib.abc.MetaPathFinder):
+class _SourceFinder:
     """Finds modules that compute content, and nothing else."""
 
     def __init__(self, package: str):
@@ -33,7 +32,7 @@ class _SourceFinder(importlib.abc.MetaPathFinder):
 
     def find_spec(self, fullname, path=None, target=None):
         computes = fullname == COMPUTE or fullname.startswith((COMPUTE + ".", self.package + "."))
-        if not computes or fullname in (self.package + name for name in DECLARING):
+        if not computes or declares(fullname, self.package):
             return None
         spec = importlib.machinery.PathFinder.find_spec(fullname, path, target)
         if spec is not None and type(spec.loader) is importlib.machinery.SourceFileLoader:

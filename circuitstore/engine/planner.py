@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -11,10 +11,12 @@ from circuitstore.engine.fingerprint import Code, digest
 from circuitstore.engine.memo import Memo, shared
 from circuitstore.engine.task import Coords, Pipeline, Task
 from circuitstore.errors import DamageError
-from circuitstore.storage.actions import Place, places
 from circuitstore.storage.artifact import Artifact, Cell, read_artifact, read_ref
 from circuitstore.storage.layout import Store
 from circuitstore.storage.manifest import intact
+
+if TYPE_CHECKING:
+    from circuitstore.storage.actions import Place
 
 FRESH, STALE, MISSING = "fresh", "stale", "missing"
 
@@ -25,7 +27,7 @@ class PlannedCell(msgspec.Struct, frozen=True):
     coords: Coords
     key: str
     reads: dict[str, list[Cell]]
-    place: Place | None = None
+    place: Any = None  # storage.actions.Place
 
 
 class Step(msgspec.Struct):
@@ -48,6 +50,13 @@ class Step(msgspec.Struct):
     @property
     def todo(self) -> list[PlannedCell]:
         return [cell for cell in self.cells if cell.place is None]
+
+    @property
+    def count(self) -> int:
+        """Cells of the phase as its declaration counts them: one for the whole when it has no cell axes."""
+        if self.artifact is None:
+            return len(self.cells)
+        return self.artifact.count if self.task.per else 1
 
 
 class Planner:
@@ -83,9 +92,9 @@ class Planner:
             "config": {name: getattr(config, name) for name in config.__struct_fields__},
             "resources": {name: resource.identity() for name, resource in used.items()},
         }
-        previous = self._previous(selection, task)
         waits = next((name for name in self.pipeline.upstream(task) if name not in done), "")
         if waits:
+            previous = self._previous(selection, task)
             why = [*self._changes(previous, components), f"{waits} must run first"]
             return Step(task, selection, STALE if previous else MISSING, why, components, waits=waits)
         upstream = {name: done[name] for name in self.pipeline.upstream(task)}
@@ -95,6 +104,7 @@ class Planner:
         artifact = self._intact_artifact(key)
         if artifact is not None:
             return Step(task, selection, FRESH, [], components, key, keys, artifact)
+        previous = self._previous(selection, task)
         cells = self._cells(task, config, components, upstream, resources, key)
         why = self._changes(previous, components, upstream)
         if previous and not why:
@@ -103,6 +113,8 @@ class Planner:
 
     def locate(self, task: Task, keys: list[str]) -> dict[str, Place]:
         """Where finished cells lie, for those of these keys that do."""
+        from circuitstore.storage.actions import places  # journals matter only when something is missing
+
         known = places(self.store, task.name) if keys else {}
         found = {}
         for key in keys:
@@ -142,12 +154,12 @@ class Planner:
             artifact = read_artifact(self.store, key)
         except DamageError:
             return None
-        complete = artifact is not None and all(self._object_intact(name) for name in artifact.objects())
+        complete = artifact is not None and all(self._object_intact(name) for name in artifact.objects)
         return artifact if complete else None
 
     def _object_intact(self, name: str) -> bool:
         if name not in self._intact:
-            self._intact[name] = intact(self.store, name) is not None
+            self._intact[name] = intact(self.store, name)
         return self._intact[name]
 
     def _previous(self, selection, task: Task) -> Artifact | None:
@@ -205,7 +217,19 @@ def assemble(step: Step, cells: list[Cell], summary: dict[str, object]) -> Artif
     """The artifact of a step whose cells all lie in the store."""
     content = digest("content", [[cell.coords, cell.content] for cell in cells])
     task, behaviour = step.task, step.selection.behaviour
-    return Artifact(task.name, behaviour, step.key, content, list(task.axes), cells, step.components, step.upstream, summary)
+    return Artifact(
+        task.name,
+        behaviour,
+        step.key,
+        content,
+        list(task.axes),
+        len(cells),
+        list(dict.fromkeys(cell.object for cell in cells)),
+        step.components,
+        step.upstream,
+        summary,
+        msgspec.Raw(msgspec.json.encode(cells)),
+    )
 
 
 def differences(old: Any, new: Any, path: str = "") -> list[tuple[str, Any, Any]]:
@@ -243,4 +267,3 @@ def _index(artifact: Artifact, per: tuple[str, ...]) -> tuple[tuple[str, ...], d
     for cell in artifact.cells:
         index.setdefault(tuple(cell.coords[axis] for axis in shared), []).append(cell)
     return shared, index
-

@@ -6,18 +6,21 @@ Arrays never travel: workers write to the store and return hashes.
 
 from __future__ import annotations
 
+import gc
 import importlib
 import time
 from collections.abc import Iterator
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
 from circuitstore.engine.fingerprint import digest
 from circuitstore.engine.planner import FRESH, Planner, Step, assemble
-from circuitstore.engine.work import Batch, Failure, Result, batches, run_batch
 from circuitstore.errors import BuildError, CircuitstoreError, DeterminismError, GateError
 from circuitstore.storage.artifact import Artifact, Cell, read_ref, write_artifact, write_ref
+
+if TYPE_CHECKING:
+    from circuitstore.engine.work import Batch, Failure, Result
 
 
 class PhaseReport(msgspec.Struct):
@@ -57,6 +60,8 @@ def build(planner: Planner, selections: list[Any], goals: tuple[str, ...], repor
     with `keep_going` goes on with all that does not need it. Raises the first failure when done: BuildError, GateError.
     """
     tasks = planner.pipeline.closure(goals)
+    # Whatever can be known to be wrong stops here, before anything is written.
+    plan = {selection.behaviour: {s.task.name: s for s in planner.steps(selection, tasks)} for selection in selections}
     done: dict[str, dict[str, Artifact]] = {selection.behaviour: {} for selection in selections}
     reports: list[PhaseReport] = []
     errors: list[CircuitstoreError] = []
@@ -67,7 +72,9 @@ def build(planner: Planner, selections: list[Any], goals: tuple[str, ...], repor
             if (task.name, behaviour) in blocked:
                 continue
             try:
-                step = planner.step(selection, task, done[behaviour])
+                step = plan[behaviour][task.name]
+                if step.state != FRESH:
+                    step = planner.step(selection, task, done[behaviour])
                 artifact, report = _phase(planner, step, reporter, options)
                 reports.append(report)
                 reporter.end(report)
@@ -97,7 +104,7 @@ def _phase(planner: Planner, step: Step, reporter: Reporter, options: Options) -
     """Bring one phase up to date."""
     started = time.monotonic()
     artifact, computed = step.artifact, 0
-    count = len(_planned(step))
+    count = step.count
     if step.state != FRESH:
         reporter.begin(step)
         todo = len(step.todo)
@@ -113,13 +120,9 @@ def _phase(planner: Planner, step: Step, reporter: Reporter, options: Options) -
     return artifact, PhaseReport(step.task.name, behaviour, count, count - computed, computed, 0, seconds, artifact.key)
 
 
-def _planned(step: Step) -> list:
-    """The cells of a phase as its declaration counts them: one for the whole when it has no cell axes."""
-    return step.cells if step.artifact is None else (step.artifact.cells if step.task.per else [None])
-
-
 def _compute(planner: Planner, step: Step, reporter: Reporter, options: Options) -> Artifact:
     task, behaviour = step.task, step.selection.behaviour
+    gc.enable()
     planner.store.create()
     entries, failures = {}, []
     for result in _results(_batches(planner, step), reporter, options):
@@ -136,7 +139,9 @@ def _compute(planner: Planner, step: Step, reporter: Reporter, options: Options)
         for planned in step.cells:
             place = found.get(planned.key)
             if place is None:
-                raise BuildError(f"{task.name} of {behaviour}, {planned.coords}", got="a result that vanished from the store", remedy="build again")
+                raise BuildError(
+                    f"{task.name} of {behaviour}, {planned.coords}", got="a result that vanished from the store", remedy="build again"
+                )
             cells.append(Cell(planned.coords, place.content, place.object, place.row))
         _check_determinism(step, cells, {key: cell.content for (key, _), (cell, _) in entries.items()}, reporter)
     artifact = assemble(step, cells, _summary(planner, step, cells))
@@ -145,12 +150,16 @@ def _compute(planner: Planner, step: Step, reporter: Reporter, options: Options)
 
 
 def _batches(planner: Planner, step: Step) -> list[Batch]:
-    store, package, task = planner.store.root, planner.pipeline.package, step.task
-    parts = [step.cells] if task.rows else batches(step.todo, task.batch)
+    from circuitstore.engine.work import Batch  # and with it xarray, which a build with nothing to do need not import
+
+    store, package, task, todo = planner.store.root, planner.pipeline.package, step.task, step.todo
+    parts = [step.cells] if task.rows else [todo[i : i + task.batch] for i in range(0, len(todo), task.batch)]
     return [Batch(package, task.name, step.selection, store, step.components, cells) for cells in parts]
 
 
 def _results(work: list[Batch], reporter: Reporter, options: Options) -> Iterator[Result]:
+    from circuitstore.engine.work import run_batch
+
     if options.jobs == 1 or len(work) <= 1:
         for batch in work:
             yield run_batch(batch, reporter.progress)
@@ -169,7 +178,14 @@ def _failed(step: Step, failures: list[Failure]) -> BuildError:
     count = f"{len(failures)} of {len(step.cells)} cells failed; the others are kept, the next build tries these again"
     error = BuildError(where, got=first.reason, remedy=count)
     error.report = PhaseReport(  # type: ignore[attr-defined]
-        step.task.name, step.selection.behaviour, len(step.cells), len(step.cells) - len(step.todo), len(step.todo) - len(failures), len(failures), 0.0, ""
+        step.task.name,
+        step.selection.behaviour,
+        len(step.cells),
+        len(step.cells) - len(step.todo),
+        len(step.todo) - len(failures),
+        len(failures),
+        0.0,
+        "",
     )
     return error
 
@@ -179,7 +195,9 @@ def _check_determinism(step: Step, cells: list[Cell], computed: dict[str, str], 
         content = computed.get(planned.key, cell.content)
         if content != cell.content:
             where = f"{step.task.name} of {step.selection.behaviour}, {planned.coords}"
-            reporter.warn(str(DeterminismError(where, expected=f"content {cell.content[:12]}…", got=f"{content[:12]}…; the first one is kept")))
+            reporter.warn(
+                str(DeterminismError(where, expected=f"content {cell.content[:12]}…", got=f"{content[:12]}…; the first one is kept"))
+            )
 
 
 def _summary(planner: Planner, step: Step, cells: list[Cell]) -> dict[str, object]:

@@ -7,7 +7,6 @@ and return hashes. A cell that fails loses no other: the phase is called again w
 from __future__ import annotations
 
 import importlib
-import itertools
 import os
 import platform
 import resource
@@ -186,9 +185,3 @@ def provenance(started: float) -> dict[str, object]:
         "seconds": round(time.time() - started, 3),
         "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
     }
-
-
-def batches(cells: list[PlannedCell], size: int) -> list[list[PlannedCell]]:
-    """Cells in order, in groups of at most `size`."""
-    iterator = iter(cells)
-    return [group for group in iter(lambda: list(itertools.islice(iterator, size)), [])]

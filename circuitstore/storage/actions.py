@@ -3,8 +3,6 @@
 The first to publish a key wins. A later, different content for the same key is non-determinism and is reported.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 import time
@@ -49,9 +47,7 @@ class Place(msgspec.Struct, frozen=True):
     row: int
 
 
-def write_journal(
-    store: Store, phase: str, behaviour: str, name: str, cells: list[Entry], components: dict, provenance: dict
-) -> Journal:
+def write_journal(store: Store, phase: str, behaviour: str, name: str, cells: list[Entry], components: dict, provenance: dict) -> Journal:
     """Publish the journal of one batch held by object `name`. Raises StoreError."""
     journal = Journal(phase, behaviour, name, cells, components, provenance, time.time_ns())
     identity = hashlib.sha256(seal(journal)).hexdigest()

@@ -1,7 +1,5 @@
 """Artifacts and refs: a phase's whole output as an ordered list of cells, and its newest one under a human name."""
 
-from __future__ import annotations
-
 import os
 from typing import Any
 
@@ -27,7 +25,7 @@ class Artifact(msgspec.Struct, frozen=True):
     """A phase's whole output.
 
     `key` names it by its inputs and is its file name; `content` is the hash over its cells in order. `axes` are the names
-    of the cell axes, outermost first; `upstream` gives the artifact key of each phase it read; `summary` is what the phase says of the whole (a gate's numbers, for one).
+    of the cell axes, outermost first; `objects` the ids of the objects that hold its `count` cells; `upstream` gives the artifact key of each phase it read; `summary` is what the phase says of the whole (a gate's numbers, for one).
     """
 
     phase: str
@@ -35,14 +33,17 @@ class Artifact(msgspec.Struct, frozen=True):
     key: str
     content: str
     axes: list[str]
-    cells: list[Cell]
+    count: int
+    objects: list[str]
     components: dict[str, Any]
     upstream: dict[str, str] = {}
     summary: dict[str, Any] = {}
+    table: msgspec.Raw = msgspec.field(name="cells", default=msgspec.Raw(b"[]"))
 
-    def objects(self) -> list[str]:
-        """Ids of the objects that hold its cells, each once, in order of first use."""
-        return list(dict.fromkeys(cell.object for cell in self.cells))
+    @property
+    def cells(self) -> list[Cell]:
+        """The cells in order; decoded only when asked for, because a build with nothing to do need not know them."""
+        return msgspec.json.decode(self.table, type=list[Cell])
 
     def coordinates(self, axis: str) -> list[str | int]:
         """Values along one cell axis, each once, in order."""

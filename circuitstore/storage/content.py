@@ -25,7 +25,9 @@ def dtype_name(array: np.ndarray) -> str:
     if array.dtype.kind in "UT":
         return STRING
     if array.dtype.name not in DTYPES:  # objects would need pickle, and nothing read from a store is ever executed
-        raise StoreError(f"dtype {array.dtype}", expected=f"one of {sorted(DTYPES)} or text", remedy="convert the array before returning it")
+        raise StoreError(
+            f"dtype {array.dtype}", expected=f"one of {sorted(DTYPES)} or text", remedy="convert the array before returning it"
+        )
     return array.dtype.name
 
 

@@ -7,7 +7,6 @@ has nothing to do looks only at paths and records.
 from __future__ import annotations
 
 import os
-import re
 
 import msgspec
 
@@ -15,16 +14,21 @@ from circuitstore.errors import MissingError, StoreError, UsageError
 
 FORMAT = "circuitstore"
 VERSION = 1
-SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-HASH = re.compile(r"[0-9a-f]{64}")
+NAME_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")
+HEXADECIMAL = frozenset("0123456789abcdef")
 BYSTANDERS = {"README.md", ".gitignore", ".gitkeep", ".DS_Store", "lost+found"}  # may lie in a directory that becomes a store
 
 
 def safe_name(name: str, what: str) -> str:
     """`name` if it may become a file name of the store. Raises UsageError."""
-    if not SAFE_NAME.fullmatch(name):
-        raise UsageError(f"{what} {name!r}", expected="letters, digits, '.', '_' and '-'", got=repr(name))
+    if not 0 < len(name) <= 100 or not NAME_CHARACTERS.issuperset(name) or name[0] in "._-":
+        raise UsageError(f"{what} {name!r}", expected="a letter or digit, then letters, digits, '.', '_' and '-'", got=repr(name))
     return name
+
+
+def is_hash(text: str) -> bool:
+    """Whether this is a sha256 as the store writes it."""
+    return len(text) == 64 and HEXADECIMAL.issuperset(text)
 
 
 class Store:
@@ -41,7 +45,7 @@ class Store:
 
     def object(self, object_id: str) -> str:
         """Folder of one committed batch of cells."""
-        if not HASH.fullmatch(object_id):  # ids are read from files that others wrote: no path may hide in one
+        if not is_hash(object_id):  # ids are read from files that others wrote: no path may hide in one
             raise StoreError(f"object id in {self.root}", expected="64 hexadecimal digits", got=repr(object_id[:80]))
         return self.path("objects", object_id[:2], object_id)
 
@@ -50,7 +54,7 @@ class Store:
         return self.path("actions", safe_name(phase, "phase"))
 
     def artifact(self, key: str) -> str:
-        if not HASH.fullmatch(key):
+        if not is_hash(key):
             raise StoreError(f"artifact key in {self.root}", expected="64 hexadecimal digits", got=repr(key[:80]))
         return self.path("artifacts", key + ".json")
 
@@ -72,7 +76,7 @@ class Store:
         top = self.path("objects")
         prefixes = sorted(os.listdir(top)) if os.path.isdir(top) else []
         names = [n for p in prefixes if os.path.isdir(os.path.join(top, p)) for n in os.listdir(os.path.join(top, p))]
-        return sorted(name for name in names if HASH.fullmatch(name))
+        return sorted(name for name in names if is_hash(name))
 
     def exists(self) -> bool:
         return os.path.isfile(self.path("format.json"))
@@ -127,7 +131,10 @@ class Store:
                 parent = os.path.dirname(parent)
             if not os.path.isdir(parent) or not os.access(parent, os.W_OK | os.X_OK):
                 raise StoreError(
-                    f"store {self.root}", expected="a directory that can be written", got=f"{parent} is not", remedy="name another with --store"
+                    f"store {self.root}",
+                    expected="a directory that can be written",
+                    got=f"{parent} is not",
+                    remedy="name another with --store",
                 ) from None
             return self
 

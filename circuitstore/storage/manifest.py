@@ -3,8 +3,6 @@
 Imports neither numpy nor zarr: a build with nothing to do checks manifests, sizes and nothing else.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 import stat
@@ -25,6 +23,13 @@ class Manifest(msgspec.Struct, frozen=True):
     cells: list[str]
     coords: list[dict[str, str | int]]
     files: dict[str, tuple[int, str]]  # path below the object → size in bytes, sha256
+
+
+class Files(msgspec.Struct, frozen=True):
+    """The part of a manifest that says which files there must be."""
+
+    object: str
+    files: dict[str, tuple[int, str]]
 
 
 def object_id(contents: list[str]) -> str:
@@ -52,7 +57,7 @@ def read_manifest(store: Store, name: str) -> Manifest:
     return manifest
 
 
-def check_files(store: Store, manifest: Manifest, below: str = "") -> None:
+def check_files(store: Store, manifest: Manifest | Files, below: str = "") -> None:
     """Each file (of those below a folder) is there, a regular file and as long as it should be. Raises DamageError."""
     top = store.object(manifest.object)
     for file, (size, _) in manifest.files.items():
@@ -68,14 +73,14 @@ def check_files(store: Store, manifest: Manifest, below: str = "") -> None:
                 raise damaged(path, f"{size} bytes", f"{status.st_size} bytes")
 
 
-def intact(store: Store, name: str) -> Manifest | None:
-    """The object's manifest if all its files are present in full size; None if anything is missing or cut."""
+def intact(store: Store, name: str) -> bool:
+    """Whether the object's manifest is unaltered and all its files are present in full size."""
     try:
-        manifest = read_manifest(store, name)
-        check_files(store, manifest)
-    except DamageError:
-        return None
-    return manifest
+        files = read_record(os.path.join(store.object(name), MANIFEST), Files)
+        check_files(store, files)
+    except (DamageError, FileNotFoundError, NotADirectoryError):
+        return False
+    return files.object == name
 
 
 def quarantine(store: Store, path: str) -> str:

@@ -36,9 +36,8 @@ def write_object(store: Store, cells: list[tuple[dict[str, str | int], xr.Datase
     """
     contents = [content_hash(cell) for _, cell in cells]
     name = object_id(contents)
-    kept = intact(store, name)
-    if kept is not None:
-        return kept
+    if intact(store, name):
+        return read_manifest(store, name)
     try:
         with store.scratch() as scratch:
             draft = os.path.join(scratch, name)
@@ -59,12 +58,12 @@ def _publish(store: Store, draft: str, name: str) -> None:
         sync(folder)
     final = store.object(name)
     os.makedirs(os.path.dirname(final), exist_ok=True)
-    if os.path.isdir(final) and intact(store, name) is None:
+    if os.path.isdir(final) and not intact(store, name):
         quarantine(store, final)
     try:
         os.rename(draft, final)
     except OSError:
-        if intact(store, name) is None:  # else another process published the same content first
+        if not intact(store, name):  # else another process published the same content first
             raise
     sync(os.path.dirname(final))
 
@@ -230,4 +229,3 @@ def reader(store: Store, name: str) -> ObjectReader:
     except (FileNotFoundError, NotADirectoryError):
         raise damaged(path, "the object's manifest", "no such file") from None
     return _cached_reader(store.root, name, stamp)
-

@@ -207,7 +207,11 @@ class CellArray(BackendArray):
             if values.shape == shape:
                 padded = values
             else:  # shorter: aligned at the end of `position`
-                padded[tuple(slice(n - m, None) if d == POSITION else slice(None) for n, m, d in zip(shape, values.shape, self.dims, strict=True))] = values
+                padded[
+                    tuple(
+                        slice(n - m, None) if d == POSITION else slice(None) for n, m, d in zip(shape, values.shape, self.dims, strict=True)
+                    )
+                ] = values
         return _outer_index(padded, inner)
 
 

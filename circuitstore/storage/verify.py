@@ -136,12 +136,12 @@ def _intact_rows(store: Store, name: str, known: list[Journal]) -> dict[int, obj
     found: dict[int, object] = {}
     try:
         opened = ObjectReader(store, name, damaged_manifest=stated)
-    except Exception:  # noqa: BLE001 - a damaged group fails in whatever way its bytes lead to; then no cell is intact
+    except Exception:
         return found
     for row in cells:
         try:
             found[row] = opened.cell(row)
-        except Exception:  # noqa: BLE001, S112 - likewise for one cell; it is reported as lost
+        except Exception:
             continue
     return found
 
@@ -168,7 +168,7 @@ def _missing_objects(store: Store, present: set[str], index: dict[str, list[Jour
             artifact = read_artifact(store, ref.artifact)
         except (DamageError, FileNotFoundError):
             continue
-        for name in artifact.objects() if artifact else ():
+        for name in artifact.objects if artifact else ():
             needed[name] = None
     damages = []
     for name in needed:
@@ -184,6 +184,3 @@ def _quarantine(store: Store, path: str) -> bool:
     except OSError:
         return False  # a store shared read-only: the report still names it
     return True
-
-
-
