@@ -55,7 +55,7 @@ def open(
     from circuitstore.storage.query import open_artifacts, open_sparse
 
     if not sparse:
-        return open_artifacts(opened, artifacts)
+        return open_artifacts(opened, artifacts, all_behaviours=behaviour is None)
     if phase != "features" or len(artifacts) != 1:
         raise UsageError("sparse=True", expected='phase "features" and one behaviour', got=f"{phase!r} and {behaviours}")
     return open_sparse(opened, next(iter(artifacts.values())), "activation")

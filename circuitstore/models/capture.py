@@ -68,7 +68,7 @@ def capture(model: LanguageModel, tokens: Sequence[int], *, patterns: bool = Fal
         final_residual=final[0],
         mlp_input=torch.stack(mlp_input),
         mlp_output=torch.stack(mlp_output),
-        logits=_unembed(final[1], model.parts.unembedding) if half else output.logits[0],
+        logits=unembed(model, final[1]) if half else output.logits[0],
         attention_scale=_scale(residuals, epsilon),
         mlp_scale=_scale(torch.stack(middle), epsilon),
         final_scale=_scale(final[0], epsilon),
@@ -93,5 +93,6 @@ def _scale(residual: Tensor, epsilon: float) -> Tensor:
     return torch.rsqrt(residual.float().pow(2).mean(-1) + epsilon)
 
 
-def _unembed(x: Tensor, unembedding: Tensor) -> Tensor:
-    return torch.cat([x.float() @ rows.float().T for rows in unembedding.split(_VOCABULARY_CHUNK)], dim=-1)
+def unembed(model: LanguageModel, x: Tensor) -> Tensor:
+    """Logits (…, token) float32 of the final norm's output (…, d_model)."""
+    return torch.cat([x.float() @ rows.float().T for rows in model.parts.unembedding.split(_VOCABULARY_CHUNK)], dim=-1)

@@ -60,15 +60,15 @@ class _Group:
 _Flight = dict[int, _Group]  # by starting position
 
 
-def effects(network: FrozenNetwork, targets: Ends, sources: Ends, out: Tensor, *, memory: int = MEMORY) -> None:
+def effects(network: FrozenNetwork, targets: Ends, sources: Ends, out: Tensor) -> None:
     """Write the effect of every source on every target to ``out[target.index, source.index]`` (float32, on the CPU).
 
-    Rows are targets, columns sources; pairs without a path keep what ``out`` held. ``memory`` bounds the rows in flight,
-    in bytes; when they do not fit, forward rows are carried again for every batch of backward rows.
+    Rows are targets, columns sources; pairs without a path keep what ``out`` held. When the rows in flight do not fit into
+    `MEMORY`, they go in batches, and forward rows are carried again for every batch of backward rows.
     """
     parts = network.model.parts
     row_bytes = 4 * (3 * network.d_model + 3 * parts.n_heads * parts.head_dim)  # a state, its copies, its heads
-    max_rows = max(memory // row_bytes // 2, network.n_positions)
+    max_rows = max(MEMORY // row_bytes // 2, network.n_positions)
     cut = cheapest_cut(network, targets, sources, max_rows)
     backward, forward = _Way(network, targets, backward=True), _Way(network, sources, backward=False)
     late = backward.batches(targets.layer >= cut, max_rows)
@@ -160,8 +160,7 @@ class _Way:
         total = torch.addmm(torch.cat([group.state.flatten(0, 1) for group in states.values()]), rows, second)
         pieces = total.split([group.state.shape[0] * group.state.shape[1] for group in states.values()])
         return {
-            start: _Group(group.entries, piece.view_as(group.state))
-            for (start, group), piece in zip(states.items(), pieces, strict=True)
+            start: _Group(group.entries, piece.view_as(group.state)) for (start, group), piece in zip(states.items(), pieces, strict=True)
         }
 
     def skip(self, flight: _Flight, layer: FrozenLayer) -> _Flight:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from operator import attrgetter
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -74,7 +75,7 @@ def family_of(model_type: str) -> Family:
 
 def take_apart(model: nn.Module) -> Parts:
     """Find the parts of a loaded transformers model."""
-    config = model.config
+    config: Any = model.config
     family = family_of(config.model_type)
 
     def part(root: nn.Module, path: str):
@@ -83,9 +84,7 @@ def take_apart(model: nn.Module) -> Parts:
     names = ("attention_norm", "attention", "value", "output", "mlp_norm", "mlp")
     return Parts(
         embeddings=part(model, family.embeddings).weight,
-        layers=tuple(
-            Layer(**{name: part(layer, getattr(family, name)) for name in names}) for layer in part(model, family.layers)
-        ),
+        layers=tuple(Layer(**{name: part(layer, getattr(family, name)) for name in names}) for layer in part(model, family.layers)),
         final_norm=part(model, family.final_norm),
         unembedding=part(model, family.unembedding).weight,
         n_heads=config.num_attention_heads,

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -53,7 +54,7 @@ def load_model(folder: str | Path, *, dtype: str = "float32", device: str = "cpu
     _check_weight_files(folder)
     with _quiet():
         try:
-            model, report = AutoModelForCausalLM.from_pretrained(
+            loaded: Any = AutoModelForCausalLM.from_pretrained(
                 folder,
                 dtype=DTYPES[dtype],
                 attn_implementation="eager",
@@ -64,6 +65,7 @@ def load_model(folder: str | Path, *, dtype: str = "float32", device: str = "cpu
             )
         except Exception as error:  # transformers raises a dozen kinds, most of them with advice about the hub
             raise ModelError(f"model weights in {folder}", expected="loadable safetensors", got=_first_line(error)) from error
+    model, report = loaded
     for kind, problem in (("missing_keys", "lacks"), ("unexpected_keys", "has unknown"), ("mismatched_keys", "misshapes")):
         if keys := sorted(str(key) for key in report.get(kind) or ()):
             shown = ", ".join(keys[:3]) + (f" and {len(keys) - 3} more" if len(keys) > 3 else "")

@@ -90,9 +90,7 @@ def prune(
     return Pruned(node_mask, full)
 
 
-def scores(
-    adjacency: np.ndarray, weights: np.ndarray, node_influence: np.ndarray, kinds: tuple[int, int, int, int]
-) -> tuple[float, float]:
+def scores(adjacency: np.ndarray, weights: np.ndarray, node_influence: np.ndarray, kinds: tuple[int, int, int, int]) -> tuple[float, float]:
     """(replacement, completeness), both from 0 to 1.
 
     replacement = influence of embeddings / (embeddings + errors): how much of the output runs from token to logit through
@@ -106,10 +104,7 @@ def scores(
     explained = from_errors + from_embeddings
     replacement = from_embeddings / explained if explained > 0 else 0.0
     error_share = np.concatenate(
-        [
-            _row_shares(adjacency[start : start + _BLOCK])[:, errors].sum(axis=1)
-            for start in range(0, len(adjacency), _BLOCK)
-        ]
+        [_row_shares(adjacency[start : start + _BLOCK])[:, errors].sum(axis=1) for start in range(0, len(adjacency), _BLOCK)]
     )
     output = node_influence + weights
     return float(replacement), float(((1 - error_share) * output).sum() / output.sum())

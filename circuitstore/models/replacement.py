@@ -19,10 +19,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from circuitstore.errors import UsageError
 from circuitstore.models.capture import Capture
 from circuitstore.models.load import LanguageModel
 from circuitstore.models.transcoders import Transcoders
@@ -45,7 +47,9 @@ class FrozenNetwork:
 
     def __init__(self, model: LanguageModel, run: Capture, transcoders: Transcoders, covered: Tensor):
         """``run`` must hold patterns; ``covered`` (layer, position) bool says where a transcoder replaces the MLP."""
-        self.model, self.run, self.transcoders, self.covered = model, run, transcoders, covered
+        if run.patterns is None:
+            raise UsageError("frozen network", expected="a capture with attention patterns", got="one without")
+        self.model, self.run, self.transcoders, self.covered, self.patterns = model, run, transcoders, covered, run.patterns
         self.n_layers, self.d_model, self.n_positions = model.n_layers, model.d_model, len(run.tokens)
         self.device = model.device
 
@@ -62,22 +66,21 @@ class FrozenNetwork:
             constant = module.output.bias.float() + (0 if constant is None else constant)
         skip = self.transcoders.layer(index).skip if self.covered[index].any() else None
         return FrozenLayer(
-            value=module.value.weight.float() * module.attention_norm.weight.float(),
+            value=module.value.weight.float() * _gain(module.attention_norm),
             output=output,
-            pattern=(self.run.patterns[index] * self.run.attention_scale[index]).unflatten(0, groups),
+            pattern=(self.patterns[index] * self.run.attention_scale[index]).unflatten(0, groups),
             constant=constant,
-            skip=None if skip is None else skip * module.mlp_norm.weight.float(),
+            skip=None if skip is None else skip * _gain(module.mlp_norm),
             skip_scale=self.run.mlp_scale[index] * self.covered[index],
         )
 
     def feature_reads(self, layer: int, positions: Tensor, encoders: Tensor) -> Tensor:
         """What a feature reads of the middle residual stream: encoder rows (target, d_model) → (target, d_model)."""
-        gain = self.model.parts.layers[layer].mlp_norm.weight.float()
-        return encoders * gain * self.run.mlp_scale[layer, positions, None]
+        return encoders * _gain(self.model.parts.layers[layer].mlp_norm) * self.run.mlp_scale[layer, positions, None]
 
     def logit_reads(self, directions: Tensor) -> Tensor:
         """What a logit of the last position reads of the final residual stream: (target, d_model) → the same shape."""
-        return directions * self.model.parts.final_norm.weight.float() * self.run.final_scale[-1]
+        return directions * _gain(self.model.parts.final_norm) * self.run.final_scale[-1]
 
     def skip_output(self, layer: int) -> Tensor | None:
         """What the skip connection really added after ``layer``: (position, d_model), 0 where not covered; None without one."""
@@ -104,3 +107,7 @@ class FrozenNetwork:
                 stream = stream + (stream * layer.skip_scale[:, None]) @ layer.skip.T
             stream = stream + entering(index + 1)
         yield stream
+
+
+def _gain(norm: nn.Module) -> Tensor:
+    return cast(Tensor, norm.weight).float()

@@ -142,13 +142,18 @@ class LayerTranscoder:
         prompt = -1
         for start, pre in self._preactivations(inputs):
             prompt = (prompt + 1) % len(inputs)
-            if self._threshold is None:
-                values = pre.clamp_(min=0)
-            else:
-                values = pre.mul_(pre > self._threshold[start : start + pre.shape[1]])
+            values = pre.mul_(pre > (0 if self._threshold is None else self._threshold[start : start + pre.shape[1]]))
             position, feature = values.nonzero(as_tuple=True)
             found[prompt].append((position, feature + start, values[position, feature]))
         return [self._compress(len(x), chunks) for x, chunks in zip(inputs, found, strict=True)]
+
+    def activation_of(self, x: Tensor, features: np.ndarray | Tensor) -> Tensor:
+        """Activation of one feature for each input: x (entry, d_model), ids (entry,) → (entry,) float32."""
+        if self.top_k is not None:  # which depends on all features
+            return self.encode(x)[torch.arange(len(x)), torch.as_tensor(features)]
+        ids = torch.as_tensor(features)
+        pre = (x.to(self.device, torch.float32) * self.encoder_rows(ids)).sum(1) + self.b_enc[ids]
+        return pre * (pre > (0 if self._threshold is None else self._threshold[ids]))
 
     def encoder_rows(self, features: np.ndarray | Tensor) -> Tensor:
         """W_enc[features]: (entry,) ids → (entry, d_model) float32; only these rows are read."""
@@ -202,7 +207,7 @@ class LayerTranscoder:
 
     def _rows(self, name: str, features: np.ndarray | Tensor) -> Tensor:
         ids = torch.as_tensor(np.asarray(features, dtype=np.int64))
-        if len(ids) and not (0 <= int(ids.min()) and int(ids.max()) < self.n_features):
+        if len(ids) and not (int(ids.min()) >= 0 and int(ids.max()) < self.n_features):
             raise UsageError(f"features of {self.path}", expected=f"0 to {self.n_features - 1}", got=[int(ids.min()), int(ids.max())])
         return self._map(name)[ids].to(self.device, torch.float32)
 

@@ -53,16 +53,16 @@ class Grid:
         return sorted(found)
 
 
-def open_artifacts(store: Store, artifacts: dict[str, Artifact]) -> xr.Dataset | xr.DataTree:
-    """One artifact's cells, or those of several behaviours (behaviour → artifact) with a `behaviour` dim in front."""
-    grid = _grid(store, artifacts)
+def open_artifacts(store: Store, artifacts: dict[str, Artifact], all_behaviours: bool = False) -> xr.Dataset | xr.DataTree:
+    """The cells of one behaviour's artifact, or of all behaviours (behaviour → artifact) with a `behaviour` dim in front."""
+    grid = _grid_of_all(store, artifacts) if all_behaviours else _grid(store, next(iter(artifacts.values())))
     if grid.first.group.attrs["cell_attributes"][grid.present[0].row].get("structure") == "graph":
         return _tree(grid)
     sparse = [name.removesuffix(POINTER) for name in grid.first.variables if name.endswith(POINTER)]
     attributes = {"phase": next(iter(artifacts.values())).phase}
     for behaviour, artifact in artifacts.items():
         if artifact.summary:
-            attributes["summary" if len(artifacts) == 1 else f"summary_{behaviour}"] = msgspec.json.encode(artifact.summary).decode()
+            attributes[f"summary_{behaviour}" if all_behaviours else "summary"] = msgspec.json.encode(artifact.summary).decode()
     return _dataset(grid, sparse, attributes)
 
 
@@ -80,13 +80,14 @@ def open_sparse(store: Store, artifact: Artifact, name: str) -> xr.Dataset:
     return xr.Dataset({column: ("entry", np.concatenate(parts)) for column, parts in columns.items()})
 
 
-def _grid(store: Store, artifacts: dict[str, Artifact]) -> Grid:
-    if len(artifacts) == 1:
-        (artifact,) = artifacts.values()
-        labels = [artifact.coordinates(axis) for axis in artifact.axes]
-        places = [{value: i for i, value in enumerate(values)} for values in labels]
-        cells = {tuple(p[cell.coords[axis]] for p, axis in zip(places, artifact.axes, strict=True)): cell for cell in artifact.cells}
-        return Grid(store, artifact.axes, labels, cells)
+def _grid(store: Store, artifact: Artifact) -> Grid:
+    labels = [artifact.coordinates(axis) for axis in artifact.axes]
+    places = [{value: i for i, value in enumerate(values)} for values in labels]
+    cells = {tuple(p[cell.coords[axis]] for p, axis in zip(places, artifact.axes, strict=True)): cell for cell in artifact.cells}
+    return Grid(store, artifact.axes, labels, cells)
+
+
+def _grid_of_all(store: Store, artifacts: dict[str, Artifact]) -> Grid:
     axes = next(iter(artifacts.values())).axes
     labels, cells = [list(artifacts)], {}
     shared = {axis: sorted({v for a in artifacts.values() for v in a.coordinates(axis)}) for axis in axes if axis != "prompt"}

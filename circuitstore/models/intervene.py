@@ -1,0 +1,160 @@
+"""Interventions on features of the real model: what happens when a feature's activation is another one.
+
+An edit adds (new − old activation) · W_dec to the MLP's output; the output is never overwritten by a reconstruction, so
+what the transcoder fails to explain stays in place, and editing a feature to its own activation changes nothing.
+
+Three regimes say what may react:
+
+    direct            nothing: attention patterns, norm denominators and MLP outputs stay as they were (a transcoder's skip
+                      connection, being linear, carries on). Old activations are those of the unedited run. The effect on
+                      anything then is exactly that of the edges of the attribution graph.
+    frozen_attention  norms and MLPs, not attention patterns
+    free              everything
+
+In the last two, "old" is the activation of the edited run itself, at the moment the layer is reached.
+
+Source: *Circuit Tracing: Attribution Graphs* (Anthropic, 2025), section "Validating attribution graph hypotheses with
+interventions"; the regimes are those of circuit-tracer's ``feature_intervention``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import NamedTuple, cast
+
+import torch
+from torch import Tensor
+
+from circuitstore.errors import UsageError
+from circuitstore.models.capture import Capture, capture, unembed
+from circuitstore.models.families import Layer
+from circuitstore.models.load import LanguageModel
+from circuitstore.models.transcoders import LayerTranscoder, Transcoders
+
+REGIMES = ("direct", "frozen_attention", "free")
+
+
+class Edit(NamedTuple):
+    """Set the activation of one feature at one position."""
+
+    layer: int
+    position: int
+    feature: int
+    value: float
+
+
+@dataclass(frozen=True)
+class Intervened:
+    """What the edited runs gave; ``variant`` is one set of edits."""
+
+    logits: Tensor  # (variant, position, token) float32; the last position only when asked for
+    mlp_input: Tensor  # (variant, layer, position, d_model): encode it for the activations of the edited run
+
+
+def intervene(
+    model: LanguageModel,
+    transcoders: Transcoders,
+    tokens: Sequence[int],
+    variants: Sequence[Sequence[Edit]],
+    *,
+    regime: str = "free",
+    base: Capture | None = None,
+    last_only: bool = False,
+) -> Intervened:
+    """Run ``tokens`` (position,) once for every set of edits, all in one batch.
+
+    ``base`` is the unedited run, with patterns, when it is known already. Raises UsageError for an unknown regime or an
+    edit outside the model.
+    """
+    if regime not in REGIMES:
+        raise UsageError("intervention regime", expected=" or ".join(REGIMES), got=regime)
+    if not variants:
+        raise UsageError("interventions", expected="at least one set of edits", got="none")
+    transcoders.check_fits(model.n_layers, model.d_model)
+    by_layer = _sorted_edits(variants, transcoders, len(tokens))
+    base = capture(model, tokens, patterns=regime != "free") if base is None else base
+    mlp_input: list[Tensor] = []
+    final: list[Tensor] = []
+    parts = model.parts
+    with torch.no_grad(), ExitStack() as hooks:
+        for index, layer in enumerate(parts.layers):
+            if regime != "free":
+                hooks.callback(layer.attention.register_forward_hook(_frozen_attention(model, layer, base, index), with_kwargs=True).remove)
+            if regime == "direct":
+                hooks.callback(layer.attention_norm.register_forward_hook(_frozen_norm(base.attention_scale[index])).remove)
+                hooks.callback(layer.mlp_norm.register_forward_hook(_frozen_norm(base.mlp_scale[index])).remove)
+            edited = _edited_mlp(transcoders.layer(index), by_layer.get(index, []), base, index, regime == "direct", mlp_input)
+            hooks.callback(layer.mlp.register_forward_hook(edited).remove)
+        if regime == "direct":
+            hooks.callback(parts.final_norm.register_forward_hook(_frozen_norm(base.final_scale)).remove)
+        hooks.callback(parts.final_norm.register_forward_hook(lambda _, args, output: final.append(output)).remove)
+        model.hf(base.tokens.expand(len(variants), -1), use_cache=False, logits_to_keep=1)
+    return Intervened(unembed(model, final[0][:, -1:] if last_only else final[0]), torch.stack(mlp_input, dim=1))
+
+
+def _sorted_edits(variants: Sequence[Sequence[Edit]], transcoders: Transcoders, n_positions: int) -> dict[int, list[tuple[int, Edit]]]:
+    by_layer: dict[int, list[tuple[int, Edit]]] = {}
+    for variant, edits in enumerate(variants):
+        for edit in map(Edit._make, edits):
+            if not (0 <= edit.layer < transcoders.n_layers and 0 <= edit.position < n_positions):
+                bounds = f"a layer below {transcoders.n_layers} and a position below {n_positions}"
+                raise UsageError("intervention", expected=bounds, got=tuple(edit))
+            by_layer.setdefault(edit.layer, []).append((variant, edit))
+        if len({edit[:3] for edit in edits}) < len(edits):
+            raise UsageError(f"intervention {variant}", expected="one value for a feature at a position", got="several")
+    return by_layer
+
+
+def _edited_mlp(
+    transcoder: LayerTranscoder, edits: list[tuple[int, Edit]], base: Capture, index: int, direct: bool, seen: list[Tensor]
+) -> Callable:
+    """A hook that adds the edits of a layer to its MLP output, which in the direct regime is first put back as it was."""
+
+    def hook(module: torch.nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        x = args[0]  # (variant, position, d_model)
+        seen.append(x)
+        if direct:
+            output = base.mlp_output[index].expand_as(output).clone()
+            if (skip := transcoder.skip) is not None:
+                output += ((x - base.mlp_input[index]).float() @ skip.T).to(output.dtype)
+        if not edits:
+            return output
+        variant = torch.tensor([v for v, _ in edits], device=x.device)
+        position = torch.tensor([e.position for _, e in edits], device=x.device)
+        feature = torch.tensor([e.feature for _, e in edits])
+        read = base.mlp_input[index][position] if direct else x[variant, position]
+        change = torch.tensor([e.value for _, e in edits], device=x.device) - transcoder.activation_of(read, feature)
+        total = output.float()
+        rows = transcoder.decoder_rows(feature) * change[:, None]
+        for number, (v, edit) in enumerate(edits):  # one after another: edits may share a place, and order decides bits
+            total[v, edit.position] += rows[number]
+        return total.to(output.dtype)
+
+    return hook
+
+
+def _frozen_attention(model: LanguageModel, layer: Layer, base: Capture, index: int) -> Callable:
+    """A hook that gives the output attention would have had with the patterns of the unedited run."""
+    if base.patterns is None:
+        raise UsageError("unedited run", expected="a capture with attention patterns", got="one without")
+    parts = model.parts
+    pattern = base.patterns[index].unflatten(0, (parts.n_kv_heads, -1)).to(model.dtype)  # kv_head, group, query, key
+
+    def hook(module: torch.nn.Module, args: tuple, kwargs: dict, output: tuple) -> tuple:
+        x = kwargs["hidden_states"] if "hidden_states" in kwargs else args[0]
+        values = layer.value(x).unflatten(-1, (parts.n_kv_heads, parts.head_dim))
+        mixed = torch.einsum("hgqk,vkhd->vqhgd", pattern, values)
+        return layer.output(mixed.flatten(2)), *output[1:]
+
+    return hook
+
+
+def _frozen_norm(scale: Tensor) -> Callable:
+    """A hook that divides by the denominators of the unedited run: scale (position,)."""
+
+    def hook(module: torch.nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        return cast(Tensor, module.weight) * (args[0].float() * scale[:, None]).to(output.dtype)
+
+    return hook
