@@ -26,7 +26,7 @@ class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A table of a profile."""
 
 
-class Model(Section):
+class Model(Section, frozen=True):
     """The language model: a local folder in the Hugging Face layout, relative to the profile's file."""
 
     path: str
@@ -35,13 +35,13 @@ class Model(Section):
     threads: Annotated[int, msgspec.Meta(ge=0)] = 0  # of torch, 0 for its own choice; no part of any key
 
 
-class Transcoders(Section):
+class Transcoders(Section, frozen=True):
     """One transcoder a layer: a local folder, relative to the profile's file."""
 
     path: str
 
 
-class Prompts(Section):
+class Prompts(Section, frozen=True):
     """How many prompts are drawn, and what is put before each: Qwen3 has no token that begins a text."""
 
     train: Annotated[int, msgspec.Meta(ge=0)] = 80
@@ -50,14 +50,14 @@ class Prompts(Section):
     prepend: Literal["eos", "pad", "bos", "none"] = "eos"
 
 
-class Baseline(Section):
+class Baseline(Section, frozen=True):
     """What is kept of the model's answer, and the accuracy below which a behaviour is not worth analysing."""
 
     top_k: Count = 10
     gate: Share = 0.8
 
 
-class Activations(Section):
+class Activations(Section, frozen=True):
     """Which layers ("all", "10-24" inclusive, "3,5,7") and how many last positions (0 for all) are kept."""
 
     layers: str = "all"
@@ -69,11 +69,11 @@ class Activations(Section):
         return layer_range(self.layers, available)
 
 
-class Features(Section):
+class Features(Section, frozen=True):
     """Nothing to set: every active feature of the kept activations."""
 
 
-class Attribution(Section):
+class Attribution(Section, frozen=True):
     """Which logits are explained, which features become nodes, and how a graph is pruned (*Circuit Tracing*, 2025, appendix)."""
 
     targets: Literal["logits", "difference"] = "logits"
@@ -84,7 +84,7 @@ class Attribution(Section):
     edge_threshold: Share = 0.98
 
 
-class Profile(Section):
+class Profile(Section, frozen=True):
     """Everything that can be set, by phase."""
 
     model: Model

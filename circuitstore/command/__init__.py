@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import ClassVar
 
 import click
 
@@ -17,7 +18,7 @@ from circuitstore.errors import CircuitstoreError
 class Commands(click.Group):
     """The commands by name, in the order a user meets them; each file is imported when its command is used."""
 
-    homes = {
+    homes: ClassVar[dict[str, str]] = {
         "build": "build",
         "status": "inspect",
         "explain": "inspect",

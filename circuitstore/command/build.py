@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import click
 
@@ -51,7 +52,7 @@ class Lines:
     """One line a phase on stderr, and on a terminal a progress bar while it runs."""
 
     def __init__(self) -> None:
-        self.bar = None
+        self.bar: Any = None
         self.shown = sys.stderr.isatty()
 
     def begin(self, step) -> None:

@@ -46,7 +46,7 @@ def selections(profile: str, behaviours: tuple[str, ...], prompts: str | None, s
     from circuitstore import pipeline
 
     pipeline.load()
-    from tasks import config  # type: ignore[import-not-found]
+    from tasks import config
 
     return config.select(profile, behaviours, prompts, settings)
 

@@ -142,7 +142,7 @@ def _folder(root: str) -> str:
 def _imports(module: str, is_package: bool, source: bytes) -> list[str]:
     """Absolute names of all that a module may import, at any depth; a name that is no module is simply not located."""
     here = module if is_package else module.rpartition(".")[0]
-    found = set()
+    found: set[str] = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)

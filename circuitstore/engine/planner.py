@@ -135,8 +135,8 @@ class Planner:
         for combination in itertools.product(*axes):
             coords: Coords = dict(combination)
             reads = {}
-            for name, (shared, index) in by_axes.items():
-                reads[name] = index.get(tuple(coords[axis] for axis in shared), [])
+            for name, (common, index) in by_axes.items():
+                reads[name] = index.get(tuple(coords[axis] for axis in common), [])
             drafts.append((coords, cell_key(task, components, coords, reads), reads))
         if task.rows:  # one computation, many rows: it is there only as a whole, as an artifact
             return [PlannedCell(coords, whole_key, reads) for coords, _, reads in drafts]

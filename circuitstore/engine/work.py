@@ -96,13 +96,13 @@ def _outputs(task: Task, module, batch: Batch, failures: list[Failure], progress
         try:
             for coords, content in function([cell.coords for cell in waiting], config, **inputs):
                 if done == len(waiting) or coords != waiting[done].coords:
-                    raise _Contract(f"phase {task.name}", expected="the cells it was given, in order", got=coords)
+                    raise _ContractError(f"phase {task.name}", expected="the cells it was given, in order", got=coords)
                 yield waiting[done], coords, content
                 done += 1
                 progress(1)
             if done < len(waiting):
-                raise _Contract(f"phase {task.name}", expected=f"{len(waiting)} cells", got=done)
-        except _Contract:
+                raise _ContractError(f"phase {task.name}", expected=f"{len(waiting)} cells", got=done)
+        except _ContractError:
             raise
         except Exception as error:
             failures.append(Failure(waiting[done].coords, _reason(error)))
@@ -111,7 +111,7 @@ def _outputs(task: Task, module, batch: Batch, failures: list[Failure], progress
         waiting = waiting[done:]
 
 
-class _Contract(BuildError):
+class _ContractError(BuildError):
     """A phase does not do what its declaration says: a mistake in the phase, not in one cell."""
 
 

@@ -25,7 +25,8 @@ class Artifact(msgspec.Struct, frozen=True):
     """A phase's whole output.
 
     `key` names it by its inputs and is its file name; `content` is the hash over its cells in order. `axes` are the names
-    of the cell axes, outermost first; `objects` the ids of the objects that hold its `count` cells; `upstream` gives the artifact key of each phase it read; `summary` is what the phase says of the whole (a gate's numbers, for one).
+    of the cell axes, outermost first; `objects` the ids of the objects that hold its `count` cells; `upstream` gives the
+    artifact key of each phase it read; `summary` is what the phase says of the whole (a gate's numbers, for one).
     """
 
     phase: str

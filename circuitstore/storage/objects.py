@@ -157,17 +157,27 @@ class ObjectReader:
 
     def array(self, name: str) -> zarr.Array:
         if name not in self._arrays:
-            self._arrays[name] = self.group[name]
+            array: Any = self.group[name]
+            self._arrays[name] = array
         return self._arrays[name]
 
     def dims(self, name: str) -> tuple[str, ...]:
         """Dims of a variable within one cell."""
-        names = tuple(map(str, self.array(name).metadata.dimension_names))
+        names = self._dimensions(name)
         return names[1:] if names[:1] == ("cell",) else names
+
+    def _dimensions(self, name: str) -> tuple[str, ...]:
+        metadata: Any = self.array(name).metadata
+        return tuple(map(str, metadata.dimension_names))
+
+    def attributes(self, row: int) -> dict[str, Any]:
+        """Attributes of one cell."""
+        every: Any = self.group.attrs["cell_attributes"]
+        return dict(every[row])
 
     def offsets(self, name: str) -> np.ndarray | None:
         """(cell + 1,) where each cell's part of a concatenated variable begins; None for a stacked one."""
-        first = self.array(name).metadata.dimension_names[0]
+        first = self._dimensions(name)[0]
         if first == "cell":
             return None
         if first not in self._offsets:
@@ -196,7 +206,7 @@ class ObjectReader:
         variables = {}
         for name in self.variables:
             variables[name] = xr.Variable(self.dims(name), self.part(name, row), dict(self.array(name).attrs))
-        cell = xr.Dataset(variables, attrs=self.group.attrs["cell_attributes"][row])
+        cell = xr.Dataset(variables, attrs=self.attributes(row))
         found, stated = content_hash(cell), self.manifest.cells[row]
         if found != stated:
             raise damaged(f"{self.folder} row {row}", f"content {stated[:12]}…", f"{found[:12]}…")

@@ -56,7 +56,7 @@ class Grid:
 def open_artifacts(store: Store, artifacts: dict[str, Artifact], all_behaviours: bool = False) -> xr.Dataset | xr.DataTree:
     """The cells of one behaviour's artifact, or of all behaviours (behaviour → artifact) with a `behaviour` dim in front."""
     grid = _grid_of_all(store, artifacts) if all_behaviours else _grid(store, next(iter(artifacts.values())))
-    if grid.first.group.attrs["cell_attributes"][grid.present[0].row].get("structure") == "graph":
+    if grid.first.attributes(grid.present[0].row).get("structure") == "graph":
         return _tree(grid)
     sparse = [name.removesuffix(POINTER) for name in grid.first.variables if name.endswith(POINTER)]
     attributes = {"phase": next(iter(artifacts.values())).phase}
@@ -89,7 +89,8 @@ def _grid(store: Store, artifact: Artifact) -> Grid:
 
 def _grid_of_all(store: Store, artifacts: dict[str, Artifact]) -> Grid:
     axes = next(iter(artifacts.values())).axes
-    labels, cells = [list(artifacts)], {}
+    labels: list[list] = [list(artifacts)]
+    cells: dict[tuple, Cell] = {}
     shared = {axis: sorted({v for a in artifacts.values() for v in a.coordinates(axis)}) for axis in axes if axis != "prompt"}
     most = max(len(a.coordinates("prompt")) for a in artifacts.values()) if "prompt" in axes else 0
     labels += [list(range(most)) if axis == "prompt" else shared[axis] for axis in axes]
@@ -142,7 +143,7 @@ def _tree(grid: Grid) -> xr.DataTree:
                 array = array.eager() if array.dtype.kind == "T" else array
                 variables[name] = _variable(single, array, opened.dims(name), dict(opened.array(name).attrs))
             path = "/".join(str(cell.coords.get(axis, grid.labels[0][place[0]])) for axis in grid.axes)
-            nodes[path] = xr.Dataset(variables, attrs=opened.group.attrs["cell_attributes"][cell.row])
+            nodes[path] = xr.Dataset(variables, attrs=opened.attributes(cell.row))
     return xr.DataTree.from_dict(nodes)
 
 
