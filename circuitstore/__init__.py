@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from circuitstore._version import __version__
 
-__all__ = ["__version__", "attribute", "open", "refs"]
+__all__ = ["__version__", "attribute", "graph", "open", "refs"]
 
-_HOMES = {"open": "circuitstore.api", "refs": "circuitstore.api", "attribute": "circuitstore.api"}
+_HOMES = {"open": "circuitstore.api", "refs": "circuitstore.api", "attribute": "circuitstore.single", "graph": "circuitstore.graphs"}
 
 
 def __getattr__(name: str):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from circuitstore.errors import UsageError
 from circuitstore.storage.artifact import named
@@ -59,7 +59,3 @@ def open(
     if phase != "features" or len(artifacts) != 1:
         raise UsageError("sparse=True", expected='phase "features" and one behaviour', got=f"{phase!r} and {behaviours}")
     return open_sparse(opened, next(iter(artifacts.values())), "activation")
-
-
-def attribute(*args: Any, **kwargs: Any) -> Any:
-    raise UsageError("attribute")

@@ -49,4 +49,7 @@ PHASES = (
     ),
 )
 
-PIPELINE = Pipeline(__name__, PHASES, resources)
+# Not a phase of any behaviour: one graph of any text, built only when asked for by name.
+ATTRIBUTE = Task("attribute", config.Attribution, needs=("text", "model", "transcoders"))
+
+PIPELINE = Pipeline(__name__, PHASES, resources, asked=(ATTRIBUTE,))

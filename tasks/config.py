@@ -96,16 +96,26 @@ class Profile(Section, frozen=True):
     attribution: Attribution = Attribution()
 
 
+class Text(msgspec.Struct, frozen=True):
+    """One text to attribute: as text or as token ids, with the two answers whose logit difference is explained, if any."""
+
+    text: str = ""
+    tokens: tuple[int, ...] = ()
+    target: str = ""
+    against: str = ""
+
+
 class Selection(msgspec.Struct, frozen=True):
-    """What one build is about: a profile, and a behaviour that is declared or, with `prompts_file`, a user's own."""
+    """What one build is about: a profile, and a behaviour that is declared, or a user's own prompts, or a single text."""
 
     profile_name: str
     profile: Profile
     behaviour: str
     prompts_file: str = ""
+    text: Text = Text()
 
     def config(self, phase: str) -> Section:
-        return getattr(self.profile, phase)
+        return getattr(self.profile, "attribution" if phase == "attribute" else phase)
 
 
 def select(profile: str, behaviours: tuple[str, ...], prompts_file: str | None, settings: tuple[str, ...]) -> list[Selection]:
@@ -123,6 +133,23 @@ def select(profile: str, behaviours: tuple[str, ...], prompts_file: str | None, 
         if behaviour not in known:
             raise UsageError(f"unknown behaviour {behaviour!r}", expected="one of " + ", ".join(known), remedy="or --prompts FILE.jsonl")
     return [Selection(name, loaded, behaviour) for behaviour in dict.fromkeys(behaviours or known)]
+
+
+def select_text(profile: str, transcoders: str | None, text: Text, settings: tuple[str, ...]) -> Selection:
+    """The selection of one text, with a profile or, when `transcoders` is given, a model's folder. Raises UsageError."""
+    if bool(text.target) != bool(text.against):
+        raise UsageError("--target and --against", expected="both or neither", got="one of them")
+    if not (text.text or text.tokens):
+        raise UsageError("text", expected="at least one token", got="nothing")
+    if transcoders is None:
+        name, loaded = load_profile(profile, settings)
+    else:
+        tables = {"model": {"path": os.path.abspath(profile)}, "transcoders": {"path": os.path.abspath(transcoders)}}
+        for setting in settings:
+            _apply(tables, setting)
+        name, loaded = os.path.basename(os.path.abspath(profile)), _convert(tables, profile)
+    identity = hashlib.sha256(msgspec.json.encode(text)).hexdigest()
+    return Selection(safe_name(name, "profile"), loaded, f"text-{identity[:16]}", text=text)
 
 
 def behaviour_names() -> list[str]:

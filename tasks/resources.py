@@ -18,6 +18,7 @@ def resources(selection: Selection) -> dict[str, Resource]:
     profile = selection.profile
     return {
         "behaviour": _behaviour(selection),
+        "text": Resource(partial(_text, selection), partial(_text, selection)),
         "tokenizer": Resource(
             partial(identity.tokenizer_identity, profile.model.path, shared()),
             partial(_load_tokenizer, profile),
@@ -42,6 +43,12 @@ def _behaviour(selection: Selection) -> Resource:
         )
     name = selection.behaviour
     return Resource(lambda: {"declared": name}, lambda: partial(_declared_prompts, name), (f"tasks.behaviours.{name}",))
+
+
+def _text(selection: Selection) -> dict[str, Any]:
+    text = selection.text
+    asked = {name: getattr(text, name) for name in text.__struct_fields__}
+    return {**asked, "prepend": selection.profile.prompts.prepend}
 
 
 def _own_prompts(path: str, behaviour: str, config: Prompts) -> list[Any]:

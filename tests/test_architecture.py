@@ -21,8 +21,10 @@ MAY_IMPORT = {  # room → rooms of the library it may import
     "engine": {"errors", "storage"},
     "pipeline": {"engine"},
     "api": {"errors", "storage"},
-    "command": {"errors", "storage", "engine", "pipeline", "api", "_version"},
-    "__init__": {"_version", "api"},
+    "single": {"api", "engine", "pipeline", "storage"},
+    "graphs": {"api", "errors"},
+    "command": {"errors", "storage", "engine", "pipeline", "api", "single", "graphs", "_version"},
+    "__init__": {"_version", "api", "single", "graphs"},
     "__main__": {"command"},
 }
 

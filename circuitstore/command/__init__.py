@@ -25,6 +25,7 @@ class Commands(click.Group):
         "show": "inspect",
         "log": "inspect",
         "verify": "maintain",
+        "attribute": "attribute",
     }
 
     def list_commands(self, context: click.Context) -> list[str]:

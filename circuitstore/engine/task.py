@@ -74,10 +74,11 @@ class Pipeline(msgspec.Struct, frozen=True):
     package: str
     tasks: tuple[Task, ...]
     resources: Callable[[Any], dict[str, Resource]]
+    asked: tuple[Task, ...] = ()  # built only when named
 
     def task(self, name: str) -> Task:
         """The phase of this name. Raises UsageError."""
-        for task in self.tasks:
+        for task in (*self.tasks, *self.asked):
             if task.name == name:
                 return task
         raise UsageError(f"unknown phase {name!r}", expected="one of " + ", ".join(task.name for task in self.tasks))
@@ -90,7 +91,8 @@ class Pipeline(msgspec.Struct, frozen=True):
     def closure(self, goals: tuple[str, ...]) -> tuple[Task, ...]:
         """The named phases (all when none is named) and all they need, in order. Raises UsageError."""
         wanted = {self.task(goal).name for goal in goals} or {task.name for task in self.tasks}
-        for task in reversed(self.tasks):  # declared in order: what a phase needs stands before it
+        every = (*self.tasks, *self.asked)
+        for task in reversed(every):  # declared in order: what a phase needs stands before it
             if task.name in wanted:
                 wanted.update((*self.upstream(task), *task.after))
-        return tuple(task for task in self.tasks if task.name in wanted)
+        return tuple(task for task in every if task.name in wanted)

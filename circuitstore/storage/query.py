@@ -191,7 +191,7 @@ class CellArray(BackendArray):
                 self._prefetch(opened)
         parts = [self._part(cell, inner) for cell in cells]
         joined = np.array(parts) if self.dtype.kind != "T" else np.array([part.tolist() for part in parts], dtype=str)
-        return joined.reshape(*(len(c) for c in chosen if c.ndim), *joined.shape[1:])
+        return joined.reshape((*(len(c) for c in chosen if c.ndim), *joined.shape[1:]))
 
     def _check(self, cells: list, inner: tuple) -> None:
         """Nothing to refuse: what is dense on disk may be read as dense."""

@@ -1,0 +1,45 @@
+"""Phase `attribute`: the attribution graph of one text, outside any behaviour. Built only when asked for."""
+
+from __future__ import annotations
+
+import xarray as xr
+
+from circuitstore.errors import UsageError
+from circuitstore.models.attribution import attribute as attribute_tokens
+from circuitstore.models.load import tokenize
+from tasks.attribution import dataset
+
+
+def attribute(cells, config, text, model, transcoders):
+    """Yield one graph; its variables are those of phase `attribution`. All active features are found here.
+
+    `text` is what the `text` resource gives: the prompt as text or token ids, and the answers whose difference is explained, if
+    any. Raises UsageError for an answer that is not one token.
+    """
+    tokens = list(text["tokens"]) or tokenize(model.tokenizer, text["text"], prepend=text["prepend"])
+    targets = None
+    if text["target"]:
+        targets = (_answer(model.tokenizer, "target", text["target"]), _answer(model.tokenizer, "against", text["against"]))
+    graph = attribute_tokens(
+        model,
+        transcoders,
+        tokens,
+        targets=targets,
+        max_logits=config.max_logits,
+        logit_prob=config.logit_prob,
+        max_feature_nodes=config.max_feature_nodes,
+        node_threshold=config.node_threshold,
+        edge_threshold=config.edge_threshold,
+    )
+    token_text = [model.tokenizer.decode([token]) for token in tokens]
+    result: xr.Dataset = dataset(graph, model, token_text)
+    for cell in cells:
+        yield cell, result
+
+
+def _answer(tokenizer, name: str, text: str) -> int:
+    ids = tokenizer.encode(text, add_special_tokens=False)
+    if len(ids) != 1:
+        remedy = "mind the leading space" if not text.startswith(" ") else None
+        raise UsageError(f"{name} {text!r}", expected="one token", got=f"{len(ids)} tokens", remedy=remedy)
+    return ids[0]
