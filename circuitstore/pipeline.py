@@ -11,17 +11,14 @@ import os
 import sys
 from types import ModuleType
 
-from circuitstore.engine.loading import watch
-
 PACKAGE = "tasks"
 
 
 def load() -> ModuleType:
-    """Import the tasks package; its modules that compute content are loaded from source from now on."""
+    """Import the tasks package."""
     here = os.path.dirname(os.path.abspath(__file__))
     bundled = os.path.join(here, "_bundled")
     root = bundled if os.path.isdir(bundled) else os.path.dirname(here)
     if root not in sys.path:
         sys.path.insert(0, root)
-    watch(PACKAGE)
     return importlib.import_module(PACKAGE)

@@ -4,7 +4,6 @@ What a phase reads of its struct is in its key by value, so no two runs that dif
 A profile is a TOML file with one table a struct (`tasks/profiles/`, or any path); `--set phase.field=value` has the last word.
 """
 
-import copy
 import hashlib
 import os
 from typing import Annotated, Literal
@@ -207,7 +206,7 @@ def _tables(path: str) -> dict:
     if tables is None:
         tables = msgspec.toml.decode(source)
         shared().put(key, tables)
-    return copy.deepcopy(tables)
+    return {name: dict(table) if isinstance(table, dict) else table for name, table in tables.items()}
 
 
 def _absolute(base: str, path: str) -> str:

@@ -11,6 +11,9 @@ from functools import lru_cache
 import msgspec
 
 
+ENTRIES = 2000  # the newest kept; each costs microseconds to read
+
+
 class Memo:
     """A small JSON dictionary that is loaded once and saved when it changed. Losing it costs time, nothing else."""
 
@@ -34,6 +37,7 @@ class Memo:
         if not self._changed:
             return
         merged = self._load() | (self._values or {})
+        merged = dict(list(merged.items())[-ENTRIES:])
         draft = f"{self.path}.{os.getpid()}.{os.urandom(4).hex()}"
         try:
             os.makedirs(os.path.dirname(self.path), exist_ok=True)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from circuitstore.engine.fingerprint import Code, digest
 from circuitstore.engine.memo import Memo, shared
-from circuitstore.engine.task import Coords, Pipeline, Task
+from circuitstore.engine.task import Coords, Pipeline, Resource, Task
 from circuitstore.errors import DamageError
 from circuitstore.storage.artifact import Artifact, Cell, read_artifact, read_ref
 from circuitstore.storage.layout import Store
@@ -71,7 +72,7 @@ class Planner:
     def steps(self, selection: Any, tasks: tuple[Task, ...]) -> list[Step]:
         """Plan these phases (in order) for one behaviour. Raises InputError, UsageError for what can never run."""
         done: dict[str, Artifact] = {}
-        resources = self.pipeline.resources(selection)
+        resources = self._resources(selection)
         steps = []
         for task in tasks:
             step = self.step(selection, task, done, resources)
@@ -82,7 +83,7 @@ class Planner:
 
     def step(self, selection: Any, task: Task, done: dict[str, Artifact], resources: dict | None = None) -> Step:
         """Plan one phase, given the artifacts of the phases above it."""
-        resources = self.pipeline.resources(selection) if resources is None else resources
+        resources = self._resources(selection) if resources is None else resources
         config = selection.config(task.name)
         used = {name: resources[name] for name in task.needs if name in resources}
         components = {
@@ -110,6 +111,11 @@ class Planner:
         if previous and not why:
             why = [f"{sum(c.place is None for c in cells)} cells are missing or damaged in the store"]
         return Step(task, selection, STALE if previous else MISSING, why or ["never built"], components, key, keys, None, cells)
+
+    def _resources(self, selection: Any) -> dict[str, Resource]:
+        """The resources of a selection, each asked for its identity once."""
+        found = self.pipeline.resources(selection)
+        return {name: Resource(cache(resource.identity), resource.load, resource.modules) for name, resource in found.items()}
 
     def locate(self, task: Task, keys: list[str]) -> dict[str, Place]:
         """Where finished cells lie, for those of these keys that do."""

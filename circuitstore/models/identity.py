@@ -28,7 +28,7 @@ def file_hash(path: str, memory: Remembers) -> str:
     """sha256 (hexadecimal) of a file. Raises ModelError."""
     try:
         status = os.stat(path)
-        key = f"file {os.path.realpath(path)} {status.st_size} {status.st_mtime_ns} {status.st_ctime_ns} {status.st_ino}"
+        key = f"file {os.path.abspath(path)} {status.st_size} {status.st_mtime_ns} {status.st_ctime_ns} {status.st_ino}"
         known = memory.get(key)
         if known is None:
             with open(path, "rb") as file:
