@@ -240,4 +240,5 @@ def _convert(tables: dict, path: str) -> Profile:
     except msgspec.ValidationError as error:
         what, _, where = str(error).partition(" - at ")
         place = where.strip("`").removeprefix("$.") or "the profile"
-        raise UsageError(f"{place} ({os.path.basename(path)} and --set)", got=what) from error
+        expected, _, got = what.removeprefix("Expected ").partition(", got ")
+        raise UsageError(f"{place} ({os.path.basename(path)} or --set)", expected=expected, got=got or "another value") from error

@@ -29,6 +29,7 @@ def resources(selection: Selection) -> dict[str, Resource]:
             partial(identity.transcoders_identity, profile.transcoders.path, shared()),
             partial(_load_transcoders, profile),
             (f"{MODELS}.transcoders",),
+            partial(_check_transcoders, profile),
         ),
     }
 
@@ -81,6 +82,17 @@ def _load_model(profile: Profile) -> Any:
     if profile.model.threads:
         torch.set_num_threads(profile.model.threads)
     return load_model(profile.model.path, dtype=profile.model.dtype, device=profile.model.device)
+
+
+def _check_model(profile: Profile) -> None:
+    from circuitstore.models.load import check_model
+
+    check_model(profile.model.path)
+
+
+def _check_transcoders(profile: Profile) -> None:
+    config = identity.read_config(profile.model.path)
+    _load_transcoders(profile).check_fits(config["num_hidden_layers"], config["hidden_size"])
 
 
 def _load_transcoders(profile: Profile) -> Any:

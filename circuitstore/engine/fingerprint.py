@@ -17,10 +17,11 @@ from functools import lru_cache
 import msgspec
 
 from circuitstore.engine.memo import Memo
+from circuitstore.errors import InputError
 
 COMPUTE = "circuitstore.models"  # of the library, only models compute content; the rest carries it
 DECLARING = ("", ".config", ".resources")  # of a tasks package, these only declare: what they say is in the key as values
-IDENTIFIES = f"{COMPUTE}.identity"  # likewise: what it finds is in the key as values
+IDENTIFIES = f"{COMPUTE}.identity"  # likewise; and the package itself is a docstring
 
 
 def encode(value: object) -> bytes:
@@ -79,7 +80,7 @@ def source_hash(source: bytes) -> str:
 
 def declares(module: str, package: str) -> bool:
     """Whether a module's code is no part of any key."""
-    return module == IDENTIFIES or module in (package + name for name in DECLARING)
+    return module in (COMPUTE, IDENTIFIES) or module in (package + name for name in DECLARING)
 
 
 class Code:
@@ -125,7 +126,10 @@ class Code:
             key = "source " + hashlib.sha256(f"{module} {os.path.basename(file)}\n".encode() + source).hexdigest()
             known = self.memo.get(key)
             if known is None:
-                names = _imports(module, os.path.basename(file) == "__init__.py", source)
+                try:
+                    names = _imports(module, os.path.basename(file) == "__init__.py", source)
+                except SyntaxError as error:
+                    raise InputError(f"{file}:{error.lineno}", expected="Python source", got=error.msg) from error
                 known = [source_hash(source), [name for name in names if name.startswith((self.package, COMPUTE))]]
                 self.memo.put(key, known)
             self._read[module] = known[0], known[1]

@@ -48,6 +48,7 @@ class Step(msgspec.Struct):
     cells: list[PlannedCell] = []
     waits: str = ""
 
+
     @property
     def todo(self) -> list[PlannedCell]:
         return [cell for cell in self.cells if cell.place is None]
@@ -95,6 +96,7 @@ class Planner:
         }
         waits = next((name for name in self.pipeline.upstream(task) if name not in done), "")
         if waits:
+            self._check_axes(task, config, resources)
             previous = self._previous(selection, task)
             why = [*self._changes(previous, components), f"{waits} must run first"]
             return Step(task, selection, STALE if previous else MISSING, why, components, waits=waits)
@@ -112,10 +114,18 @@ class Planner:
             why = [f"{sum(c.place is None for c in cells)} cells are missing or damaged in the store"]
         return Step(task, selection, STALE if previous else MISSING, why or ["never built"], components, key, keys, None, cells)
 
+    def check(self, steps: list[Step]) -> None:
+        """Ask every resource that something will be computed with whether it can be used. Raises InputError."""
+        for selection in {step.selection.behaviour: step.selection for step in steps}.values():
+            needed = {name for step in steps if step.state != FRESH and step.selection is selection for name in step.task.needs}
+            for name, resource in self.pipeline.resources(selection).items():
+                if name in needed and resource.check is not None:
+                    resource.check()
+
     def _resources(self, selection: Any) -> dict[str, Resource]:
         """The resources of a selection, each asked for its identity once."""
         found = self.pipeline.resources(selection)
-        return {name: Resource(cache(resource.identity), resource.load, resource.modules) for name, resource in found.items()}
+        return {name: Resource(cache(resource.identity), resource.load, resource.modules, resource.check) for name, resource in found.items()}
 
     def locate(self, task: Task, keys: list[str]) -> dict[str, Place]:
         """Where finished cells lie, for those of these keys that do."""
@@ -154,6 +164,13 @@ class Planner:
             if axis in artifact.axes:
                 return artifact.coordinates(axis)
         return config.coordinates(axis, resources)
+
+    def _check_axes(self, task: Task, config, resources) -> None:
+        """Coordinates that the configuration gives are asked for before anything runs, so that a wrong one stops here."""
+        given = {axis for name in self.pipeline.upstream(task) for axis in self.pipeline.task(name).axes}
+        for axis in task.per:
+            if axis not in given:
+                config.coordinates(axis, resources)
 
     def _intact_artifact(self, key: str) -> Artifact | None:
         try:

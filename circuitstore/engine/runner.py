@@ -62,6 +62,7 @@ def build(planner: Planner, selections: list[Any], goals: tuple[str, ...], repor
     tasks = planner.pipeline.closure(goals)
     # Whatever can be known to be wrong stops here, before anything is written.
     plan = {selection.behaviour: {s.task.name: s for s in planner.steps(selection, tasks)} for selection in selections}
+    planner.check([step for steps in plan.values() for step in steps.values()])
     done: dict[str, dict[str, Artifact]] = {selection.behaviour: {} for selection in selections}
     reports: list[PhaseReport] = []
     errors: list[CircuitstoreError] = []
@@ -123,7 +124,6 @@ def _phase(planner: Planner, step: Step, reporter: Reporter, options: Options) -
 def _compute(planner: Planner, step: Step, reporter: Reporter, options: Options) -> Artifact:
     task, behaviour = step.task, step.selection.behaviour
     gc.enable()
-    planner.store.create()
     entries, failures = {}, []
     for result in _results(_batches(planner, step), reporter, options):
         entries.update({(cell.key, digest("coords", cell.coords)): (cell, result.object) for cell in result.entries})

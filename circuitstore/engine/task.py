@@ -26,12 +26,14 @@ class Resource(msgspec.Struct, frozen=True):
     """An input that no phase computes: a model, transcoders, a behaviour's declaration.
 
     `identity()` is plain data that enters the key and must be cheap (no torch). `load()` gives what the phase receives.
-    `modules` are code that `load` runs and a static reader cannot find.
+    `modules` are code that `load` runs and a static reader cannot find. `check()` raises InputError for what `load` could not
+    use; it is called before a build writes anything, and only if something is to be computed with it.
     """
 
     identity: Callable[[], dict[str, object]]
     load: Callable[[], Any]
     modules: tuple[str, ...] = ()
+    check: Callable[[], None] | None = None
 
 
 class Task(msgspec.Struct, frozen=True):

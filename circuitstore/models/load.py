@@ -50,8 +50,7 @@ def load_model(folder: str | Path, *, dtype: str = "float32", device: str = "cpu
     if dtype not in DTYPES:
         raise UsageError("model dtype", expected=" or ".join(DTYPES), got=dtype)
     where = _device(device)
-    family_of(_read_config(folder).get("model_type", "nothing named model_type"))
-    _check_weight_files(folder)
+    check_model(folder)
     with _quiet():
         try:
             loaded: Any = AutoModelForCausalLM.from_pretrained(
@@ -98,6 +97,12 @@ def load_model(folder: str | Path, *, dtype: str = "float32", device: str = "cpu
         dtype=DTYPES[dtype],
         device=where,
     )
+
+
+def check_model(folder: str | Path) -> None:
+    """Raise ModelError unless the folder has a known architecture's config.json and all its weight files."""
+    family_of(_read_config(Path(folder)).get("model_type", "nothing named model_type"))
+    _check_weight_files(Path(folder))
 
 
 def load_tokenizer(folder: str | Path) -> PreTrainedTokenizerBase:
