@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import xarray as xr
 
 from circuitstore.errors import UsageError
@@ -31,7 +32,7 @@ def attribute(cells, config, text, model, transcoders):
         node_threshold=config.node_threshold,
         edge_threshold=config.edge_threshold,
     )
-    token_text = [model.tokenizer.decode([token]) for token in tokens]
+    token_text = np.array([model.tokenizer.decode([token]) for token in tokens], dtype=str)
     result: xr.Dataset = dataset(graph, model, token_text)
     for cell in cells:
         yield cell, result

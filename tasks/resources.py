@@ -23,8 +23,11 @@ def resources(selection: Selection) -> dict[str, Resource]:
             partial(identity.tokenizer_identity, profile.model.path, shared()),
             partial(_load_tokenizer, profile),
             (f"{MODELS}.load",),
+            partial(_load_tokenizer, profile),
         ),
-        "model": Resource(partial(_model_identity, profile), partial(_load_model, profile), (f"{MODELS}.load",)),
+        "model": Resource(
+            partial(_model_identity, profile), partial(_load_model, profile), (f"{MODELS}.load",), partial(_check_model, profile)
+        ),
         "transcoders": Resource(
             partial(identity.transcoders_identity, profile.transcoders.path, shared()),
             partial(_load_transcoders, profile),

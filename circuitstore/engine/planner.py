@@ -48,7 +48,6 @@ class Step(msgspec.Struct):
     cells: list[PlannedCell] = []
     waits: str = ""
 
-
     @property
     def todo(self) -> list[PlannedCell]:
         return [cell for cell in self.cells if cell.place is None]
@@ -116,6 +115,11 @@ class Planner:
 
     def check(self, steps: list[Step]) -> None:
         """Ask every resource that something will be computed with whether it can be used. Raises InputError."""
+        if all(step.state == FRESH for step in steps):
+            return
+        from circuitstore.engine.loading import watch
+
+        watch(self.pipeline.package)  # what is loaded from here on must be known by its source
         for selection in {step.selection.behaviour: step.selection for step in steps}.values():
             needed = {name for step in steps if step.state != FRESH and step.selection is selection for name in step.task.needs}
             for name, resource in self.pipeline.resources(selection).items():
@@ -125,7 +129,9 @@ class Planner:
     def _resources(self, selection: Any) -> dict[str, Resource]:
         """The resources of a selection, each asked for its identity once."""
         found = self.pipeline.resources(selection)
-        return {name: Resource(cache(resource.identity), resource.load, resource.modules, resource.check) for name, resource in found.items()}
+        return {
+            name: Resource(cache(resource.identity), resource.load, resource.modules, resource.check) for name, resource in found.items()
+        }
 
     def locate(self, task: Task, keys: list[str]) -> dict[str, Place]:
         """Where finished cells lie, for those of these keys that do."""

@@ -31,7 +31,9 @@ from circuitstore.errors import UsageError
 from circuitstore.models import pruning
 from circuitstore.models.capture import Capture, capture
 from circuitstore.models.edges import ActiveFeatures, Edges, padded
+from circuitstore.models.gradient import attributions, graph_edges, logit_gradients
 from circuitstore.models.load import LanguageModel
+from circuitstore.models.margin import Margin, total_effects
 from circuitstore.models.transcoders import Transcoders
 
 
@@ -56,6 +58,10 @@ class Graph:
     prune_edge_mask: np.ndarray  # (node target, node source) bool
     replacement_score: float
     completeness_score: float
+    margin: Margin | None = None  # contributions to a logit difference; when asked for
+
+
+METHODS = ("direct", "gradient")
 
 
 def attribute(
@@ -70,17 +76,26 @@ def attribute(
     max_feature_nodes: int | None = None,
     node_threshold: float = 0.8,
     edge_threshold: float = 0.98,
+    margin: tuple[int, int] | None = None,
+    method: str = "direct",
+    gradient_threshold: float = 0.01,
+    gradient_top_k: int = 10,
 ) -> Graph:
     """Attribute the prediction after the last of ``tokens`` (position,), the first of which is the prepended special token.
 
     ``features`` spares the encoders when activations are known already. ``targets`` is (correct, incorrect): one node, the
     difference of their logits; by default the most probable tokens, until they hold ``logit_prob`` or number ``max_logits``.
-    ``max_feature_nodes`` keeps only that many features, the most influential ones, as nodes.
+    ``max_feature_nodes`` keeps only that many features, the most influential ones, as nodes. ``margin`` is (correct,
+    incorrect): every node's contribution to that logit difference is computed as well, whatever the targets.
+
+    ``method`` "gradient" gives the same nodes the edges, and the graph the pruning, of `gradient`: rows then do not sum to
+    pre-activations, bias and omitted are 0, and ``gradient_threshold``, ``gradient_top_k`` take the place of the thresholds.
 
     Raises UsageError for arguments out of range, ModelError when the transcoders do not fit the model, LimitError for a
     matrix beyond 4 GiB.
     """
     _check(model, tokens, targets, max_logits, logit_prob, max_feature_nodes)
+    _check_method(model, margin, method, gradient_threshold, gradient_top_k)
     transcoders.check_fits(model.n_layers, model.d_model)
     with torch.no_grad():
         run = capture(model, tokens, patterns=True)
@@ -91,8 +106,15 @@ def attribute(
         bias, omitted, preactivation = edges.shares(selected, _target_logits(run, ids, against))
     kinds = (len(selected), model.n_layers * len(tokens), len(tokens), len(ids))
     levels, node_weights = edges.levels(selected), padded(weights, sum(kinds))
-    node_influence = pruning.influence(adjacency, node_weights, levels)
-    kept = pruning.prune(adjacency, node_weights, levels, kinds, node_threshold=node_threshold, edge_threshold=edge_threshold)
+    contributions = None if margin is None else _margin(model, edges, selected, adjacency, levels, margin)
+    if method == "gradient":
+        limits = {"threshold": gradient_threshold, "top_k": gradient_top_k}
+        adjacency, node_influence, *masks = graph_edges(model, edges, selected, directions, weights, **limits)
+        kept = pruning.Pruned(*masks)
+        bias, omitted = np.zeros_like(bias), np.zeros_like(omitted)
+    else:
+        node_influence = pruning.influence(adjacency, node_weights, levels)
+        kept = pruning.prune(adjacency, node_weights, levels, kinds, node_threshold=node_threshold, edge_threshold=edge_threshold)
     replacement, completeness = pruning.scores(adjacency, node_weights, node_influence, kinds)
     return Graph(
         input_tokens=run.tokens.cpu().numpy(),
@@ -112,6 +134,7 @@ def attribute(
         prune_edge_mask=kept.edge_mask,
         replacement_score=replacement,
         completeness_score=completeness,
+        margin=contributions,
     )
 
 
@@ -126,6 +149,24 @@ def find_features(transcoders: Transcoders, run: Capture) -> ActiveFeatures:
     return ActiveFeatures(layer, position, feature, value, np.ones((transcoders.n_layers, len(run.tokens)), dtype=bool))
 
 
+def _margin(
+    model: LanguageModel, edges: Edges, selected: np.ndarray, adjacency: np.ndarray, levels: np.ndarray, margin: tuple[int, int]
+) -> Margin:
+    """Contributions of all nodes to the logit difference of two tokens; ``adjacency`` that of the direct method."""
+    direction = _difference(model, margin)[None]
+    direct = edges.effects_on(direction, selected)[0]
+    gradients = logit_gradients(model, edges.run.tokens.tolist(), direction)
+    return Margin(
+        direct=direct,
+        total=total_effects(adjacency, direct, edges.found.value[selected], levels).astype(np.float32),
+        gradient=attributions(edges, selected, gradients)[0],
+    )
+
+
+def _difference(model: LanguageModel, tokens: tuple[int, int]) -> Tensor:
+    return model.parts.unembedding[tokens[0]].float() - model.parts.unembedding[tokens[1]].float()
+
+
 def _logits(
     model: LanguageModel, run: Capture, targets: tuple[int, int] | None, max_logits: int, logit_prob: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, Tensor]:
@@ -133,8 +174,7 @@ def _logits(
     unembedding = model.parts.unembedding
     if targets is not None:
         correct, incorrect = targets
-        direction = unembedding[correct].float() - unembedding[incorrect].float()
-        return np.array([correct]), np.array([incorrect]), np.ones(1, dtype=np.float32), direction[None]
+        return np.array([correct]), np.array([incorrect]), np.ones(1, dtype=np.float32), _difference(model, targets)[None]
     top, ids = torch.topk(torch.softmax(run.logits[-1], dim=0), min(max_logits, model.vocab_size))
     count = min(int(torch.searchsorted(top.cumsum(0), logit_prob)) + 1, len(top))
     directions = unembedding[ids[:count]].float() - unembedding.mean(dim=0, dtype=torch.float32)
@@ -184,3 +224,14 @@ def _check(
         raise UsageError("logit_prob", expected="a share above 0, at most 1", got=logit_prob)
     if max_feature_nodes is not None and max_feature_nodes < 1:
         raise UsageError("max_feature_nodes", expected="at least 1, or None for all", got=max_feature_nodes)
+
+
+def _check_method(model: LanguageModel, margin: tuple[int, int] | None, method: str, threshold: float, top_k: int) -> None:
+    if method not in METHODS:
+        raise UsageError("attribution method", expected=" or ".join(METHODS), got=method)
+    if margin is not None and (margin[0] == margin[1] or not all(0 <= t < model.vocab_size for t in margin)):
+        raise UsageError("margin", expected=f"two different token ids below {model.vocab_size}", got=margin)
+    if not 0 <= threshold <= 1:
+        raise UsageError("gradient_threshold", expected="a share from 0 to 1", got=threshold)
+    if top_k < 1:
+        raise UsageError("gradient_top_k", expected="at least 1", got=top_k)

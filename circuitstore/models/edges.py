@@ -61,7 +61,10 @@ class Edges:
         self.bias_share, self.first_share = self._carried(self._constants, everyone, biased=True)
 
     def _split_outputs(self, covered: Tensor) -> tuple[Tensor, Tensor]:
-        """What each MLP output holds besides features and skip: bias and error, (layer, position, d_model) float32."""
+        """What each MLP output holds besides features and skip: bias and error, (layer, position, d_model) float32.
+
+        At position 0 there are neither features nor an error node: all of it is bias.
+        """
         errors = self.run.mlp_output.float()
         bias = torch.zeros_like(errors)
         for layer in torch.nonzero(covered.any(1)).flatten().tolist():
@@ -70,9 +73,7 @@ class Edges:
             predicted = bias[layer] + self._decoded(layer, np.ones(len(self.found.layer), dtype=bool))
             skip = self.network.skip_output(layer)
             errors[layer] = errors[layer] - (predicted if skip is None else predicted + skip)
-        # Position 0 has neither feature nor error: whatever its MLP wrote, apart from the skip, enters as a constant.
-        bias[:, 0] += errors[:, 0]
-        errors[:, 0] = 0
+        bias[:, 0] += errors[:, 0]  # whatever the MLP wrote at position 0, apart from the skip, enters as a constant
         return bias, errors
 
     def _decoded(self, layer: int, chosen: np.ndarray) -> Tensor:
@@ -195,6 +196,23 @@ class Edges:
             position=torch.from_numpy(np.concatenate([found.position[features], position[later]])),
             vectors=write,
         )
+
+    def effects_on(self, directions: Tensor, features: np.ndarray) -> np.ndarray:
+        """Direct effects of all nodes, ``features`` (feature node,) the first, on any reads of the final residual stream at the
+        last position: directions (target, d_model) → (target, node) float32, in the unit of direction · final norm output."""
+        rows = torch.zeros(len(directions), len(features) + self.n_inputs + self.n_logits)
+        reads = self.network.logit_reads(directions)
+        ends = Ends(
+            index=torch.arange(len(rows)),
+            layer=torch.full((len(rows),), self.n_layers),
+            position=torch.full((len(rows),), self.n_positions - 1),
+            vectors=lambda entries: reads[entries],
+        )
+        effects(self.network, ends, self._sources(features), rows)
+        for stream in self.network.carry(self._constants, biased=True):
+            final = stream
+        rows[:, len(features) + self.n_layers * self.n_positions] = (reads @ final[1, -1]).cpu()
+        return rows.numpy()
 
     def shares(self, selected: np.ndarray, logits: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Of every node (node,) float32: share of the bias, share of features that are no nodes, pre-activation."""
