@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+from circuitstore.engine.fingerprint import digest
+from circuitstore.engine.loading import watch
 from circuitstore.engine.memo import shared
 from circuitstore.engine.task import Resource
 from circuitstore.models import identity
@@ -18,6 +20,7 @@ def resources(selection: Selection) -> dict[str, Resource]:
     profile = selection.profile
     return {
         "behaviour": _behaviour(selection),
+        "study": Resource(partial(_study, selection), partial(_study, selection)),
         "text": Resource(partial(_text, selection), partial(_text, selection)),
         "tokenizer": Resource(
             partial(identity.tokenizer_identity, profile.model.path, shared()),
@@ -41,7 +44,7 @@ def _behaviour(selection: Selection) -> Resource:
     if selection.prompts_file:
         path = selection.prompts_file
         return Resource(
-            lambda: {"prompts_file": identity.file_hash(path, shared())},
+            partial(_own_identity, path, selection.behaviour),
             lambda: partial(_own_prompts, path, selection.behaviour),
             ("tasks.prompt_file",),
         )
@@ -49,10 +52,27 @@ def _behaviour(selection: Selection) -> Resource:
     return Resource(lambda: {"declared": name}, lambda: partial(_declared_prompts, name), (f"tasks.behaviours.{name}",))
 
 
+def _study(selection: Selection) -> dict[str, str]:
+    """What a figure is about, by name."""
+    return {"behaviour": selection.behaviour, "profile": selection.profile_name}
+
+
 def _text(selection: Selection) -> dict[str, Any]:
     text = selection.text
     asked = {name: getattr(text, name) for name in text.__struct_fields__}
     return {**asked, "prepend": selection.profile.prompts.prepend}
+
+
+def _own_identity(path: str, behaviour: str) -> dict[str, object]:
+    """Each prompt by its id, so that `explain` can name it, and their order; the layout of the file does not count."""
+    watch("tasks")
+    from tasks import prompt_file
+
+    rows = prompt_file.read(path, behaviour)
+    return {
+        "prompts": {row.id: digest("prompt", row) for row in rows},
+        "order": digest("order", [row.id for row in rows]),
+    }
 
 
 def _own_prompts(path: str, behaviour: str, config: Prompts) -> list[Any]:

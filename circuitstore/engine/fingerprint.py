@@ -73,6 +73,7 @@ def normalised(source: bytes) -> str:
     return ast.unparse(tree)
 
 
+@lru_cache(maxsize=256)
 def source_hash(source: bytes) -> str:
     """sha256 of the normalised source."""
     return hashlib.sha256(normalised(source).encode()).hexdigest()

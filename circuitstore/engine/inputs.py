@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterator
 
 import xarray as xr
 
+from circuitstore.engine.planner import content_of
 from circuitstore.engine.task import Coords
 from circuitstore.errors import BuildError
 from circuitstore.storage.artifact import Cell
@@ -32,7 +34,15 @@ class Upstream:
 
     def all(self, cell: Coords) -> list[tuple[Coords, xr.Dataset]]:
         """All upstream cells that `cell` depends on, with their coordinates, in order. Raises DamageError."""
-        return [(found.coords, self._read(found)) for found in self._reads[_hashable(cell)]]
+        return list(self.each(cell))
+
+    def each(self, cell: Coords) -> Iterator[tuple[Coords, xr.Dataset]]:
+        """The same one at a time, for what does not fit in memory as a whole."""
+        return ((found.coords, self._read(found)) for found in self._reads[_hashable(cell)])
+
+    def content(self, cell: Coords) -> str:
+        """Content hash of all that `cell` depends on here: the artifact's own, when that is the whole of it."""
+        return content_of(self._reads[_hashable(cell)])
 
     def _read(self, cell: Cell) -> xr.Dataset:
         if cell.object not in self._readers:

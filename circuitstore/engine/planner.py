@@ -244,13 +244,12 @@ def cell_key(task: Task, components: dict, coords: Coords, reads: dict[str, list
 
 def assemble(step: Step, cells: list[Cell], summary: dict[str, object]) -> Artifact:
     """The artifact of a step whose cells all lie in the store."""
-    content = digest("content", [[cell.coords, cell.content] for cell in cells])
     task, behaviour = step.task, step.selection.behaviour
     return Artifact(
         task.name,
         behaviour,
         step.key,
-        content,
+        content_of(cells),
         list(task.axes),
         len(cells),
         list(dict.fromkeys(cell.object for cell in cells)),
@@ -259,6 +258,11 @@ def assemble(step: Step, cells: list[Cell], summary: dict[str, object]) -> Artif
         summary,
         msgspec.Raw(msgspec.json.encode(cells)),
     )
+
+
+def content_of(cells: list[Cell]) -> str:
+    """Content hash of an artifact, over its cells in order."""
+    return digest("content", [[cell.coords, cell.content] for cell in cells])
 
 
 def differences(old: Any, new: Any, path: str = "") -> list[tuple[str, Any, Any]]:

@@ -63,6 +63,7 @@ def build(planner: Planner, selections: list[Any], goals: tuple[str, ...], repor
     # Whatever can be known to be wrong stops here, before anything is written.
     plan = {selection.behaviour: {s.task.name: s for s in planner.steps(selection, tasks)} for selection in selections}
     planner.check([step for steps in plan.values() for step in steps.values()])
+    planner.memo.save()
     done: dict[str, dict[str, Artifact]] = {selection.behaviour: {} for selection in selections}
     reports: list[PhaseReport] = []
     errors: list[CircuitstoreError] = []
@@ -88,7 +89,6 @@ def build(planner: Planner, selections: list[Any], goals: tuple[str, ...], repor
                 errors.append(error)
                 reporter.warn(str(error))
                 blocked |= _blocked(planner, tasks, list(done), (task.name, behaviour))
-    planner.memo.save()
     if errors:
         errors[0].reports = reports  # type: ignore[attr-defined]
         raise errors[0]

@@ -132,7 +132,10 @@ def _load(batch: Batch, name: str) -> Any:
     key = digest("resource", [name, batch.components["resources"][name]])
     if key not in _loaded:
         resource = importlib.import_module(batch.package).PIPELINE.resources(batch.selection)[name]
-        _loaded[key] = resource.load()
+        loaded = resource.load()
+        if resource.identity() != batch.components["resources"][name]:
+            raise BuildError(name, expected="the files that this build was planned with", got="files changed since", remedy="build again")
+        _loaded[key] = loaded
         if len(_loaded) > RESOURCES_KEPT:
             _loaded.popitem(last=False)
     _loaded.move_to_end(key)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 from collections.abc import Iterable
 from typing import Any, Protocol
 
@@ -14,6 +15,7 @@ import msgspec
 
 from circuitstore.errors import ModelError
 
+SETTLED = 3.0  # seconds; a younger file may change again without a new time stamp, some file systems count in steps of two
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt", "special_tokens_map.json", "added_tokens.json")
 
 
@@ -33,7 +35,8 @@ def file_hash(path: str, memory: Remembers) -> str:
         if known is None:
             with open(path, "rb") as file:
                 known = hashlib.file_digest(file, "sha256").hexdigest()
-            memory.put(key, known)
+            if time.time() - max(status.st_mtime, status.st_ctime) > SETTLED:
+                memory.put(key, known)
     except OSError as error:
         raise ModelError(path, expected="a readable file", got=error.strerror or error) from error
     return known

@@ -24,6 +24,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import NamedTuple, cast
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -57,13 +58,14 @@ def intervene(
     model: LanguageModel,
     transcoders: Transcoders,
     tokens: Sequence[int],
-    variants: Sequence[Sequence[Edit]],
+    variants: Sequence[Sequence[Edit]] | Sequence[np.ndarray],
     *,
     regime: str = "free",
     base: Capture | None = None,
     last_only: bool = False,
 ) -> Intervened:
-    """Run ``tokens`` (position,) once for every set of edits, all in one batch.
+    """Run ``tokens`` (position,) once for every set of edits, all in one batch; a set may be an array (edit, 4), its columns
+    those of `Edit`.
 
     ``base`` is the unedited run, with patterns, when it is known already. Raises UsageError for an unknown regime or an
     edit outside the model.
@@ -73,7 +75,7 @@ def intervene(
     if not variants:
         raise UsageError("interventions", expected="at least one set of edits", got="none")
     transcoders.check_fits(model.n_layers, model.d_model)
-    by_layer = _sorted_edits(variants, transcoders, len(tokens))
+    by_layer = _by_layer(variants, transcoders, len(tokens))
     base = capture(model, tokens, patterns=regime != "free") if base is None else base
     mlp_input: list[Tensor] = []
     final: list[Tensor] = []
@@ -85,7 +87,7 @@ def intervene(
             if regime == "direct":
                 hooks.callback(layer.attention_norm.register_forward_hook(_frozen_norm(base.attention_scale[index])).remove)
                 hooks.callback(layer.mlp_norm.register_forward_hook(_frozen_norm(base.mlp_scale[index])).remove)
-            edited = _edited_mlp(transcoders.layer(index), by_layer.get(index, []), base, index, regime == "direct", mlp_input)
+            edited = _edited_mlp(transcoders.layer(index), by_layer.get(index), base, index, regime == "direct", mlp_input)
             hooks.callback(layer.mlp.register_forward_hook(edited).remove)
         if regime == "direct":
             hooks.callback(parts.final_norm.register_forward_hook(_frozen_norm(base.final_scale)).remove)
@@ -94,21 +96,41 @@ def intervene(
     return Intervened(unembed(model, final[0][:, -1:] if last_only else final[0]), torch.stack(mlp_input, dim=1))
 
 
-def _sorted_edits(variants: Sequence[Sequence[Edit]], transcoders: Transcoders, n_positions: int) -> dict[int, list[tuple[int, Edit]]]:
-    by_layer: dict[int, list[tuple[int, Edit]]] = {}
-    for variant, edits in enumerate(variants):
-        for edit in map(Edit._make, edits):
-            if not (0 <= edit.layer < transcoders.n_layers and 0 <= edit.position < n_positions):
-                bounds = f"a layer below {transcoders.n_layers} and a position below {n_positions}"
-                raise UsageError("intervention", expected=bounds, got=tuple(edit))
-            by_layer.setdefault(edit.layer, []).append((variant, edit))
-        if len({edit[:3] for edit in edits}) < len(edits):
-            raise UsageError(f"intervention {variant}", expected="one value for a feature at a position", got="several")
-    return by_layer
+@dataclass(frozen=True)
+class _LayerEdits:
+    """The edits of one layer; arrays (edit,)."""
+
+    variant: np.ndarray  # int64
+    position: np.ndarray  # int64
+    feature: np.ndarray  # int64
+    value: np.ndarray  # float32
+
+
+def _by_layer(
+    variants: Sequence[Sequence[Edit]] | Sequence[np.ndarray], transcoders: Transcoders, n_positions: int
+) -> dict[int, _LayerEdits]:
+    tables = [np.asarray(edits, dtype=np.float64).reshape(-1, 4) for edits in variants]
+    layer, position, feature, value = np.concatenate(tables).T
+    variant = np.repeat(np.arange(len(tables)), [len(table) for table in tables])
+    outside = (layer < 0) | (layer >= transcoders.n_layers) | (position < 0) | (position >= n_positions)
+    if outside.any():
+        bounds = f"a layer below {transcoders.n_layers} and a position below {n_positions}"
+        raise UsageError("intervention", expected=bounds, got=tuple(np.concatenate(tables)[outside][0].tolist()))
+    places = np.stack([variant, layer, position, feature], axis=1).astype(np.int64)
+    order = np.lexsort(places.T[::-1])
+    twice = (np.diff(places[order], axis=0) == 0).all(axis=1)
+    if twice.any():
+        which = int(places[order][:-1][twice][0, 0])
+        raise UsageError(f"intervention {which}", expected="one value for a feature at a position", got="several")
+    result = {}
+    for index in np.unique(places[:, 1]).tolist():
+        here = order[places[order, 1] == index]
+        result[index] = _LayerEdits(places[here, 0], places[here, 2], places[here, 3], value[here].astype(np.float32))
+    return result
 
 
 def _edited_mlp(
-    transcoder: LayerTranscoder, edits: list[tuple[int, Edit]], base: Capture, index: int, direct: bool, seen: list[Tensor]
+    transcoder: LayerTranscoder, edits: _LayerEdits | None, base: Capture, index: int, direct: bool, seen: list[Tensor]
 ) -> Callable:
     """A hook that adds the edits of a layer to its MLP output, which in the direct regime is first put back as it was."""
 
@@ -119,18 +141,18 @@ def _edited_mlp(
             output = base.mlp_output[index].expand_as(output).clone()
             if (skip := transcoder.skip) is not None:
                 output += ((x - base.mlp_input[index]).float() @ skip.T).to(output.dtype)
-        if not edits:
+        if edits is None:
             return output
-        variant = torch.tensor([v for v, _ in edits], device=x.device)
-        position = torch.tensor([e.position for _, e in edits], device=x.device)
-        feature = torch.tensor([e.feature for _, e in edits])
+        variant, position, value = (torch.from_numpy(column).to(x.device) for column in (edits.variant, edits.position, edits.value))
         read = base.mlp_input[index][position] if direct else x[variant, position]
-        change = torch.tensor([e.value for _, e in edits], device=x.device) - transcoder.activation_of(read, feature)
-        total = output.float()
-        rows = transcoder.decoder_rows(feature) * change[:, None]
-        for number, (v, edit) in enumerate(edits):  # one after another: edits may share a place, and order decides bits
-            total[v, edit.position] += rows[number]
-        return total.to(output.dtype)
+        change = value - transcoder.activation_of(read, edits.feature)
+        places, row = np.unique(edits.variant * x.shape[1] + edits.position, return_inverse=True)
+        features, column = np.unique(edits.feature, return_inverse=True)
+        changes = torch.zeros(len(places), len(features), device=x.device)  # edits share few places and features: one product
+        changes[torch.from_numpy(row), torch.from_numpy(column)] = change
+        total = output.float().flatten(0, 1)
+        total[torch.from_numpy(places).to(x.device)] += changes @ transcoder.decoder_rows(features)
+        return total.view_as(output).to(output.dtype)
 
     return hook
 

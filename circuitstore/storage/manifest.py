@@ -52,14 +52,15 @@ def read_manifest(store: Store, name: str) -> Manifest:
     if manifest.object != name or object_id(manifest.cells) != name:
         raise damaged(path, f"the manifest of {name[:12]}…", manifest.object[:12] + "…")
     for file in manifest.files:
-        if file.startswith(("/", "\\")) or ".." in file.split("/"):
+        if file.startswith("/") or "\\" in file or ".." in file.split("/"):
             raise damaged(path, "paths inside the object", repr(file))
     return manifest
 
 
 def check_files(store: Store, manifest: Manifest | Files, below: str = "") -> None:
-    """Each file (of those below a folder) is there, a regular file and as long as it should be. Raises DamageError."""
+    """Each file (of those below a folder) is there, no link on the way to it, and as long as it should be. Raises DamageError."""
     top = store.object(manifest.object)
+    folders = {top}
     for file, (size, _) in manifest.files.items():
         if file.startswith(below):
             path = os.path.join(top, *file.split("/"))
@@ -71,6 +72,17 @@ def check_files(store: Store, manifest: Manifest | Files, below: str = "") -> No
                 raise damaged(path, "a regular file", "a link or folder")
             if status.st_size != size:
                 raise damaged(path, f"{size} bytes", f"{status.st_size} bytes")
+            while (path := os.path.dirname(path)) not in folders:
+                folders.add(path)
+    for folder in folders:
+        if os.path.islink(folder):
+            raise damaged(folder, "a folder", "a link")
+
+
+def has_links(folder: str) -> bool:
+    """Whether a folder is a link or has one in it."""
+    inside = (os.path.join(at, name) for at, folders, files in os.walk(folder) for name in (*folders, *files))
+    return os.path.islink(folder) or any(map(os.path.islink, inside))
 
 
 def intact(store: Store, name: str) -> bool:

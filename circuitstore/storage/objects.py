@@ -134,7 +134,10 @@ class ObjectReader:
         if not self.unchecked:
             self._check_metadata()
         self.group = zarr.open_group(self.folder, mode="r", zarr_format=3)
-        self.names = sorted(entry.name for entry in os.scandir(self.folder) if entry.is_dir(follow_symlinks=False))
+        if self.unchecked:
+            self.names = sorted(entry.name for entry in os.scandir(self.folder) if entry.is_dir())
+        else:  # whatever else lies there is no part of it
+            self.names = sorted({file.partition("/")[0] for file in self.manifest.files if "/" in file})
         self.variables = [name for name in self.names if not name.startswith(SIZE)]
         self._arrays: dict[str, zarr.Array] = {}
         self._offsets: dict[str, np.ndarray] = {}

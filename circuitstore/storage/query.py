@@ -56,7 +56,7 @@ class Grid:
 def open_artifacts(store: Store, artifacts: dict[str, Artifact], all_behaviours: bool = False) -> xr.Dataset | xr.DataTree:
     """The cells of one behaviour's artifact, or of all behaviours (behaviour → artifact) with a `behaviour` dim in front."""
     grid = _grid_of_all(store, artifacts) if all_behaviours else _grid(store, next(iter(artifacts.values())))
-    if grid.first.attributes(grid.present[0].row).get("structure") == "graph":
+    if grid.axes and grid.first.attributes(grid.present[0].row).get("structure") == "graph":
         return _tree(grid)
     sparse = [name.removesuffix(POINTER) for name in grid.first.variables if name.endswith(POINTER)]
     attributes = {"phase": next(iter(artifacts.values())).phase}
@@ -106,13 +106,15 @@ def _dataset(grid: Grid, sparse: list[str], attributes: dict) -> xr.Dataset:
     length = max(grid.sizes(POSITION)) if any(POSITION in grid.first.dims(name) for name in grid.first.variables) else 0
     for base in sparse:
         variables[base] = _variable(grid, SparseArray(grid, base, length), (POSITION, "feature"), {})
+    coordinates: dict[str, Any] = {}
     for name in grid.first.variables:
-        if not any(name.startswith(base + ".") for base in sparse):
+        if grid.first.dims(name) == (name,):  # labels of a dim of the phase's own, the same in every cell
+            coordinates[name] = grid.first.part(name, grid.present[0].row)
+        elif not any(name.startswith(base + ".") for base in sparse):
             array: Any = CellArray(grid, name, length)
             if array.dtype.kind == "T":
                 array = array.eager()
             variables[name] = _variable(grid, array, grid.first.dims(name), dict(grid.first.array(name).attrs))
-    coordinates: dict[str, Any] = {}
     for axis, labels in zip(grid.axes, grid.labels, strict=True):
         if not (axis == "prompt" and "behaviour" in grid.axes):
             coordinates[axis] = np.array(labels)

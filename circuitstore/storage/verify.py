@@ -16,7 +16,7 @@ from circuitstore.errors import CircuitstoreError, DamageError
 from circuitstore.storage.actions import Entry, Journal, journal_paths, journals, phases, write_journal
 from circuitstore.storage.artifact import Artifact, Ref, artifact_keys, read_artifact
 from circuitstore.storage.layout import Store
-from circuitstore.storage.manifest import Manifest, check_files, file_sha256, quarantine, read_manifest
+from circuitstore.storage.manifest import Manifest, check_files, file_sha256, has_links, quarantine, read_manifest
 from circuitstore.storage.records import read_record
 
 Coords = dict[str, str | int]
@@ -72,7 +72,7 @@ def _check_records(store: Store) -> tuple[int, list[Damage]]:
         except FileNotFoundError:
             continue
         except DamageError as error:
-            damages.append(Damage(os.path.relpath(path, store.root), str(error), [], 0, _quarantine(store, path)))
+            damages.append(Damage(os.path.relpath(path, store.root), str(error), [], 0, _quarantine(store, path) is not None))
     return count, damages
 
 
@@ -115,16 +115,19 @@ def _set_aside(store: Store, name: str, problem: str, known: list[Journal]) -> D
     path = os.path.relpath(store.object(name), store.root)
     intact = _intact_rows(store, name, known)
     lost = [LostCell(j.phase, j.behaviour, cell.coords) for j in known for cell in j.cells if cell.row not in intact]
+    place = _quarantine(store, store.object(name))  # first, for what is intact may belong under the same name
     try:
-        moved = _rescue(store, known, intact)
+        if place is not None:
+            _rescue(store, known, intact)
     except CircuitstoreError:
-        moved = False
-    return Damage(path, problem, lost, len(intact), moved and _quarantine(store, store.object(name)))
+        os.rename(str(place), store.object(name))
+        place = None
+    return Damage(path, problem, lost, len(intact), place is not None)
 
 
 def _intact_rows(store: Store, name: str, known: list[Journal]) -> dict[int, object]:
     """Row → content of every cell that still hashes to what its journal says."""
-    if not known:
+    if not known or has_links(store.object(name)):
         return {}
     from circuitstore.storage.objects import ObjectReader
 
@@ -146,7 +149,7 @@ def _intact_rows(store: Store, name: str, known: list[Journal]) -> dict[int, obj
     return found
 
 
-def _rescue(store: Store, known: list[Journal], intact: dict) -> bool:
+def _rescue(store: Store, known: list[Journal], intact: dict) -> None:
     """Write the intact cells to a new object, with a journal for each old one."""
     from circuitstore.storage.objects import write_object
 
@@ -156,7 +159,6 @@ def _rescue(store: Store, known: list[Journal], intact: dict) -> bool:
             manifest = write_object(store, [(cell.coords, intact[cell.row]) for cell in cells])
             entries = [Entry(c.key, c.coords, c.content, row, c.upstream) for row, c in enumerate(cells)]
             write_journal(store, journal.phase, journal.behaviour, manifest.object, entries, journal.components, journal.provenance)
-    return True
 
 
 def _missing_objects(store: Store, present: set[str], index: dict[str, list[Journal]]) -> list[Damage]:
@@ -178,9 +180,8 @@ def _missing_objects(store: Store, present: set[str], index: dict[str, list[Jour
     return damages
 
 
-def _quarantine(store: Store, path: str) -> bool:
+def _quarantine(store: Store, path: str) -> str | None:
     try:
-        quarantine(store, path)
+        return quarantine(store, path)
     except OSError:
-        return False  # a store shared read-only: the report still names it
-    return True
+        return None  # a store shared read-only: the report still names it

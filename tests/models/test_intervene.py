@@ -58,6 +58,20 @@ def test_direct_effect_is_the_edge(tmp_path, options):
     np.testing.assert_allclose(-margin.numpy(), graph.adjacency_matrix[-1, : len(features)], atol=1e-4)
 
 
+def test_direct_effects_of_several_edits_add_up(tmp_path):
+    """Old activations are those of the unedited run, even where an earlier edit has moved the encoder's input."""
+    model = load_model(write_model(tmp_path / "m", 1))
+    transcoders = Transcoders.open(write_transcoders(tmp_path / "t", 2))
+    graph = attribute(model, transcoders, TOKENS, targets=(5, 9))
+    first = np.abs(graph.adjacency_matrix[-1, : len(graph.active_features)]).argsort()[-12:]
+    layers = graph.active_features[first, 0]
+    assert len(set(layers.tolist())) > 1
+    edits = [Edit(*graph.active_features[i].tolist(), 0.0) for i in first]
+    logits = intervene(model, transcoders, TOKENS, [edits, []], regime="direct").logits[:, -1]
+    margin = logits[:, 5] - logits[:, 9]
+    assert float(margin[1] - margin[0]) == pytest.approx(float(graph.adjacency_matrix[-1, first].sum()), abs=1e-4)
+
+
 @pytest.mark.parametrize("top_k", [None, 4])
 @pytest.mark.parametrize("regime", ["direct", "frozen_attention", "free"])
 def test_setting_a_feature_to_its_own_activation_changes_nothing(tmp_path, regime, top_k):

@@ -1,0 +1,312 @@
+"""Models, tokenizers and transcoders load from real files, and every damaged folder is refused in one clear line."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM
+
+from circuitstore.errors import LimitError, ModelError, UsageError
+from circuitstore.models.attribution import attribute
+from circuitstore.models.capture import capture
+from circuitstore.models.load import load_model, load_tokenizer, tokenize
+from circuitstore.models.transcoders import Transcoders
+
+from .random_model import write_model, write_transcoders
+
+TOKENS = [208, 17, 3, 99, 3, 150, 42]
+
+
+@pytest.fixture
+def model_folder(tmp_path):
+    return write_model(tmp_path / "model", 1)
+
+
+@pytest.fixture
+def transcoder_folder(tmp_path):
+    return write_transcoders(tmp_path / "transcoders", 2)
+
+
+def edit_json(path, **changes):
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def edit_tensors(path, change):
+    tensors = load_file(path)
+    change(tensors)
+    save_file(tensors, path, metadata={"format": "pt"})
+
+
+def refused(action, *said):
+    with pytest.raises(ModelError) as caught:
+        action()
+    message = str(caught.value)
+    assert "\n" not in message and "expected" in message and "got" in message
+    for words in said:
+        assert words in message
+
+
+# ---- models
+
+
+def test_logits_equal_transformers_own(model_folder):
+    """Bit for bit, and the captured pieces add up to the residual stream."""
+    model = load_model(model_folder)
+    run = capture(model, TOKENS, patterns=True)
+    plain = AutoModelForCausalLM.from_pretrained(model_folder, attn_implementation="eager").eval()
+    with torch.no_grad():
+        output = plain(torch.tensor([TOKENS]), output_hidden_states=True)
+    assert torch.equal(run.logits, output.logits[0])
+    assert torch.equal(run.residual, torch.cat(output.hidden_states[:-1]))
+    layer = model.parts.layers[1]
+    assert torch.allclose(run.mlp_output[1], layer.mlp(run.mlp_input[1]), atol=1e-6)
+    middle = run.mlp_input[1] / layer.mlp_norm.weight / run.mlp_scale[1][:, None]
+    assert torch.allclose(middle + run.mlp_output[1], run.residual[2], atol=1e-5)
+    normed = layer.attention_norm(run.residual[1])
+    assert torch.allclose(run.residual[1] * run.attention_scale[1][:, None] * layer.attention_norm.weight, normed, atol=1e-6)
+    assert torch.allclose(run.patterns.sum(-1), torch.ones(()), atol=1e-6)
+    assert run.patterns.shape == (3, 4, 7, 7) and not run.patterns.triu(1).any()
+
+
+def test_half_precision_logits_are_float32(model_folder):
+    """A bfloat16 model's logits are not rounded to bfloat16."""
+    run = capture(load_model(model_folder, dtype="bfloat16"), TOKENS)
+    assert run.residual.dtype == torch.bfloat16 and run.logits.dtype == torch.float32
+    assert not torch.equal(run.logits, run.logits.bfloat16().float())
+
+
+def test_wrong_tokens_are_refused(model_folder):
+    """None, unknown ids, or more than the model has positions."""
+    model = load_model(model_folder)
+    with pytest.raises(UsageError, match="at least one"):
+        capture(model, [])
+    with pytest.raises(UsageError, match="got 210"):
+        capture(model, [1, 210])
+    with pytest.raises(LimitError, match="at most 64 tokens, got 65"):
+        capture(model, [1] * 65)
+
+
+def test_missing_pieces_of_a_model(model_folder, tmp_path):
+    """No folder, no config, another architecture, no safetensors, no tokenizer."""
+    refused(lambda: load_model(tmp_path / "none"), "no such folder", "config.json")
+    for name, words in (
+        ("model.safetensors", "no model.safetensors"),
+        ("tokenizer.json", "tokenizer.json"),
+        ("config.json", "no such file"),
+    ):
+        folder = shutil.copytree(model_folder, tmp_path / name)
+        (folder / name).unlink()
+        refused(lambda folder=folder: load_model(folder), words, str(folder))
+    edit_json(model_folder / "config.json", model_type="mamba")
+    refused(lambda: load_model(model_folder), "mamba", "qwen3")
+
+
+def test_pickled_weights_are_never_loaded(model_folder):
+    """A folder with only pytorch_model.bin has no weights."""
+    (model_folder / "model.safetensors").rename(model_folder / "pytorch_model.bin")
+    refused(lambda: load_model(model_folder), "model.safetensors")
+
+
+def test_missing_shard(model_folder):
+    """Every file of the index must be there."""
+    (model_folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": "model-1.safetensors"}}))
+    refused(lambda: load_model(model_folder), "no model-1.safetensors")
+
+
+def test_truncated_weights(model_folder):
+    """Half a file is an error, not a traceback."""
+    path = model_folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-1000])
+    refused(lambda: load_model(model_folder), "safetensors")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda tensors: tensors.pop("model.layers.1.self_attn.q_norm.weight"),
+        lambda tensors: tensors.update({"model.layers.1.self_attn.extra": torch.zeros(3)}),
+        lambda tensors: tensors.update({"model.norm.weight": torch.zeros(5)}),
+    ],
+    ids=["missing", "unexpected", "misshaped"],
+)
+def test_weights_that_do_not_match_the_config(model_folder, change):
+    """transformers would fill in random numbers, or drop what it does not know."""
+    edit_tensors(model_folder / "model.safetensors", change)
+    refused(lambda: load_model(model_folder), "model weights in")
+
+
+def test_tokenizer_larger_than_the_vocabulary(tmp_path):
+    """Its last tokens would have no embedding."""
+    folder = write_model(tmp_path / "model", 1)
+    tensors = load_file(folder / "model.safetensors")
+    for name in ("model.embed_tokens.weight", "lm_head.weight"):
+        tensors[name] = tensors[name][:200].clone()
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    edit_json(folder / "config.json", vocab_size=200)
+    refused(lambda: load_model(folder), "200", "token id 209")
+
+
+def test_unknown_dtype_and_device(model_folder):
+    """Named with what is possible."""
+    with pytest.raises(UsageError, match="float32 or bfloat16"):
+        load_model(model_folder, dtype="int8")
+    with pytest.raises(UsageError, match="device"):
+        load_model(model_folder, device="quantum")
+
+
+def test_prepended_token(model_folder):
+    """eos by default, another on request, none twice, and an error for one the tokenizer lacks."""
+    tokenizer = load_tokenizer(model_folder)
+    assert tokenize(tokenizer, "the keys") == [208, 0, 1]
+    assert tokenize(tokenizer, "the keys", prepend="pad") == [206, 0, 1]
+    assert tokenize(tokenizer, "the keys", prepend="none") == [0, 1]
+    assert tokenize(tokenizer, "<|im_end|> the keys") == [208, 0, 1]
+    with pytest.raises(UsageError, match="expected eos or pad or none, got bos"):
+        tokenize(tokenizer, "the keys", prepend="bos")
+    with pytest.raises(UsageError, match="expected eos"):
+        tokenize(tokenizer, "the keys", prepend="cls")
+
+
+# ---- transcoders
+
+
+@pytest.mark.parametrize("options", [{}, {"threshold": True}, {"top_k": 3}, {"threshold": True, "top_k": 3, "skip": True}])
+def test_activations_by_the_formula(tmp_path, options):
+    """Dense, sparse and single activations, and the reconstruction, against the formulas written out."""
+    folder = write_transcoders(tmp_path / "t", 3, n_features=200, **options)
+    tensors = load_file(folder / "layer_1.safetensors")
+    x = torch.randn(9, 48, generator=torch.Generator().manual_seed(0)) * 1.5
+    pre = x @ tensors["W_enc"].T + tensors["b_enc"]
+    act = torch.where(pre > tensors.get("activation_function.threshold", torch.zeros(200)), pre, 0)
+    if "top_k" in options:
+        act = torch.where(act >= act.topk(3, dim=1).values[:, -1:], act, 0)
+    assert 3 <= (act != 0).sum(1).float().mean() < 100
+    coder = Transcoders.open(folder).layer(1)
+    torch.testing.assert_close(coder.encode(x), act)
+    torch.testing.assert_close(coder.preactivation(x), pre)
+    rows = coder.active([x])[0]
+    position, feature = act.nonzero(as_tuple=True)
+    assert np.array_equal(rows.position, position) and np.array_equal(rows.feature, feature)
+    assert (rows.pointer.dtype, rows.feature.dtype, rows.value.dtype) == (np.int64, np.int32, np.float32)
+    torch.testing.assert_close(coder.activation_of(x[position], feature), act[position, feature])
+    skip = x @ tensors["W_skip"].T if "skip" in options else 0
+    torch.testing.assert_close(coder.reconstruct(rows, x), act @ tensors["W_dec"] + tensors["b_dec"] + skip)
+
+
+def test_a_prompt_is_encoded_the_same_in_any_company(transcoder_folder, monkeypatch):
+    """To the bit, also over several chunks of the encoder."""
+    monkeypatch.setattr("circuitstore.models.transcoders._ENCODER_CHUNK", 16)
+    coder = Transcoders.open(transcoder_folder).layer(0)
+    prompts = [torch.randn(n, 48, generator=torch.Generator().manual_seed(n)) for n in (5, 1, 12)]
+    for prompt, together in zip(prompts, coder.active(prompts), strict=True):
+        alone = coder.active([prompt])[0]
+        assert np.array_equal(alone.feature, coder.preactivation(prompt).clamp(min=0).nonzero()[:, 1])
+        for name in ("pointer", "feature", "value"):
+            assert np.array_equal(getattr(alone, name), getattr(together, name))
+
+
+def test_gathered_rows(transcoder_folder):
+    """In any order, with repeats; unknown ids are refused."""
+    coder, tensors = Transcoders.open(transcoder_folder).layer(2), load_file(transcoder_folder / "layer_2.safetensors")
+    ids = [7, 3, 59, 3]
+    assert torch.equal(coder.encoder_rows(ids), tensors["W_enc"][ids])
+    assert torch.equal(coder.decoder_rows(ids), tensors["W_dec"][ids])
+    with pytest.raises(UsageError, match="0 to 59"):
+        coder.decoder_rows([60])
+
+
+def test_nothing_is_read_before_it_is_asked_for(transcoder_folder):
+    """A damaged layer does not disturb the others."""
+    (transcoder_folder / "layer_1.safetensors").write_bytes(b"not safetensors")
+    transcoders = Transcoders.open(transcoder_folder)
+    transcoders.layer(0)
+    refused(lambda: transcoders.layer(1), "layer_1.safetensors", "readable safetensors")
+
+
+def test_listed_files_come_in_listed_order(transcoder_folder):
+    """By relative path, or by the hub address of the repository that was downloaded here."""
+    names = ["hf://someone/some-repo/layer_2.safetensors?revision=main", "layer_0.safetensors"]
+    (transcoder_folder / "config.yaml").write_text(yaml.safe_dump({"transcoders": names}))
+    assert [path.name for path in Transcoders.open(transcoder_folder).files] == ["layer_2.safetensors", "layer_0.safetensors"]
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ({"feature_input_hook": "hook_resid_mid"}, ("hook_resid_mid", "mlp.hook_in")),
+        ({"feature_output_hook": "hook_resid_post"}, ("hook_resid_post", "mlp.hook_out")),
+        ({"model_kind": "cross_layer_transcoder"}, ("cross_layer_transcoder", "transcoder_set")),
+        ({"top_k": 0}, ("top_k",)),
+        ({"transcoders": ["layer_0.safetensors", "layer_9.safetensors"]}, ("layer_9.safetensors", "no such file")),
+        ({"transcoders": ["../layer_0.safetensors"]}, ("inside the folder",)),
+        ({"transcoders": ["hf://someone/some-repo/gone.safetensors"]}, ("gone.safetensors", "download")),
+        ({"transcoders": "layer_0.safetensors"}, ("a list",)),
+    ],
+)
+def test_wrong_transcoder_config(transcoder_folder, config, words):
+    """What is not supported is refused, not ignored."""
+    (transcoder_folder / "config.yaml").write_text(yaml.safe_dump(config))
+    refused(lambda: Transcoders.open(transcoder_folder), *words)
+
+
+def test_missing_layer(transcoder_folder):
+    """A gap in the numbers is a missing file, not a smaller model."""
+    (transcoder_folder / "layer_1.safetensors").unlink()
+    refused(lambda: Transcoders.open(transcoder_folder), "layer_1.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda t: t.pop("b_dec"), ("b_dec",)),
+        (lambda t: t.update(W_enc=t["W_enc"].T.contiguous()), ("W_enc", "(60, 48)", "(48, 60)", "transpose")),
+        (lambda t: t.update(W_dec=t["W_dec"][:50].clone()), ("W_dec", "(50, 48)")),
+        (lambda t: t.update(W_enc=t["W_enc"].double()), ("W_enc", "F64")),
+        (lambda t: t.update({"activation_function.threshold": torch.zeros(3)}), ("threshold", "(3,)")),
+        (lambda t: t.update(W_skip=torch.zeros(48, 40)), ("W_skip", "(48, 40)")),
+    ],
+)
+def test_wrong_tensors(transcoder_folder, change, words):
+    """Name, shape, orientation and dtype of every tensor are checked before use."""
+    edit_tensors(transcoder_folder / "layer_1.safetensors", change)
+    refused(lambda: Transcoders.open(transcoder_folder).layer(1), *words)
+
+
+def test_transcoders_of_another_model(model_folder, tmp_path):
+    """Other width, other number of layers."""
+    model = load_model(model_folder)
+    for options, words in (({"d_model": 40}, "d_model 48"), ({"layers": 2}, "3 layers")):
+        folder = write_transcoders(tmp_path / words, 3, **options)
+        refused(lambda folder=folder: attribute(model, Transcoders.open(folder), TOKENS), words)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"tokens": [208]},
+        {"targets": (3, 3)},
+        {"targets": (3, 999)},
+        {"max_logits": 0},
+        {"logit_prob": 1.5},
+        {"max_feature_nodes": 0},
+    ],
+)
+def test_wrong_attribution_arguments(model_folder, transcoder_folder, wrong):
+    """Refused before anything is computed."""
+    with pytest.raises(UsageError, match=next(iter(wrong))):
+        attribute(load_model(model_folder), Transcoders.open(transcoder_folder), **({"tokens": TOKENS} | wrong))
+
+
+def test_a_matrix_beyond_the_limit_says_how_to_ask_for_less(model_folder, transcoder_folder, monkeypatch):
+    """The dense matrix is bounded, and a smaller graph of the same prompt is within reach."""
+    monkeypatch.setattr("circuitstore.models.edges.MAX_BYTES", 40_000)
+    model, transcoders = load_model(model_folder), Transcoders.open(transcoder_folder)
+    with pytest.raises(LimitError, match="max_feature_nodes"):
+        attribute(model, transcoders, TOKENS)
+    assert len(attribute(model, transcoders, TOKENS, max_feature_nodes=10).selected_features) == 10
