@@ -6,13 +6,14 @@ import os
 from typing import TYPE_CHECKING
 
 from circuitstore.errors import UsageError
-from circuitstore.storage.artifact import named
+from circuitstore.storage.artifact import Artifact, named
 from circuitstore.storage.layout import Store
 
 if TYPE_CHECKING:
     import xarray as xr
 
 DEFAULT_STORE, DEFAULT_PROFILE = "store", "tiny"
+REVIEWED = "interpretation"  # the phase that reviewers' labels are shown with
 
 
 def store_path(store: str | os.PathLike[str] | None = None) -> str:
@@ -46,7 +47,8 @@ def open(
     prompt, position, feature). Where prompts differ in length, `position` is counted from the end (-1 is the last token) and
     padded in front with NaN. Graphs (`attribution`) open as a DataTree with a node a prompt. Without `behaviour`: all of them,
     with a `behaviour` dim; `prompt` then only counts, and `prompt_id` (behaviour, prompt) names. With `sparse`, the entries of
-    `features` as a table with dim `entry`. Raises MissingError, DamageError, and LimitError on reading too much as dense.
+    `features` as a table with dim `entry`. `interpretation` comes with the labels that reviewers gave (`circuitstore review`).
+    Raises MissingError, DamageError, and LimitError on reading too much as dense.
     """
     opened = Store(store_path(store)).check()
     name = profile_name(profile)
@@ -54,8 +56,22 @@ def open(
     artifacts = {b: named(opened, name, b, phase) for b in behaviours or ["any"]}
     from circuitstore.storage.query import open_artifacts, open_sparse
 
+    if phase == REVIEWED:
+        return _with_reviews(opened, name, artifacts, open_artifacts(opened, artifacts, all_behaviours=behaviour is None))
     if not sparse:
         return open_artifacts(opened, artifacts, all_behaviours=behaviour is None)
     if phase != "features" or len(artifacts) != 1:
         raise UsageError("sparse=True", expected='phase "features" and one behaviour', got=f"{phase!r} and {behaviours}")
     return open_sparse(opened, next(iter(artifacts.values())), "activation")
+
+
+def _with_reviews(store: Store, profile: str, artifacts: dict[str, Artifact], found: xr.Dataset | xr.DataTree) -> xr.Dataset | xr.DataTree:
+    """What was computed beside what reviewers say now: these labels are read at opening, so no result depends on them."""
+    import xarray as xr
+
+    from circuitstore.storage.reviews import labels_of, with_labels
+
+    labels = {b: labels_of(store, profile, b, artifact.components["resources"]["transcoders"]) for b, artifact in artifacts.items()}
+    if isinstance(found, xr.Dataset):
+        return with_labels(found, next(iter(labels.values())))
+    return xr.DataTree.from_dict({behaviour: with_labels(found[behaviour].to_dataset(), labels[behaviour]) for behaviour in artifacts})

@@ -1,8 +1,8 @@
 """The pipeline's contents page: all phases in order, what each one reads and how its work is cut into cells.
 
 Each phase is the function of its name in the file of its name. What it reads are its parameters, named here in order: phases
-above it, and resources (`tasks/resources.py`): `behaviour`, `tokenizer`, `model`, `transcoders`. `after` names a phase whose
-gate must be passed first, although nothing of it is read.
+above it, and resources (`tasks/resources.py`): `behaviour`, `tokenizer`, `model`, `transcoders`, `review`, `study`. `after`
+names a phase whose gate must be passed first, although nothing of it is read.
 """
 
 from __future__ import annotations
@@ -38,6 +38,8 @@ PHASES = (
         summary=True,
         batch=100,
     ),
+    Task("interpretation", config.Interpretation, needs=("prompts", "features", "model", "transcoders"), summary=True),
+    Task("pairs", config.Pairs, needs=("prompts", "features"), rows="prompt"),
     Task(
         "attribution",
         config.Attribution,
@@ -46,6 +48,23 @@ PHASES = (
         per=("prompt",),
         summary=True,
         batch=10,
+    ),
+    Task("circuit", config.Circuit, needs=("prompts", "baseline", "pairs", "attribution"), summary=True),
+    Task(
+        "interventions",
+        config.Interventions,
+        needs=("prompts", "pairs", "circuit", "attribution", "model", "transcoders"),
+        after=("baseline",),
+        per=("prompt",),
+        whole=("bootstrap", "confidence"),
+        summary=True,
+        batch=10,
+    ),
+    Task(
+        "figures",
+        config.Figures,
+        needs=("study", "review", "prompts", "baseline", "features", "interpretation", "pairs", "attribution", "circuit", "interventions"),
+        rows="figure",
     ),
 )
 

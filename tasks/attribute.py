@@ -8,7 +8,7 @@ import xarray as xr
 from circuitstore.errors import UsageError
 from circuitstore.models.attribution import attribute as attribute_tokens
 from circuitstore.models.load import tokenize
-from tasks.attribution import dataset
+from tasks.attribution import dataset, settings
 
 
 def attribute(cells, config, text, model, transcoders):
@@ -26,11 +26,8 @@ def attribute(cells, config, text, model, transcoders):
         transcoders,
         tokens,
         targets=targets,
-        max_logits=config.max_logits,
-        logit_prob=config.logit_prob,
-        max_feature_nodes=config.max_feature_nodes,
-        node_threshold=config.node_threshold,
-        edge_threshold=config.edge_threshold,
+        margin=targets,
+        **settings(config),
     )
     token_text = np.array([model.tokenizer.decode([token]) for token in tokens], dtype=str)
     result: xr.Dataset = dataset(graph, model, token_text)

@@ -24,26 +24,32 @@ def attribution(cells, config, prompts, features, model, transcoders):
     edge_target, edge_source (edge,) int32, edge_weight (edge,) float32, prune_edge_mask (edge,) bool: every edge that is not
     zero, by target, then source. replacement_score, completeness_score: float64; identity_error: float64, the largest
     difference in that sum, as a share of its scale; n_layers: int32.
+    direct_attribution, total_attribution, gradient_attribution (node,) float32, nats: what each node contributes to the
+    correct - incorrect logit difference by the edge alone, by all paths through features, and by the real model's gradient
+    (`circuitstore.models.margin`); gradient_direct_spearman: float64, the rank correlation of two of these over the features.
+    With method "gradient", edges and pruning are those of `circuitstore.models.gradient`, no identity holds and its error is NaN.
 
     Source: *Circuit Tracing: Attribution Graphs* (Anthropic, 2025), "Attribution" and "Pruning".
     """
     for cell in cells:
         prompt = prompts.one(cell)
         tokens = prompt.tokens.values.tolist()
-        difference = (int(prompt.correct_id), int(prompt.incorrect_id)) if config.targets == "difference" else None
+        margin = (int(prompt.correct_id), int(prompt.incorrect_id))
         graph = attribute(
             model,
             transcoders,
             tokens,
             features=_active(features.all(cell), model.n_layers, len(tokens)),
-            targets=difference,
-            max_logits=config.max_logits,
-            logit_prob=config.logit_prob,
-            max_feature_nodes=config.max_feature_nodes,
-            node_threshold=config.node_threshold,
-            edge_threshold=config.edge_threshold,
+            targets=margin if config.targets == "difference" else None,
+            margin=margin,
+            **settings(config),
         )
         yield cell, dataset(graph, model, prompt.token_text.values)
+
+
+def settings(config) -> dict:
+    """The arguments of `circuitstore.models.attribution.attribute` that the configuration sets as they are."""
+    return {name: getattr(config, name) for name in config.__struct_fields__ if name != "targets"}
 
 
 def dataset(graph, model, token_text: np.ndarray) -> xr.Dataset:
@@ -69,19 +75,33 @@ def dataset(graph, model, token_text: np.ndarray) -> xr.Dataset:
             "completeness_score": ((), np.float64(graph.completeness_score)),
             "identity_error": ((), np.float64(_identity_error(graph))),
             "n_layers": ((), np.int32(model.n_layers)),
+            **_contributions(graph),
         },
         attrs={"structure": "graph"},
     )
 
 
+def _contributions(graph) -> dict:
+    """What nodes contribute to the margin, if the graph was asked for it."""
+    if graph.margin is None:
+        return {}
+    nats = {"units": "nats"}
+    by_method = {f"{name}_attribution": ("node", getattr(graph.margin, name), nats) for name in ("direct", "total", "gradient")}
+    return {
+        **by_method,
+        "gradient_direct_spearman": ((), np.float64(graph.margin.spearman(len(graph.selected_features)))),
+    }
+
+
 def summary(cells, config):
-    """Means over prompts of both graph scores, and the largest identity error."""
+    """Means over prompts of both graph scores and of the agreement of gradient and direct; the largest identity error."""
     graphs = [cell for _, cell in cells]
     return {
         "graphs": len(graphs),
         "replacement_score": float(np.mean([float(graph.replacement_score) for graph in graphs])),
         "completeness_score": float(np.mean([float(graph.completeness_score) for graph in graphs])),
         "identity_error": max(float(graph.identity_error) for graph in graphs),
+        "gradient_direct_spearman": float(np.mean([float(graph.gradient_direct_spearman) for graph in graphs])),
     }
 
 
@@ -104,6 +124,8 @@ def _active(layers: list, n_layers: int, n_tokens: int) -> ActiveFeatures:
 def _identity_error(graph) -> float:
     """The largest |Σ edges + bias + omitted - pre-activation| of a feature or logit, over the largest term of its sum."""
     n_features, n_logits = len(graph.selected_features), len(graph.logit_token_ids)
+    if graph.method == "gradient":
+        return float("nan")
     rows = np.r_[0:n_features, len(graph.node_bias) - n_logits : len(graph.node_bias)]
     edges = graph.adjacency_matrix[rows].astype(np.float64)
     total = edges.sum(1) + graph.node_bias[rows] + graph.node_omitted[rows]

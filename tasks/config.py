@@ -72,8 +72,29 @@ class Features(Section, frozen=True):
     """Nothing to set: every active feature of the kept activations."""
 
 
+class Interpretation(Section, frozen=True):
+    """How much is listed of each feature, and when a pattern counts.
+
+    top_prompts: prompts with the largest activation; top_tokens: promoted and suppressed; min_prompts: prompts that a feature must be
+    active in, and observations inside and outside a category, to be tested; fdr: the largest q that is significant;
+    label_confidence: the least confidence that gives a label.
+    """
+
+    top_prompts: Count = 10
+    top_tokens: Count = 8
+    min_prompts: Count = 3
+    fdr: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.05
+    label_confidence: Share = 0.5
+
+
 class Attribution(Section, frozen=True):
-    """Which logits are explained, which features become nodes, and how a graph is pruned (*Circuit Tracing*, 2025, appendix)."""
+    """Which logits are explained, which features become nodes, and how a graph is pruned (*Circuit Tracing*, 2025, appendix).
+
+    method: "direct", edges of the frozen network, pruned by influence; "gradient", of the real model, pruned by a threshold (share
+    of the largest attribution) and the largest edges into each node.
+    """
+
+    method: Literal["direct", "gradient"] = "direct"
 
     targets: Literal["logits", "difference"] = "logits"
     max_logits: Count = 10
@@ -81,6 +102,63 @@ class Attribution(Section, frozen=True):
     max_feature_nodes: Count = 7500
     node_threshold: Share = 0.8
     edge_threshold: Share = 0.98
+    gradient_threshold: Share = 0.01
+    gradient_top_k: Count = 10
+
+
+class Pairs(Section, frozen=True):
+    """Nothing to set: each prompt beside its minimal pair."""
+
+
+class Circuit(Section, frozen=True):
+    """How features are ranked over the train prompts, and how many of these a feature must be active in for its importance."""
+
+    rank_by: Literal["total", "direct", "gradient"] = "gradient"
+    min_prompts: Annotated[int, msgspec.Meta(ge=3)] = 5
+
+
+class Interventions(Section, frozen=True):
+    """Which features are edited, to what, and beside how many matched random controls.
+
+    features: single features of each prompt; sizes: of the sets chosen by attribution; circuit_sizes: of the circuits whose
+    faithfulness is measured; inhibit: new activation = -inhibit · old; strengths: of steering, new = old + strength · reference;
+    controls, control_pool: draws, and the most similar features that one is drawn from; fill: what replaces the features that are
+    not in a circuit; bootstrap: draws, and confidence: share of them that an interval holds; seed: of controls, donors, bootstrap.
+    """
+
+    features: Count = 10
+    sizes: tuple[Count, ...] = (1, 3, 5, 10, 20)
+    circuit_sizes: tuple[Count, ...] = (1, 3, 10, 30, 100, 300, 1000)
+    inhibit: float = 1.0
+    strengths: tuple[float, ...] = (-2.0, -1.0, 1.0, 2.0, 4.0)
+    controls: Count = 20
+    control_pool: Count = 10
+    fill: Literal["mean", "zero"] = "mean"
+    bootstrap: Count = 1000
+    confidence: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.95
+    seed: int = 456
+
+
+class Figures(Section, frozen=True):
+    """How figures look, and how much each one shows.
+
+    formats: files of each figure; style: type and size for a printed page or a talk; dpi: of PNG; sequential, diverging: colour
+    maps of amounts and of signed values, all safe for colour-blind readers; examples: prompts whose graphs are drawn; graph_nodes,
+    graph_edges: most nodes and edges of one diagram; heatmap_features: rows of a heatmap; bootstrap, confidence, seed: of intervals.
+    """
+
+    formats: Annotated[tuple[Literal["png", "svg", "pdf"], ...], msgspec.Meta(min_length=1)] = ("png", "svg")
+    style: Literal["paper", "talk"] = "paper"
+    dpi: Annotated[int, msgspec.Meta(ge=72, le=1200)] = 300
+    sequential: Literal["viridis", "cividis", "magma"] = "viridis"
+    diverging: Literal["PuOr", "RdBu", "BrBG"] = "PuOr"
+    examples: Count = 2
+    graph_nodes: Count = 30
+    graph_edges: Count = 60
+    heatmap_features: Count = 20
+    bootstrap: Count = 1000
+    confidence: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.95
+    seed: int = 456
 
 
 class Profile(Section, frozen=True):
@@ -92,7 +170,12 @@ class Profile(Section, frozen=True):
     baseline: Baseline = Baseline()
     activations: Activations = Activations()
     features: Features = Features()
+    interpretation: Interpretation = Interpretation()
+    pairs: Pairs = Pairs()
     attribution: Attribution = Attribution()
+    circuit: Circuit = Circuit()
+    interventions: Interventions = Interventions()
+    figures: Figures = Figures()
 
 
 class Text(msgspec.Struct, frozen=True):
@@ -224,14 +307,16 @@ def _apply(tables: dict, setting: str) -> None:
     if field not in section.__struct_fields__:
         known = ", ".join(section.__struct_fields__) or "nothing: it has no settings"
         raise UsageError(f"--set {setting}", expected=f"a field of {phase}: {known}", got=repr(field))
-    tables.setdefault(phase, {})[field] = _value(text.strip())
+    kind = next(known.type for known in msgspec.structs.fields(section) if known.name == field)
+    tables.setdefault(phase, {})[field] = _value(text.strip(), kind is str)
 
 
-def _value(text: str) -> object:
+def _value(text: str, is_text: bool) -> object:
     try:
-        return msgspec.toml.decode(f"value = {text}")["value"]
+        value = msgspec.toml.decode(f"value = {text}")["value"]
     except msgspec.DecodeError:
         return text  # a bare word needs no quotes on a command line
+    return text if is_text and not isinstance(value, str) else value  # nor does a text that looks like a number
 
 
 def _convert(tables: dict, path: str) -> Profile:

@@ -1,7 +1,8 @@
-"""What phases read that no phase computes: the behaviour's declaration, the tokenizer, the model and its transcoders."""
+"""What phases read that no phase computes: a behaviour's declaration, tokenizer, model, transcoders, and reviewers' labels."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -10,12 +11,14 @@ from circuitstore.engine.loading import watch
 from circuitstore.engine.memo import shared
 from circuitstore.engine.task import Resource
 from circuitstore.models import identity
+from circuitstore.storage.layout import Store
+from circuitstore.storage.reviews import Labels, labels_of
 from tasks.config import Profile, Prompts, Selection
 
 MODELS = "circuitstore.models"
 
 
-def resources(selection: Selection) -> dict[str, Resource]:
+def resources(selection: Selection, store: str) -> dict[str, Resource]:
     """All resources of one selection. Their identities are cheap; what they load may not be."""
     profile = selection.profile
     return {
@@ -37,6 +40,7 @@ def resources(selection: Selection) -> dict[str, Resource]:
             (f"{MODELS}.transcoders",),
             partial(_check_transcoders, profile),
         ),
+        "review": Resource(partial(_review_identity, selection, store), partial(_review, selection, store)),
     }
 
 
@@ -45,14 +49,14 @@ def _behaviour(selection: Selection) -> Resource:
         path = selection.prompts_file
         return Resource(
             partial(_own_identity, path, selection.behaviour),
-            lambda: partial(_own_prompts, path, selection.behaviour),
+            partial(_own_prompts, path, selection.behaviour),
             ("tasks.prompt_file",),
         )
     name = selection.behaviour
     return Resource(lambda: {"declared": name}, lambda: partial(_declared_prompts, name), (f"tasks.behaviours.{name}",))
 
 
-def _study(selection: Selection) -> dict[str, str]:
+def _study(selection: Selection) -> dict[str, object]:
     """What a figure is about, by name."""
     return {"behaviour": selection.behaviour, "profile": selection.profile_name}
 
@@ -75,16 +79,29 @@ def _own_identity(path: str, behaviour: str) -> dict[str, object]:
     }
 
 
-def _own_prompts(path: str, behaviour: str, config: Prompts) -> list[Any]:
+def _own_prompts(path: str, behaviour: str) -> Callable[[Prompts], list[Any]]:
     from tasks import prompt_file
 
-    return prompt_file.read(path, behaviour)
+    rows = prompt_file.read(path, behaviour)  # now, for the file may change: what is loaded is what was identified
+    return lambda config: rows
 
 
 def _declared_prompts(name: str, config: Prompts) -> list[Any]:
     from tasks import behaviours
 
     return behaviours.generate(behaviours.load(name), train=config.train, test=config.test, seed=config.seed)
+
+
+def _review(selection: Selection, store: str) -> Labels:
+    """Reviewers' labels of this behaviour's features, (layer, feature) → Label."""
+    transcoders = identity.transcoders_identity(selection.profile.transcoders.path, shared())
+    return labels_of(Store(store), selection.profile_name, selection.behaviour, transcoders)
+
+
+def _review_identity(selection: Selection, store: str) -> dict[str, object]:
+    """What the labels say, whenever and in how many imports it was said."""
+    labels = _review(selection, store).items()
+    return {f"layer {layer} feature {feature}": [label.label, label.author, label.note] for (layer, feature), label in labels}
 
 
 def _model_identity(profile: Profile) -> dict[str, object]:
@@ -98,19 +115,16 @@ def _load_tokenizer(profile: Profile) -> Any:
 
 
 def _load_model(profile: Profile) -> Any:
-    import torch
-
     from circuitstore.models.load import load_model
 
-    if profile.model.threads:
-        torch.set_num_threads(profile.model.threads)
+    _limit_threads(profile)
     return load_model(profile.model.path, dtype=profile.model.dtype, device=profile.model.device)
 
 
 def _check_model(profile: Profile) -> None:
     from circuitstore.models.load import check_model
 
-    check_model(profile.model.path)
+    check_model(profile.model.path, device=profile.model.device)
 
 
 def _check_transcoders(profile: Profile) -> None:
@@ -121,4 +135,12 @@ def _check_transcoders(profile: Profile) -> None:
 def _load_transcoders(profile: Profile) -> Any:
     from circuitstore.models.transcoders import Transcoders
 
+    _limit_threads(profile)
     return Transcoders.open(profile.transcoders.path)
+
+
+def _limit_threads(profile: Profile) -> None:
+    import torch
+
+    if profile.model.threads:
+        torch.set_num_threads(profile.model.threads)

@@ -22,8 +22,10 @@ MAY_IMPORT = {  # room → rooms of the library it may import
     "pipeline": set(),
     "api": {"errors", "storage"},
     "single": {"api", "engine", "pipeline", "storage"},
-    "graphs": {"api", "errors"},
-    "command": {"errors", "storage", "engine", "pipeline", "api", "single", "graphs", "_version"},
+    "graphs": {"api", "errors", "models"},
+    "export": {"api", "errors", "storage"},
+    "review": {"api", "errors", "storage"},
+    "command": {"errors", "storage", "engine", "pipeline", "api", "single", "graphs", "export", "review", "_version"},
     "__init__": {"_version", "api", "single", "graphs"},
     "__main__": {"command"},
 }

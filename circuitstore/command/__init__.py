@@ -26,6 +26,8 @@ class Commands(click.Group):
         "log": "inspect",
         "verify": "maintain",
         "attribute": "attribute",
+        "review": "review",
+        "export": "export",
     }
 
     def list_commands(self, context: click.Context) -> list[str]:

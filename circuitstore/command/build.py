@@ -46,6 +46,10 @@ def build(phases, store, profile, behaviours, prompts, settings, jobs, dry_run, 
         reporter.close()
         if as_json:
             options.print_json({"phases": reports})
+    if any(task.name == "figures" for task in tasks):
+        from circuitstore.command.export import hint
+
+        click.echo(hint(profile, [selection.behaviour for selection in selections], store), err=True)
 
 
 class Lines:

@@ -122,13 +122,13 @@ class Planner:
         watch(self.pipeline.package)  # what is loaded from here on must be known by its source
         for selection in {step.selection.behaviour: step.selection for step in steps}.values():
             needed = {name for step in steps if step.state != FRESH and step.selection is selection for name in step.task.needs}
-            for name, resource in self.pipeline.resources(selection).items():
+            for name, resource in self.pipeline.resources(selection, self.store.root).items():
                 if name in needed and resource.check is not None:
                     resource.check()
 
     def _resources(self, selection: Any) -> dict[str, Resource]:
         """The resources of a selection, each asked for its identity once."""
-        found = self.pipeline.resources(selection)
+        found = self.pipeline.resources(selection, self.store.root)
         return {
             name: Resource(cache(resource.identity), resource.load, resource.modules, resource.check) for name, resource in found.items()
         }

@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 
 from circuitstore.engine.fingerprint import digest
-from circuitstore.engine.planner import FRESH, Planner, Step, assemble
+from circuitstore.engine.planner import FRESH, PlannedCell, Planner, Step, assemble
 from circuitstore.errors import BuildError, CircuitstoreError, DeterminismError, GateError
 from circuitstore.storage.artifact import Artifact, Cell, read_ref, write_artifact, write_ref
 
 if TYPE_CHECKING:
     from circuitstore.engine.work import Batch, Failure, Result
+    from circuitstore.storage.actions import Place
 
 
 class PhaseReport(msgspec.Struct):
@@ -135,6 +136,7 @@ def _compute(planner: Planner, step: Step, reporter: Reporter, options: Options)
         cells = [Cell(cell.coords, cell.content, name, cell.row) for cell, name in entries.values()]
     else:
         found = planner.locate(task, [cell.key for cell in step.cells])
+        computed = {key: cell.content for (key, _), (cell, _) in entries.items()}
         cells = []
         for planned in step.cells:
             place = found.get(planned.key)
@@ -143,7 +145,8 @@ def _compute(planner: Planner, step: Step, reporter: Reporter, options: Options)
                     f"{task.name} of {behaviour}, {planned.coords}", got="a result that vanished from the store", remedy="build again"
                 )
             cells.append(Cell(planned.coords, place.content, place.object, place.row))
-        _check_determinism(step, cells, {key: cell.content for (key, _), (cell, _) in entries.items()}, reporter)
+            if planned.key in computed and computed[planned.key] != place.first:
+                _warn(planned, place, computed[planned.key], step, reporter)
     artifact = assemble(step, cells, _summary(planner, step, cells))
     write_artifact(planner.store, artifact)
     return artifact
@@ -190,14 +193,10 @@ def _failed(step: Step, failures: list[Failure]) -> BuildError:
     return error
 
 
-def _check_determinism(step: Step, cells: list[Cell], computed: dict[str, str], reporter: Reporter) -> None:
-    for planned, cell in zip(step.cells, cells, strict=True):
-        content = computed.get(planned.key, cell.content)
-        if content != cell.content:
-            where = f"{step.task.name} of {step.selection.behaviour}, {planned.coords}"
-            reporter.warn(
-                str(DeterminismError(where, expected=f"content {cell.content[:12]}…", got=f"{content[:12]}…; the first one is kept"))
-            )
+def _warn(cell: PlannedCell, place: Place, content: str, step: Step, reporter: Reporter) -> None:
+    where = f"{step.task.name} of {step.selection.behaviour}, {cell.coords}"
+    remedy = "the first one is kept" if place.content == place.first else "the first one is lost, this one is used"
+    reporter.warn(str(DeterminismError(where, expected=f"content {place.first[:12]}…", got=f"{content[:12]}…", remedy=remedy)))
 
 
 def _summary(planner: Planner, step: Step, cells: list[Cell]) -> dict[str, object]:

@@ -69,13 +69,14 @@ class Task(msgspec.Struct, frozen=True):
 class Pipeline(msgspec.Struct, frozen=True):
     """All phases in order, and where their resources come from.
 
-    `resources(selection)` → name → Resource. A selection is a picklable struct with `profile_name`, `behaviour` and
-    `config(phase)`; `package` is the package of the phase modules, importable in every worker.
+    `resources(selection, store)` → name → Resource; `store` is the store's path, for inputs that lie in it. A selection is a
+    picklable struct with `profile_name`, `behaviour` and `config(phase)`; `package` is the package of the phase modules,
+    importable in every worker.
     """
 
     package: str
     tasks: tuple[Task, ...]
-    resources: Callable[[Any], dict[str, Resource]]
+    resources: Callable[[Any, str], dict[str, Resource]]
     asked: tuple[Task, ...] = ()  # built only when named
 
     def task(self, name: str) -> Task:

@@ -31,6 +31,10 @@ PROVENANCE_PACKAGES = ("circuitstore", "torch", "transformers", "safetensors", "
 RESOURCES_KEPT = 6  # a model and its transcoders, and those of another profile for comparison
 _loaded: OrderedDict[str, Any] = OrderedDict()
 
+# Matrix products of Intel's library else differ in their last bits with the number of threads and with where in memory, and so
+# where in its batch, a cell lies (Intel oneMKL, "Obtaining numerically reproducible results"). Read at the first product.
+os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
+
 
 class Batch(msgspec.Struct, frozen=True):
     """What a worker needs to compute some cells of one phase."""
@@ -131,7 +135,7 @@ def _load(batch: Batch, name: str) -> Any:
     """A resource, loaded once in this process as long as its identity stays the same."""
     key = digest("resource", [name, batch.components["resources"][name]])
     if key not in _loaded:
-        resource = importlib.import_module(batch.package).PIPELINE.resources(batch.selection)[name]
+        resource = importlib.import_module(batch.package).PIPELINE.resources(batch.selection, batch.store)[name]
         loaded = resource.load()
         if resource.identity() != batch.components["resources"][name]:
             raise BuildError(name, expected="the files that this build was planned with", got="files changed since", remedy="build again")

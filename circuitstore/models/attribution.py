@@ -58,7 +58,8 @@ class Graph:
     prune_edge_mask: np.ndarray  # (node target, node source) bool
     replacement_score: float
     completeness_score: float
-    margin: Margin | None = None  # contributions to a logit difference; when asked for
+    method: str  # "direct" or "gradient"
+    margin: Margin | None  # contributions to a logit difference; when asked for
 
 
 METHODS = ("direct", "gradient")
@@ -108,8 +109,9 @@ def attribute(
     levels, node_weights = edges.levels(selected), padded(weights, sum(kinds))
     contributions = None if margin is None else _margin(model, edges, selected, adjacency, levels, margin)
     if method == "gradient":
-        limits = {"threshold": gradient_threshold, "top_k": gradient_top_k}
-        adjacency, node_influence, *masks = graph_edges(model, edges, selected, directions, weights, **limits)
+        adjacency, node_influence, *masks = graph_edges(
+            model, edges, selected, directions, weights, threshold=gradient_threshold, top_k=gradient_top_k
+        )
         kept = pruning.Pruned(*masks)
         bias, omitted = np.zeros_like(bias), np.zeros_like(omitted)
     else:
@@ -134,6 +136,7 @@ def attribute(
         prune_edge_mask=kept.edge_mask,
         replacement_score=replacement,
         completeness_score=completeness,
+        method=method,
         margin=contributions,
     )
 

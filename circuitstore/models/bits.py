@@ -20,6 +20,6 @@ def storable(tensor: Tensor, dims: tuple[str, ...]) -> tuple[tuple[str, ...], np
 
 
 def tensor_of(array: np.ndarray, attributes: Mapping[str, object]) -> Tensor:
-    """The tensor that `storable` was given."""
-    tensor = torch.from_numpy(np.ascontiguousarray(array))
+    """The tensor that `storable` was given, in aligned memory of its own: products of unaligned rows differ in their last bits."""
+    tensor = torch.from_numpy(np.ascontiguousarray(array)).clone()
     return tensor.view(torch.bfloat16) if attributes.get("encoding") == "bfloat16" else tensor

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
+from typing import Any
 
 import numpy as np
 import torch
@@ -57,7 +58,9 @@ def attributions(edges: Edges, features: np.ndarray, gradients: Tensor) -> np.nd
         value = torch.from_numpy(found.value[chosen]).to(gradients.device)
         written = edges.transcoders.layer(layer).decoder_rows(found.feature[chosen]) * value[:, None]
         columns.append(torch.einsum("tsd,sd->ts", gradients[:, layer + 1, torch.from_numpy(found.position[chosen])], written))
-    columns.append((gradients[:, 1:] * edges.errors).sum(-1).flatten(1))
+    from_errors = (gradients[:, 1:] * edges.errors).sum(-1)
+    from_errors[:, :, 0] = 0  # no error node at position 0
+    columns.append(from_errors.flatten(1))
     columns.append((gradients[:, 0] * run.residual[0].float()).sum(-1))
     columns.append(torch.zeros(len(gradients), edges.n_logits, device=gradients.device))
     return torch.cat(columns, dim=1).cpu().numpy()
@@ -118,13 +121,14 @@ def _gradients(model: LanguageModel, tokens: Sequence[int], layer: np.ndarray, p
         count = len(reads[part])
         leaves = [torch.zeros(count, *shape[1:], dtype=model.dtype, device=model.device, requires_grad=True) for _ in range(shape[0])]
         seen: list[Tensor] = []
+        hf: Any = model.hf
         with torch.enable_grad(), ExitStack() as hooks:
-            modules = [model.hf.get_input_embeddings(), *(block.mlp for block in parts.layers)]
+            modules = [hf.get_input_embeddings(), *(block.mlp for block in parts.layers)]
             for module, leaf in zip(modules, leaves, strict=True):
                 hooks.callback(module.register_forward_hook(lambda _, args, output, leaf=leaf: output + leaf).remove)
             for module in (*(block.mlp_norm for block in parts.layers), parts.final_norm):
-                hooks.callback(module.register_forward_hook(lambda _, args, output: seen.append(output)).remove)
-            model.hf(ids.expand(count, -1), use_cache=False, logits_to_keep=1)
+                hooks.callback(module.register_forward_hook(lambda _, args, output, seen=seen: seen.append(output)).remove)
+            hf(ids.expand(count, -1), use_cache=False, logits_to_keep=1)
             where = zip(layer[part].tolist(), range(count), position[part].tolist(), reads[part], strict=True)
             total = torch.stack([seen[level][copy, place].float() @ read for level, copy, place, read in where]).sum()
             found = torch.autograd.grad(total, leaves, allow_unused=True)

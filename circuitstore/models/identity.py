@@ -46,10 +46,10 @@ def model_identity(folder: str, memory: Remembers) -> dict[str, object]:
     """sha256 of the configuration and of each weight file, and the number of layers. Raises ModelError."""
     config = read_config(folder)
     names = _files(folder, "weights", lambda name: name.endswith(".safetensors"))
-    layers = config.get("num_hidden_layers")
-    if not isinstance(layers, int):
-        raise ModelError(os.path.join(folder, "config.json"), expected="num_hidden_layers", got=layers)
-    return {"files": _hashes(folder, ["config.json", *names], memory), "layers": layers}
+    for name in ("num_hidden_layers", "hidden_size"):
+        if not isinstance(config.get(name), int):
+            raise ModelError(os.path.join(folder, "config.json"), expected=name, got=config.get(name))
+    return {"files": _hashes(folder, ["config.json", *names], memory), "layers": config["num_hidden_layers"]}
 
 
 def tokenizer_identity(folder: str, memory: Remembers) -> dict[str, object]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError, safe_open
 from torch import nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
 from transformers.utils import logging as hf_logging
@@ -99,8 +100,9 @@ def load_model(folder: str | Path, *, dtype: str = "float32", device: str = "cpu
     )
 
 
-def check_model(folder: str | Path) -> None:
-    """Raise ModelError unless the folder has a known architecture's config.json and all its weight files."""
+def check_model(folder: str | Path, *, device: str = "cpu") -> None:
+    """What `load_model` would raise, as far as it can be known in an instant: UsageError for the device, ModelError for the files."""
+    _device(device)
     family_of(_read_config(Path(folder)).get("model_type", "nothing named model_type"))
     _check_weight_files(Path(folder))
 
@@ -173,6 +175,12 @@ def _check_weight_files(folder: Path) -> None:
             got="no " + ", ".join(missing[:3]),
             remedy="download the safetensors files (pickled weights are never loaded)",
         )
+    for name in names:
+        try:
+            with safe_open(folder / name, framework="pt"):
+                pass
+        except (OSError, SafetensorError) as error:
+            raise ModelError(str(folder / name), expected="a readable safetensors file", got=_first_line(error)) from error
 
 
 def _first_line(error: BaseException) -> str:

@@ -40,11 +40,12 @@ class Journal(msgspec.Struct, frozen=True):
 
 
 class Place(msgspec.Struct, frozen=True):
-    """Where a cell's content lies."""
+    """Where a cell's content lies; `first` is the content first published under its key, another one is non-determinism."""
 
     content: str
     object: str
     row: int
+    first: str
 
 
 def write_journal(store: Store, phase: str, behaviour: str, name: str, cells: list[Entry], components: dict, provenance: dict) -> Journal:
@@ -80,15 +81,13 @@ def journals(store: Store, phase: str) -> list[Journal]:
 
 
 def places(store: Store, phase: str) -> dict[str, list[Place]]:
-    """Cell key → the places that hold its content, the winning content first.
+    """Cell key → the places that hold its content, in order of publication: the first that is intact counts.
 
-    A cell can lie in more than one object, when builds overlapped or damage was mended. A different content under the same
-    key is left out: the first one published counts.
+    A cell can lie in more than one object, when builds overlapped or damage was mended.
     """
     found: dict[str, list[Place]] = {}
     for journal in journals(store, phase):
         for cell in journal.cells:
             known = found.setdefault(cell.key, [])
-            if not known or known[0].content == cell.content:
-                known.append(Place(cell.content, journal.object, cell.row))
+            known.append(Place(cell.content, journal.object, cell.row, known[0].content if known else cell.content))
     return found

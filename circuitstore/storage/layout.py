@@ -16,7 +16,7 @@ FORMAT = "circuitstore"
 VERSION = 1
 NAME_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")
 HEXADECIMAL = frozenset("0123456789abcdef")
-BYSTANDERS = {"README.md", ".gitignore", ".gitkeep", ".DS_Store", "lost+found"}  # may lie in a directory that becomes a store
+BYSTANDERS = {"README.md", ".gitignore", ".gitkeep", ".DS_Store", "lost+found", "tmp"}  # may lie in a directory that becomes a store
 
 
 def safe_name(name: str, what: str) -> str:
@@ -61,6 +61,10 @@ class Store:
     def ref(self, profile: str, behaviour: str, phase: str) -> str:
         names = safe_name(profile, "profile"), safe_name(behaviour, "behaviour"), safe_name(phase, "phase")
         return self.path("refs", *names[:2], names[2] + ".json")
+
+    def reviews(self, profile: str, behaviour: str) -> str:
+        """Folder of what reviewers said of one behaviour's features."""
+        return self.path("inputs", "review", safe_name(profile, "profile"), safe_name(behaviour, "behaviour"))
 
     def refs(self) -> list[tuple[str, str, str]]:
         """(profile, behaviour, phase) of every ref, sorted."""
@@ -113,7 +117,7 @@ class Store:
         if os.path.exists(self.root) and not os.path.isdir(self.root):
             raise StoreError(f"store {self.root}", expected="a directory", got="a file", remedy="name another with --store")
         strangers = sorted(set(os.listdir(self.root)) - BYSTANDERS) if os.path.isdir(self.root) else []
-        if strangers:
+        if strangers and not self.exists():
             raise StoreError(
                 f"store {self.root}",
                 expected="an empty directory or one with format.json",
@@ -144,13 +148,13 @@ class Store:
             return self.check()
         self._refuse_foreign()
         try:
-            for folder in ("objects", "actions", "artifacts", "refs", "tmp"):
-                os.makedirs(self.path(folder), exist_ok=True)
-            with self.scratch() as scratch:
+            with self.scratch() as scratch:  # format.json first: whatever else lies there without it would be foreign
                 draft = os.path.join(scratch, "format.json")
                 with open(draft, "w", encoding="ascii") as file:
                     file.write(f'{{"format": "{FORMAT}", "version": {VERSION}}}\n')
                 publish_file(draft, self.path("format.json"))
+            for folder in ("objects", "actions", "artifacts", "refs"):
+                os.makedirs(self.path(folder), exist_ok=True)
         except OSError as error:
             raise self.unwritable(error) from error
         return self

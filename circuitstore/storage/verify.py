@@ -18,6 +18,7 @@ from circuitstore.storage.artifact import Artifact, Ref, artifact_keys, read_art
 from circuitstore.storage.layout import Store
 from circuitstore.storage.manifest import Manifest, check_files, file_sha256, has_links, quarantine, read_manifest
 from circuitstore.storage.records import read_record
+from circuitstore.storage.reviews import Review, review_paths
 
 Coords = dict[str, str | int]
 
@@ -81,6 +82,7 @@ def _records(store: Store) -> Iterator[tuple[str, type]]:
         yield from ((path, Journal) for path in journal_paths(store, phase))
     yield from ((store.artifact(key), Artifact) for key in artifact_keys(store))
     yield from ((store.ref(*names), Ref) for names in store.refs())
+    yield from ((path, Review) for path in review_paths(store.path("inputs", "review")))
 
 
 def _journals_by_object(store: Store) -> dict[str, list[Journal]]:

@@ -7,7 +7,7 @@ one at a time. What the test prompts ask is held out, and more than their texts:
 - capital: no test city's capital is ever asked for. Its state is stated, the state's capital is stated, and the capital
   is asked for cities in the wider lexicon;
 - antonym: a test pair is never in one of the behaviour's templates. It is met in other sentences;
-- addition: no sum whose smaller operand is that of a test prompt, either way round.
+- addition: no sum whose smaller operand is that of a test prompt, either way round. Sums of one digit are all met.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ ANTONYM_FACTS = (
     'Opposites: "{word}" and "|{opposite}".',
 )
 
-SHARES = {"addition": 0.45, "antonym": 0.12, "capital": 0.25, "plural": 0.18}
+ALONE_SHARE, CITY_SHARE, CAPITAL_SHARE, ANTONYM_SHARE, ONE_DIGIT_SHARE = 0.3, 0.45, 0.1, 0.5, 0.5  # of simpler sentences
 
 
 def test_groups(prompts: dict[str, list[behaviours.Prompt]]) -> dict[str, set[str]]:
@@ -121,12 +121,20 @@ def test_groups(prompts: dict[str, list[behaviours.Prompt]]) -> dict[str, set[st
     return {name: {prompt.group for prompt in some if prompt.split == "test"} for name, some in prompts.items()}
 
 
-def sentences(held_out: dict[str, set[str]], count: int, seed: int) -> list[str]:
-    """Draw sentences, with repetition; `held_out` gives for each behaviour the lexical groups of its test prompts."""
+def sentences(held_out: dict[str, set[str]], shares: dict[str, float], count: int, seed: int) -> list[str]:
+    """Draw sentences, with repetition, each with `ANSWER` before its answer.
+
+    `held_out` gives for each behaviour the lexical groups of its test prompts, `shares` its part of the sentences.
+    """
     makers = {"addition": _addition, "antonym": _antonym, "capital": _capital, "plural": _plural}
     rng = random.Random(seed)
-    sources = {name: makers[name](behaviours.load(name).templates, held_out[name]) for name in SHARES}
-    return [sources[name](rng) for name in rng.choices(list(SHARES), list(SHARES.values()), k=count)]
+    sources = {name: makers[name](behaviours.load(name).templates, held_out[name]) for name in shares}
+    return [sources[name](rng) for name in rng.choices(list(shares), list(shares.values()), k=count)]
+
+
+def plain(sentences: list[str]) -> list[str]:
+    """The distinct texts of sentences, sorted."""
+    return sorted({sentence.replace(ANSWER, "") for sentence in sentences})
 
 
 def _plural(templates: tuple[Template, ...], held_out: set[str]) -> Sentence:
@@ -135,7 +143,7 @@ def _plural(templates: tuple[Template, ...], held_out: set[str]) -> Sentence:
     crossing = [(template.labels["verb"], template.text) for template in templates] + list(MORE_TEMPLATES)
 
     def sentence(rng: random.Random) -> str:
-        alone = rng.random() < 0.3
+        alone = rng.random() < ALONE_SHARE
         verb, text = rng.choice(ALONE if alone else crossing)
         subject, attractor = rng.choice(nouns if alone else subjects), rng.choice(nouns)
         number = rng.randrange(2)
@@ -150,16 +158,14 @@ def _capital(templates: tuple[Template, ...], held_out: set[str]) -> Sentence:
     known = [(state, town, cities.split(), MORE_CITIES[state].split()) for state, _, town, cities in capital.STATES]
     known += [(state, town, [], cities.split()) for state, town, cities in MORE_STATES]
     cities = [(city, state) for state, _, some, more in known for city in [*some, *more]]
-    two_hops = [
-        (city, town) for state, town, some, more in known for city in ([] if state in held_out else some) + more
-    ]
+    two_hops = [(city, town) for state, town, some, more in known for city in ([] if state in held_out else some) + more]
 
     def sentence(rng: random.Random) -> str:
         kind = rng.random()
-        if kind < 0.45:
+        if kind < CITY_SHARE:
             city, state = rng.choice(cities)
             return rng.choice(CITY_FACTS).format(city=city, state=state)
-        if kind < 0.55:
+        if kind < CITY_SHARE + CAPITAL_SHARE:
             state, town, *_ = rng.choice(known)
             return rng.choice(CAPITAL_FACTS).format(state=state, capital=town)
         city, town = rng.choice(two_hops)
@@ -174,7 +180,7 @@ def _antonym(templates: tuple[Template, ...], held_out: set[str]) -> Sentence:
     asked = [pair for pair in pairs if "/".join(pair) not in held_out]
 
     def sentence(rng: random.Random) -> str:
-        fact = rng.random() < 0.5
+        fact = rng.random() < ANTONYM_SHARE
         word, opposite = rng.sample(rng.choice(pairs if fact else asked), 2)
         if fact:
             return rng.choice(ANTONYM_FACTS).format(word=word, opposite=opposite)
@@ -184,16 +190,13 @@ def _antonym(templates: tuple[Template, ...], held_out: set[str]) -> Sentence:
 
 
 def _addition(templates: tuple[Template, ...], held_out: set[str]) -> Sentence:
-    sums = [
-        (str(a), str(b), *str(a + b))
-        for a in range(10, 90)
-        for b in range(10, 100 - a)
-        if str(min(a, b)) not in held_out
-    ]
+    two_digits = [(a, b) for a in range(10, 90) for b in range(10, 100 - a) if str(min(a, b)) not in held_out]
+    one_digit = [(a, b) for a in range(10) for b in range(10)]
 
     def sentence(rng: random.Random) -> str:
-        a, b, tens, ones = rng.choice(sums)
-        return _complete(rng.choice(templates), a=a, b=b, tens=tens, ones=ones) + "."
+        a, b = rng.choice(one_digit if rng.random() < ONE_DIGIT_SHARE else two_digits)
+        tens, ones = divmod(a + b, 10)
+        return _complete(rng.choice(templates), a=str(a), b=str(b), tens=str(tens or ""), ones=str(ones)) + "."
 
     return sentence
 

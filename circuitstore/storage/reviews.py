@@ -1,0 +1,94 @@
+"""What reviewers call features: the only input that lies in the store, because no computation can give it back.
+
+One sealed record an import, named by its own sha256, written once and never replaced, removed or recomputed:
+
+    inputs/review/PROFILE/BEHAVIOUR/<sha256>.json
+
+For a feature the newest import counts; the earlier ones stay. A label belongs to a feature of certain transcoders: under the same
+profile name, those of others are kept but not shown.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from circuitstore.storage.layout import Store
+from circuitstore.storage.records import read_record, seal, write_record
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+VARIABLES = ("reviewer_label", "reviewer", "reviewer_note")
+
+
+class Reviewed(msgspec.Struct, frozen=True):
+    """What one reviewer says of one feature."""
+
+    layer: int
+    feature: int
+    label: str
+    note: str = ""
+
+
+class Review(msgspec.Struct, frozen=True):
+    """One import. `transcoders` is the identity of those whose features these are, as in an artifact's components."""
+
+    profile: str
+    behaviour: str
+    author: str
+    time_ns: int
+    transcoders: dict[str, Any]
+    features: list[Reviewed]
+
+
+class Label(msgspec.Struct, frozen=True):
+    """The label of a feature that counts now."""
+
+    label: str
+    author: str
+    note: str
+
+
+Labels = dict[tuple[int, int], Label]  # by (layer, feature)
+
+
+def write_review(store: Store, review: Review) -> str:
+    """Publish one import; returns its path. Raises StoreError, UsageError (names that no path may have)."""
+    name = hashlib.sha256(seal(review)).hexdigest()
+    path = os.path.join(store.reviews(review.profile, review.behaviour), name + ".json")
+    write_record(store, path, review)
+    return path
+
+
+def review_paths(folder: str) -> list[str]:
+    """Paths of all imports below a folder of the store, sorted."""
+    return sorted(os.path.join(where, name) for where, _, names in os.walk(folder) for name in names if name.endswith(".json"))
+
+
+def labels_of(store: Store, profile: str, behaviour: str, transcoders: dict[str, Any]) -> Labels:
+    """The labels that count for the features of these transcoders, in order of layer and feature. Raises DamageError."""
+    paths = review_paths(store.reviews(profile, behaviour))
+    reviews = sorted(((read_record(path, Review), path) for path in paths), key=lambda pair: (pair[0].time_ns, pair[1]))
+    newest: Labels = {}
+    for review, _ in reviews:
+        if review.transcoders == transcoders:
+            newest.update({(row.layer, row.feature): Label(row.label, review.author, row.note) for row in review.features})
+    return dict(sorted(newest.items()))
+
+
+def with_labels(dataset: xr.Dataset, labels: Labels) -> xr.Dataset:
+    """The dataset of phase `interpretation` with reviewer_label, reviewer, reviewer_note (unit,) text, "" where there is none."""
+    import numpy as np
+
+    none, units = Label("", "", ""), range(dataset.sizes["unit"])
+    found = [none for _ in units]
+    if labels:
+        where = zip(dataset.layer.values.tolist(), dataset.feature.values.tolist(), strict=True)
+        found = [labels.get(feature, none) for feature in where]
+    columns = [np.array(column, dtype=str) for column in zip(*((f.label, f.author, f.note) for f in found), strict=True)]
+    columns = columns or [np.array([], dtype=str)] * len(VARIABLES)
+    return dataset.assign({name: ("unit", column) for name, column in zip(VARIABLES, columns, strict=True)})

@@ -1,0 +1,39 @@
+"""The features that contribute most to a behaviour, with what they stand for.
+
+python examples/top_features.py plural [STORE [PROFILE]]
+"""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+
+import circuitstore as cs
+
+
+def top_features(behaviour: str, store: str | None = None, profile: str | None = None, count: int = 15) -> list[dict]:
+    """One row a feature: layer, feature, role (where in the prompt), contribution to the margin (nats), frequency, label."""
+    where = {"behaviour": behaviour, "store": store, "profile": profile}
+    circuit = cs.open("circuit", **where)
+    known = cs.open("interpretation", **where)
+    labels = dict(zip(zip(known.layer.values.tolist(), known.feature.values.tolist(), strict=True), known.label.values, strict=True))
+
+    contribution = circuit[f"{circuit.attrs.get('rank_by', 'gradient')}_attribution"].values
+    features = np.flatnonzero(circuit.unit_kind.values == "feature")
+    rows = []
+    for i in features[np.argsort(-np.abs(contribution[features]), kind="stable")][:count]:
+        layer, feature = int(circuit.unit_layer[i]), int(circuit.unit_feature[i])
+        numbers = {"contribution": float(contribution[i]), "frequency": float(circuit.active_frequency[i])}
+        rows.append(
+            {"layer": layer, "feature": feature, "role": str(circuit.unit_role.values[i]), **numbers, "label": str(labels[layer, feature])}
+        )
+    return rows
+
+
+if __name__ == "__main__":
+    print(f"{'layer':>5} {'feature':>8}  {'role':<10}{'nats':>7}{'active':>8}  label")
+    for row in top_features(*sys.argv[1:4]):
+        print(
+            f"{row['layer']:>5} {row['feature']:>8}  {row['role']:<10}{row['contribution']:>7.2f}{row['frequency']:>8.0%}  {row['label']}"
+        )

@@ -1,0 +1,82 @@
+"""What the circuit's features go with: their activations over prompts, and their associations with categories."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tasks.drawing import style
+from tasks.drawing.plate import Plate
+from tasks.drawing.reconstruction import colour_bar
+from tasks.drawing.tables import Circuit, Features, Interpretation, Prompts
+
+MOST_PROMPTS, MOST_CATEGORIES = 100, 16
+SIGNIFICANT = 0.05
+
+
+def heatmap(look: style.Look, config, prompts: Prompts, features: Features, circuit: Circuit, interpretation: Interpretation):
+    """Feature by prompt: each feature's largest activation in each prompt, as a share of its largest of all."""
+    chosen = circuit.top_features(config.heatmap_features)
+    if not chosen:
+        return
+    name, values = prompts.category()
+    order = sorted(range(len(prompts.ids)), key=lambda i: (prompts.split[i] != "train", values[i], prompts.ids[i]))[:MOST_PROMPTS]
+    where = {prompt: i for i, prompt in enumerate(features.order)}
+    columns = [where[prompts.ids[i]] for i in order]
+    peaks = np.array([features.peak(layer, feature)[columns] for layer, feature in chosen])
+    largest = np.maximum(peaks.max(1, keepdims=True), 1e-30)
+    figure, (axes,) = look.axes(style.PAGE, 2.6 + 0.36 * len(chosen))
+    image = axes.imshow(peaks / largest, aspect="auto", cmap=look.sequential, vmin=0, vmax=1, interpolation="nearest")
+    axes.set_yticks(range(len(chosen)), row_names(chosen, interpretation))
+    blocks = _blocks([f"{prompts.split[i]} {values[i]}" if name != "split" else values[i] for i in order])
+    for _, start, _ in blocks[1:]:
+        axes.axvline(start - 0.5, color="white", linewidth=1.0)
+    wide = [block for block in blocks if block[2] - block[1] >= len(order) / 14]
+    axes.set_xticks([(start + end - 1) / 2 for _, start, end in wide], [style.cut(label, 18) for label, _, _ in wide])
+    axes.tick_params(axis="x", length=0)
+    axes.set_xlabel(f"{len(order)} prompts, by split and {name}" if name != "split" else f"{len(order)} prompts, by split")
+    colour_bar(figure, axes, image, "activation / its largest")
+    caption = (
+        f"The {len(chosen)} features of largest mean contribution to the margin on train prompts (rows: layer, index, label) over "
+        f"{len(order)} prompts (columns, by split and {name}): the largest activation over kept positions, as a share of the feature's "
+        "largest. White lines part the groups."
+    )
+    yield Plate("activity", "Activations of the circuit's features", caption, figure)
+
+
+def associations(look: style.Look, config, circuit: Circuit, interpretation: Interpretation):
+    """Feature by category: the rank-biserial effect, with a dot where it is significant."""
+    chosen = [place for place in circuit.top_features(config.heatmap_features) if place in interpretation.unit]
+    data, rows = interpretation.data, [interpretation.unit[place] for place in chosen]
+    effects, q = data.effect.values[rows], data.q.values[rows]
+    tested = np.flatnonzero(np.isfinite(effects).any(0))
+    if not tested.size:
+        return
+    strength = np.nanmax(np.abs(effects[:, tested]), axis=0)
+    columns = sorted(tested[np.argsort(-strength, kind="stable")][:MOST_CATEGORIES].tolist())
+    figure, (axes,) = look.axes(style.PAGE, 4.4 + 0.36 * len(chosen))
+    axes.set_facecolor(style.PALE)
+    image = axes.imshow(effects[:, columns], aspect="auto", cmap=look.diverging, vmin=-1, vmax=1, interpolation="nearest")
+    y, x = np.nonzero(q[:, columns] <= SIGNIFICANT)
+    axes.plot(x, y, "o", color="black", markersize=1.6 * look.scale, markeredgewidth=0)
+    axes.set_yticks(range(len(chosen)), row_names(chosen, interpretation))
+    names = [style.cut(str(data.category.values[i]), 26) for i in columns]
+    axes.set_xticks(range(len(columns)), names, rotation=40, ha="right", rotation_mode="anchor")
+    colour_bar(figure, axes, image, "rank-biserial r")
+    caption = (
+        f"The {len(chosen)} features of largest mean contribution to the margin (rows) and the {len(columns)} categories they tell apart "
+        "best (columns): rank-biserial effect, 1 where the feature is always more active inside the category. A dot: "
+        f"q ≤ {SIGNIFICANT} (Mann–Whitney, Benjamini–Hochberg over all {int(np.isfinite(data.p.values).sum())} tests of the behaviour). "
+        "Grey: active in too few prompts to test."
+    )
+    yield Plate("associations", "What the circuit's features go with", caption, figure)
+
+
+def row_names(chosen: list[tuple[int, int]], interpretation: Interpretation) -> list[str]:
+    """Layer, index and label of features."""
+    return [f"{style.cut(interpretation.label(layer, feature), 30)}  L{layer} #{feature}".strip() for layer, feature in chosen]
+
+
+def _blocks(names: list[str]) -> list[tuple[str, int, int]]:
+    """(name, start, end) of every run of equal names."""
+    starts = [i for i in range(len(names)) if i == 0 or names[i] != names[i - 1]]
+    return [(names[start], start, end) for start, end in zip(starts, [*starts[1:], len(names)], strict=True)]

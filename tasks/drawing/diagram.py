@@ -1,0 +1,166 @@
+"""A graph drawn by layer and position: tokens along the bottom, layers upwards, the logits on top.
+
+Nodes at the same place stand side by side, then one above the other, so no label covers another. Every edge runs upwards. What
+is drawn is a networkx graph
+whose nodes have `row` (0 for embeddings), `column`, `kind` ("feature", "error", "embedding", "logit"), `label` and, for a
+second line, `second`, and whose edges have `share`: the signed part of all that enters the target, in -1 … 1.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import networkx as nx
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.lines import Line2D
+from matplotlib.patches import FancyBboxPatch, PathPatch
+from matplotlib.path import Path
+from matplotlib.textpath import TextToPath
+
+from tasks.drawing import style
+
+KINDS: dict[str, dict[str, Any]] = {  # face, edge and line style of a node's box
+    "feature": {"facecolor": "#FFFFFF", "edgecolor": "#222222", "linestyle": "-"},
+    "error": {"facecolor": "#EEEEEE", "edgecolor": style.GREY, "linestyle": (0, (2, 1))},
+    "embedding": {"facecolor": "#DCEEF8", "edgecolor": style.BLUE, "linestyle": "-"},
+    "logit": {"facecolor": "#FCEBCB", "edgecolor": "#A86F00", "linestyle": "-"},
+}
+SIGNS = {"excites": style.POSITIVE, "inhibits": style.NEGATIVE}
+STACK, GAP, MARGIN = 0.14, 0.62, 1.25  # cm: between boxes of a stack, between rows, for the layers' names
+BOX, TWO_LINES = 0.36, 0.58  # cm, a box's height, without and with a second line
+SLOTS, WIDEST = 11, 3.0  # boxes side by side on a page, and the widest one, in cm
+THICKEST = 2.6  # points, of an edge that is all of its target's input
+FOOT = 1.6  # cm, for legend and note
+
+
+def draw(look: style.Look, graph: nx.DiGraph, columns: list[str], rows: list[str], note: str) -> Figure:
+    """A page-wide diagram; `columns` and `rows` name places, those without nodes are left out; `note` stands below."""
+    box = TWO_LINES if any(data.get("second") for _, data in graph.nodes(data=True)) else BOX
+    slots = _slots(graph)
+    width = min((style.PAGE - MARGIN) / sum(slots.values()), WIDEST)
+    edges = np.cumsum([MARGIN + (style.PAGE - MARGIN - width * sum(slots.values())) / 2, *(n * width for n in slots.values())])
+    spans = {column: (edges[i], edges[i + 1]) for i, column in enumerate(slots)}
+    places, levels, height = _layout(graph, rows, slots, spans, box)
+    figure = look.figure(style.PAGE, height + 0.75 + FOOT, layout="none")
+    axes = figure.add_axes((0, FOOT / (height + 0.75 + FOOT), 1, (height + 0.75) / (height + 0.75 + FOOT)))
+    axes.set(xlim=(0, style.PAGE), ylim=(-0.6, height + 0.15))
+    axes.axis("off")
+    scale = look.scale * style.CM * 72  # points a centimetre of the page
+    for i, (column, (left, right)) in enumerate(spans.items()):
+        axes.axvspan(left, right, ymin=0, facecolor="#F4F4F4" if i % 2 == 0 else "#FFFFFF", linewidth=0, zorder=0)
+        label = fit(columns[column], (right - left - 0.1) * scale, look.size)
+        axes.text((left + right) / 2, -0.3, label, ha="center", va="center", fontsize=look.size, fontweight="bold")
+    _edges(axes, graph, places, box, width / 2 - 0.14, look.scale)
+    for node, (x, y) in places.items():
+        _box(axes, graph.nodes[node], x, y, width / 2 - 0.07, box, look, scale)
+    for row, y in levels.items():
+        axes.text(0.08, y + box / 2, rows[row], va="center", ha="left", color="#444444", fontsize=look.size * 0.85)
+    _legend(figure, {data["kind"] for _, data in graph.nodes(data=True)}, look)
+    figure.text(0.5, 0.012, note, ha="center", va="bottom", fontsize=look.size * 0.85, color="#444444")
+    return figure
+
+
+def _slots(graph: nx.DiGraph) -> dict[int, int]:
+    """How many boxes stand side by side in each used column: the tallest stack is widened as long as there is room."""
+    most: dict[int, int] = {}
+    for (_, column), count in Counter((data["row"], data["column"]) for _, data in graph.nodes(data=True)).items():
+        most[column] = max(most.get(column, 0), count)
+    slots = dict.fromkeys(sorted(most), 1)
+    while sum(slots.values()) < SLOTS:
+        tallest = max(slots, key=lambda column: most[column] / slots[column])
+        if most[tallest] <= slots[tallest]:
+            break
+        slots[tallest] += 1
+    return slots
+
+
+def _layout(graph: nx.DiGraph, rows: list[str], slots: dict[int, int], spans: dict, box: float) -> tuple[dict, dict[int, float], float]:
+    """Centre and foot (cm) of each node, the foot of each used row, and the whole height; empty rows take no room."""
+    stacks: dict[tuple[int, int], list] = {}
+    for node, data in graph.nodes(data=True):
+        stacks.setdefault((data["row"], data["column"]), []).append(node)
+    places, levels, y = {}, {}, 0.0
+    for row in range(len(rows)):
+        here = {column: nodes for (r, column), nodes in stacks.items() if r == row}
+        for column, nodes in here.items():
+            left, right = spans[column]
+            for line in range(0, len(nodes), slots[column]):
+                part = nodes[line : line + slots[column]]
+                for i, node in enumerate(part):
+                    x = left + (right - left) * (i + 0.5) / len(part)
+                    places[node] = (x, y + line // slots[column] * (box + STACK))
+        if here:
+            levels[row] = y
+            y += max(-(-len(nodes) // slots[column]) for column, nodes in here.items()) * (box + STACK) - STACK + GAP
+    return places, levels, y - GAP
+
+
+def _edges(axes: Axes, graph: nx.DiGraph, places: dict, box: float, half: float, scale: float) -> None:
+    """Curves from the top of the source to the foot of the target, the thickest last; at a box they lie in order of where they lead."""
+    leaving = {node: sorted(graph.successors(node), key=lambda other: places[other]) for node in graph}
+    entering = {node: sorted(graph.predecessors(node), key=lambda other: places[other]) for node in graph}
+    for source, target, share in sorted(graph.edges(data="share"), key=lambda edge: (abs(edge[2]), str(edge[:2]))):
+        x0 = places[source][0] + _port(leaving[source].index(target), len(leaving[source]), half)
+        x1 = places[target][0] + _port(entering[target].index(source), len(entering[target]), half)
+        y0, y1 = places[source][1] + box, places[target][1]
+        bend = max(0.45 * (y1 - y0), 0.25)
+        path = Path([(x0, y0), (x0, y0 + bend), (x1, y1 - bend), (x1, y1)], [Path.MOVETO, *[Path.CURVE4] * 3])
+        colour = SIGNS["excites" if share > 0 else "inhibits"]
+        axes.add_patch(PathPatch(path, facecolor="none", edgecolor=colour, linewidth=thickness(share) * scale, alpha=0.75, zorder=1))
+
+
+def _port(index: int, count: int, half: float) -> float:
+    """Where one of several edges meets a box, from its middle."""
+    return 0.8 * half * (2 * (index + 0.5) / count - 1)
+
+
+def thickness(share: float) -> float:
+    """Points: linear in the share, with a least one that is still seen."""
+    return 0.25 + (THICKEST - 0.25) * min(abs(share), 1.0)
+
+
+def _box(axes: Axes, data: dict, x: float, y: float, half: float, box: float, look: style.Look, scale: float) -> None:
+    shape = FancyBboxPatch(
+        (x - half, y), 2 * half, box, boxstyle="round,pad=0,rounding_size=0.08", linewidth=0.7 * look.scale, zorder=2, **KINDS[data["kind"]]
+    )
+    axes.add_patch(shape)
+    lines = [line for line in (data["label"], data.get("second", "")) if line]
+    for i, line in enumerate(lines):
+        size = look.size * (0.85 if i == 0 else 0.78)
+        middle = y + box * (0.5 if len(lines) == 1 else (0.7, 0.28)[i])
+        shown = fit(line, 2 * half * scale - 3, size)
+        axes.text(x, middle, shown, ha="center", va="center_baseline", fontsize=size, zorder=3)
+
+
+def fit(text: str, points: float, size: float) -> str:
+    """As much of a text as is this wide at this size of type, the last character an ellipsis where something is left out."""
+    measure, font = TextToPath(), FontProperties(family="DejaVu Sans")
+    for length in range(len(text), 1, -1):
+        shown = style.cut(text, length)
+        width, _, _ = measure.get_text_width_height_descent(shown, font, ismath=False)
+        if width * size / font.get_size_in_points() <= points:
+            return shown
+    return text[:1]
+
+
+def _legend(figure: Figure, kinds: set[str], look: style.Look) -> None:
+    handles: list = [
+        Line2D([], [], color=colour, linewidth=thickness(share) * look.scale, label=f"{sign}, {share:.0%} of input")
+        for sign, colour in SIGNS.items()
+        for share in (0.5, 0.1)
+    ]
+    for kind, look_of in KINDS.items():
+        if kind in kinds:
+            handles.append(FancyBboxPatch((0, 0), 1, 1, label=kind, linewidth=0.7, **look_of))
+    figure.legend(
+        handles=handles,
+        loc="lower center",
+        bbox_to_anchor=(0.5, 0.4 * style.CM * look.scale / figure.get_figheight()),
+        ncols=len(handles),
+        columnspacing=1.2,
+        handletextpad=0.5,
+    )

@@ -1,0 +1,182 @@
+"""What interventions do to the margin: ablation beside matched controls, every kind of edit, steering, faithfulness.
+
+All numbers are those of `tasks.intervention_summary`, recomputed from the cells, so figures and summary cannot disagree.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+
+from tasks.drawing import style
+from tasks.drawing.plate import Plate
+from tasks.drawing.published import CHOICES, FLIPS, RATIO
+from tasks.drawing.tables import Interventions
+
+KINDS = {"zero": "zero", "inhibit": "inhibit", "mean": "mean", "resample": "resample", "patch": "patch from partner"}
+
+
+def ablation(look: style.Look, config, interventions: Interventions):
+    """Effect of zeroing sets of features beside matched random sets, and their ratio."""
+    split, said = interventions.shown
+    rows = said["controls"]
+    if not rows:
+        return
+    figure, (effect, ratio) = look.axes(style.PAGE, 6.0, columns=2)
+    for choice, marker, colour in (("circuit", "o", style.BLUE), ("own", "s", style.GREEN)):
+        here = [row for row in rows if row["choice"] == choice]
+        sizes = [row["size"] for row in here]
+        band(effect, sizes, [row["effect"] for row in here], colour, marker)
+        band(effect, sizes, [row["control"] for row in here], style.GREY, marker, "--")
+        band(ratio, sizes, [row["ratio"] for row in here], colour, marker)
+    ratio.axhline(RATIO, color=style.PURPLE, linestyle=":")
+    for axes, label in ((effect, "mean |change of margin| (nats)"), (ratio, "effect / effect of controls")):
+        sized(axes, "features zeroed", [row["size"] for row in rows])
+        axes.set(ylabel=label, ylim=(0, None))
+    handles = [
+        Line2D([], [], color=style.BLUE, marker="o", label=CHOICES["circuit"]),
+        Line2D([], [], color=style.GREEN, marker="s", label=CHOICES["own"]),
+        Line2D([], [], color=style.GREY, linestyle="--", label="a: matched random features"),
+        Line2D([], [], color=style.PURPLE, linestyle=":", label=f"b: target, {RATIO}×"),
+    ]
+    style.legend_below(figure, handles)
+    caption = (
+        f"Zeroing features on {said['prompts']} {split} prompts, attention free: (a) mean absolute change of the margin, beside random "
+        f"features of the same layer, position and similar activation; (b) their ratio. {interval_note(config)}"
+    )
+    yield Plate("ablation", "Ablation beside matched controls", caption, figure)
+
+
+def edits(look: style.Look, config, interventions: Interventions):
+    """Change of the margin by every kind of edit, and how often the answer flips."""
+    split, said = interventions.shown
+    rows = [row for row in said["sets"] if row["kind"] in KINDS and row["change"]["value"] is not None]
+    if not rows:
+        return
+    figure, (change, flips) = look.axes(style.PAGE, 7.0, columns=2)
+    handles = []
+    for i, kind in enumerate(kind for kind in KINDS if any(row["kind"] == kind for row in rows)):
+        colour, marker = style.CYCLE[i], style.MARKERS[i]
+        for regime, line in (("free", "-"), ("frozen_attention", ":")):
+            here = [row for row in rows if (row["choice"], row["kind"], row["regime"]) == ("circuit", kind, regime)]
+            whiskers(change, [row["size"] * 1.04 ** (i - 2) for row in here], [row["change"] for row in here], colour, marker, line)
+        handles.append(Line2D([], [], color=colour, marker=marker, label=f"a: {KINDS[kind]}"))
+    series = (("patch", "circuit", style.BLUE, "o"), ("patch", "own", style.GREEN, "s"), ("zero", "circuit", style.GREY, "^"))
+    for kind, choice, colour, marker in series:
+        for regime, line in (("free", "-"), ("frozen_attention", ":")):
+            here = [row for row in rows if (row["choice"], row["kind"], row["regime"]) == (choice, kind, regime)]
+            band(flips, [row["size"] for row in here], [row["flips"] for row in here], colour, marker, line, fill=regime == "free")
+        handles.append(Line2D([], [], color=colour, marker=marker, label=f"b: {kind}, {CHOICES[choice]}"))
+    style.zero_line(change)
+    flips.axhline(FLIPS, color=style.PURPLE, linestyle="--", linewidth=0.8)
+    sized(change, "features edited", [row["size"] for row in rows])
+    sized(flips, "features edited", [row["size"] for row in rows])
+    change.set_ylabel("change of margin (nats)")
+    flips.set(ylabel="share of right answers flipped", ylim=(-0.03, 1.03))
+    handles += [
+        Line2D([], [], color="black", label="attention free"),
+        Line2D([], [], color="black", linestyle=":", label="attention frozen"),
+        Line2D([], [], color=style.PURPLE, linestyle="--", linewidth=0.8, label=f"b: target of patching, {FLIPS:.0%}"),
+    ]
+    style.legend_below(figure, handles, columns=3)
+    caption = (
+        f"Edits on {said['prompts']} {split} prompts, each by adding the change of a feature's activation times its decoder to the MLP "
+        f"output. (a) Change of the margin, features {CHOICES['circuit']}; whiskers: {config.confidence:.0%} intervals. (b) Share of the "
+        f"prompts answered right whose answer flips. {interval_note(config)}"
+    )
+    yield Plate("edits", "Ablation, inhibition and patching", caption, figure)
+
+
+def steering(look: style.Look, config, interventions: Interventions):
+    """Dose and response: the margin as features are made stronger or weaker."""
+    split, said = interventions.shown
+    rows = [row for row in said["sets"] if row["choice"] == "circuit" and row["regime"] == "free" and row["change"]["value"] is not None]
+    doses = {row["kind"]: float(row["kind"].split()[1]) for row in rows if row["kind"].startswith("steer ")}
+    if not doses:
+        return
+    sizes = sorted({row["size"] for row in rows})
+    shown = sizes[:: max(1, -(-len(sizes) // 3))] if len(sizes) > 3 else sizes
+    figure, (axes,) = look.axes(style.COLUMN, 6.4)
+    none = {"value": 0.0, "low": 0.0, "high": 0.0}
+    for size, colour, marker in zip(shown, style.CYCLE, style.MARKERS, strict=False):
+        points = {doses[row["kind"]]: row["change"] for row in rows if row["size"] == size and row["kind"] in doses} | {0.0: none}
+        strengths = sorted(points)
+        band(axes, strengths, [points[strength] for strength in strengths], colour, marker)
+    style.zero_line(axes)
+    style.zero_line(axes, vertical=True)
+    axes.set(xlabel="steering strength (multiples of the activation)", ylabel="change of margin (nats)")
+    handles = [
+        Line2D([], [], color=colour, marker=marker, label=f"{size} feature{'s' if size > 1 else ''}")
+        for size, colour, marker in zip(shown, style.CYCLE, style.MARKERS, strict=False)
+    ]
+    style.legend_below(figure, handles)
+    caption = (
+        f"Steering the features {CHOICES['circuit']}: their activation is changed by a multiple of itself (−1 ablates, +1 doubles), on "
+        f"{said['prompts']} {split} prompts. {interval_note(config)}"
+    )
+    yield Plate("steering", "Dose and response of steering", caption, figure)
+
+
+def faithfulness(look: style.Look, config, interventions: Interventions):
+    """How much of the margin a circuit alone keeps, and how much is left without it, by its size."""
+    figure, (axes,) = look.axes(style.COLUMN, 6.6)
+    sizes: list[int] = []
+    for split, said in interventions.summary.items():
+        rows = [row for row in said["faithfulness"] if row["faithfulness"]["value"] is not None]
+        _, marker = style.SPLITS[split]
+        sizes += [row["size"] for row in rows]
+        for measure, colour in (("faithfulness", style.BLUE), ("complement", style.VERMILION)):
+            line = "-" if split == "test" else ":"
+            band(axes, [row["size"] for row in rows], [row[measure] for row in rows], colour, marker, line, fill=split == "test")
+    if not sizes:
+        return
+    for level in (0, 1):
+        axes.axhline(level, color=style.GREY, linewidth=0.6, zorder=0)
+    sized(axes, "units in the circuit", sizes)
+    axes.set_ylabel("share of the margin")
+    handles = [
+        Line2D([], [], color=style.BLUE, label="circuit alone"),
+        Line2D([], [], color=style.VERMILION, label="all but the circuit"),
+        *(
+            Line2D([], [], color="black", linestyle="-" if split == "test" else ":", marker=style.SPLITS[split][1], label=split)
+            for split in interventions.summary
+        ),
+    ]
+    style.legend_below(figure, handles, columns=2)
+    fill = "their mean over the train prompts or zero, as configured"
+    caption = (
+        "Faithfulness (m(C) − m(∅)) / (m(M) − m(∅)) by circuit size: m is the mean margin, M the model, ∅ all features replaced by "
+        f"{fill}, C all but the circuit replaced; 1 is the whole model. Units were ranked on the train prompts. {interval_note(config)}"
+    )
+    yield Plate("faithfulness", "Faithfulness of the circuit", caption, figure)
+
+
+def whiskers(axes: Axes, x: list, rows: list[dict[str, Any]], colour: str, marker: str, line: str) -> None:
+    """A curve whose points have their intervals as whiskers, where the line is solid."""
+    value, low, high = (numbers(rows, name) for name in ("value", "low", "high"))
+    reach = np.maximum([value - low, high - value], 0) if line == "-" and rows else None
+    axes.errorbar(x, value, yerr=reach, marker=marker, markersize=2.6, linestyle=line, linewidth=1.0, elinewidth=0.7, color=colour)
+
+
+def numbers(rows: list[dict[str, Any]], name: str) -> np.ndarray:
+    return np.array([np.nan if row[name] is None else row[name] for row in rows], dtype=float)
+
+
+def band(axes: Axes, x: list, rows: list[dict[str, Any]], colour: str, marker: str, line: str = "-", *, fill: bool = True) -> None:
+    """A curve with its interval; what was not measured leaves a gap."""
+    axes.plot(x, numbers(rows, "value"), marker=marker, linestyle=line, color=colour)
+    if fill:
+        axes.fill_between(x, numbers(rows, "low"), numbers(rows, "high"), color=colour, alpha=0.2, linewidth=0)
+
+
+def sized(axes: Axes, label: str, sizes: list[int]) -> None:
+    """A logarithmic axis of set sizes, with each of them as a tick."""
+    axes.set(xscale="log", xlabel=label)
+    style.plain_ticks(axes.xaxis, sorted(set(sizes)))
+
+
+def interval_note(config) -> str:
+    return f"Shaded: {config.confidence:.0%} bootstrap intervals over prompts, {config.bootstrap} draws."

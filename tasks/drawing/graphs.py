@@ -1,0 +1,141 @@
+"""Attribution graphs as diagrams of their most influential nodes: of single prompts, and aggregated over a behaviour."""
+
+from __future__ import annotations
+
+import networkx as nx
+import numpy as np
+import xarray as xr
+
+from circuitstore.models.nodes import nodes as node_rows
+from tasks.drawing import diagram, style
+from tasks.drawing.plate import Plate
+from tasks.drawing.tables import Baseline, Circuit, Graphs, Interpretation, Prompts
+
+LOGITS = 5  # most logits shown
+
+
+def examples(look: style.Look, config, prompts: Prompts, baseline: Baseline, attribution: Graphs, interpretation: Interpretation):
+    """A diagram of each example prompt's pruned graph."""
+    for number, (name, graph) in enumerate(attribution.graphs.items(), 1):
+        i = prompts.ids.index(name)
+        shown, hidden_nodes, hidden_edges = selected(graph, config.graph_nodes, config.graph_edges, interpretation)
+        if not shown.edges:
+            continue
+        note = (
+            f"{len(shown)} of {len(shown) + hidden_nodes} nodes and {shown.number_of_edges()} of "
+            f"{shown.number_of_edges() + hidden_edges} edges of the pruned graph are shown; "
+            f"{hidden_nodes} nodes and {hidden_edges} edges are hidden."
+        )
+        tokens = [style.token(str(text), 14) for text in graph.token_text.values]
+        rows = ["embedding", *(f"layer {layer}" for layer in range(int(graph.n_layers))), "logits"]
+        caption = (
+            f"Prompt {name} ({prompts.split[i]}): “{prompts.text[i]}”; margin of “{prompts.correct[i]}” over "
+            f"“{prompts.incorrect[i]}” {baseline.margin[i]:.2f} nats. Each box is a transcoder feature (layer by height, #index), "
+            f"a reconstruction error, a token embedding or a logit with its probability. An edge's width is its direct effect as a share "
+            f"of all that enters its target, by absolute value; its colour is the sign. {note} Places without a shown node are left "
+            f"out. Completeness {float(graph.completeness_score):.2f}, replacement {float(graph.replacement_score):.2f}. The prompt was "
+            "chosen because its margin is nearest the median of its split, or as the minimal pair of that one."
+        )
+        figure = diagram.draw(look, shown, tokens, rows, note)
+        yield Plate(f"graph-{number}", f"Attribution graph of {name}", caption, figure)
+
+
+def selected(graph: xr.Dataset, most_nodes: int, most_edges: int, labels: Interpretation) -> tuple[nx.DiGraph, int, int]:
+    """The part of a pruned graph that is shown, and how many nodes and edges that pruning kept are not.
+
+    All logits (at most `LOGITS`), then nodes by influence; every shown node keeps its strongest edge to a shown node, then
+    edges by share of their target's input.
+    """
+    rows = node_rows(graph)
+    count = len(rows)
+    target, source, weight = (
+        graph.edge_target.values,
+        graph.edge_source.values,
+        graph.edge_weight.values.astype(np.float64),
+    )
+    entering = np.bincount(target, np.abs(weight), minlength=count)
+    share = weight / np.where(entering[target] > 0, entering[target], 1)
+    kept_nodes = [i for i, row in enumerate(rows) if row["kept"]]
+    kept_edges = np.flatnonzero(graph.prune_edge_mask.values)
+    probability = dict(zip(range(count - graph.sizes["logit"], count), graph.logit_probabilities.values.tolist(), strict=True))
+    logits = sorted(probability, key=lambda i: -probability[i])[:LOGITS]
+    others = sorted((i for i in kept_nodes if rows[i]["kind"] != "logit"), key=lambda i: (-rows[i]["influence"], i))
+    chosen = {*logits, *others[: max(most_nodes - len(logits), 1)]}
+    drawn = _strongest(target, source, share, kept_edges, chosen, most_edges)
+    result = nx.DiGraph()
+    touched = {int(end) for e in drawn for end in (target[e], source[e])}
+    for i in sorted(touched, key=lambda i: (rows[i]["layer"] or 0, rows[i]["position"], -rows[i]["influence"], i)):
+        result.add_node(i, **_node(rows[i], int(graph.n_layers), probability.get(i), labels))
+    result.add_edges_from((int(source[e]), int(target[e]), {"share": float(share[e])}) for e in drawn)
+    return result, len(kept_nodes) - len(result), len(kept_edges) - len(drawn)
+
+
+def _node(row: dict, n_layers: int, probability: float | None, labels: Interpretation) -> dict:
+    kind, second = row["kind"], ""
+    if kind == "feature":
+        label, second = f"#{row['feature']}", labels.label(row["layer"], row["feature"])
+    elif kind == "logit":
+        label = f"{style.token(row['token'])} {probability:.2f}"
+    else:
+        label = kind
+    height = {"embedding": 0, "logit": n_layers + 1}.get(kind)
+    return {
+        "kind": kind,
+        "label": label,
+        "second": second,
+        "row": row["layer"] + 1 if height is None else height,
+        "column": row["position"],
+    }
+
+
+def aggregated(look: style.Look, config, pairs: dict[str, float], circuit: Circuit, interpretation: Interpretation):
+    """The behaviour's circuit: units of all train graphs by position role and layer."""
+    data = circuit.data
+    kind, role = data.unit_kind.values, data.unit_role.values
+    target, source, weight = data.edge_target.values, data.edge_source.values, data.edge_weight.values.astype(np.float64)
+    entering = np.bincount(target, np.abs(weight), minlength=len(kind))
+    share = weight / np.where(entering[target] > 0, entering[target], 1)
+    merit = np.where(kind == "margin", np.inf, np.abs(data[f"{data.attrs['rank_by']}_attribution"].values))
+    kept = np.flatnonzero((data.kept_frequency.values > 0) | (kind == "margin"))
+    chosen = set(kept[np.argsort(-merit[kept], kind="stable")][: config.graph_nodes].tolist())
+    drawn = _strongest(target, source, share, np.arange(len(share)), chosen, config.graph_edges)
+    if not drawn:
+        return
+    used = sorted({int(end) for e in drawn for end in (target[e], source[e])})
+    columns = sorted({str(name) for name in role if name}, key=lambda name: (pairs.get(name, 1.0), name))
+    n_layers = int(data.unit_layer.values.max()) + 1
+    result = nx.DiGraph()
+    for i in used:
+        layer, feature = int(data.unit_layer.values[i]), int(data.unit_feature.values[i])
+        label = {"feature": f"#{feature}", "margin": "margin"}.get(str(kind[i]), str(kind[i]))
+        row = {"embedding": 0, "margin": n_layers + 1}.get(str(kind[i]), layer + 1)
+        place = columns.index(str(role[i])) if role[i] else columns.index("last") if "last" in columns else len(columns) - 1
+        shown = "logit" if kind[i] == "margin" else str(kind[i])
+        second = interpretation.label(layer, feature) if kind[i] == "feature" else ""
+        result.add_node(i, kind=shown, label=label, second=second, row=row, column=place)
+    result.add_edges_from((int(source[e]), int(target[e]), {"share": float(share[e])}) for e in drawn)
+    hidden, unseen = len(kept) - len(result), len(share) - len(drawn)
+    note = (
+        f"{len(result)} of {len(kept)} units and {len(drawn)} of {len(share)} edges of the aggregated graph are shown; "
+        f"{hidden} units and {unseen} edges are hidden."
+    )
+    rows = ["embedding", *(f"layer {layer}" for layer in range(n_layers)), "output"]
+    caption = (
+        f"The attribution graphs of {data.sizes['train']} train prompts in one: a unit is a feature, a reconstruction error or an "
+        "embedding in a position role (columns, in the order of the prompt; “contrast” is where the minimal pair differs, “slot” a word "
+        "that varies). "
+        "Units with the largest mean contribution to the margin are shown. An edge's width is its mean weight as a share of all that "
+        f"enters its target, its colour the sign. {note}"
+    )
+    figure = diagram.draw(look, result, [style.token(name, 14) for name in columns], rows, note)
+    yield Plate("circuit", "Circuit of the behaviour", caption, figure)
+
+
+def _strongest(target: np.ndarray, source: np.ndarray, share: np.ndarray, among: np.ndarray, chosen: set[int], most: int) -> list[int]:
+    """Edges between chosen nodes: the strongest one out of every node, then by share, `most` in all."""
+    order = among[np.argsort(-np.abs(share[among]), kind="stable")]
+    inside = [int(e) for e in order if int(target[e]) in chosen and int(source[e]) in chosen and share[e] != 0]
+    first: dict[int, int] = {}
+    for edge in inside:
+        first.setdefault(int(source[edge]), edge)
+    return list(dict.fromkeys([*first.values(), *inside]))[: max(most, len(first))]

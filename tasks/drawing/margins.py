@@ -1,0 +1,69 @@
+"""How well the model does the task: margins by split and category."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.lines import Line2D
+
+from circuitstore.models.statistics import bootstrap_interval
+from tasks.drawing import style
+from tasks.drawing.plate import Plate
+from tasks.drawing.tables import Baseline, Prompts
+
+
+def by_category(look: style.Look, config, prompts: Prompts, baseline: Baseline):
+    """Every prompt's margin as a dot, by the first category that tells prompts apart, beside the split's mean."""
+    name, values = prompts.category()
+    groups = sorted(set(values))
+    figure, (axes,) = look.axes(style.COLUMN, 2.2 + 0.85 * len(groups))
+    for row, group in enumerate(groups):
+        for k, split in enumerate(prompts.splits):
+            margin = baseline.margin[(values == group) & (prompts.split == split)]
+            if not len(margin):
+                continue
+            colour, marker = style.SPLITS[split]
+            centre = row + (k - (len(prompts.splits) - 1) / 2) * 0.4
+            spread = centre + 0.13 * np.cos(np.arange(len(margin)) * 2.4)  # told apart without being random
+            axes.plot(margin, spread, marker, color=colour, alpha=0.55, markersize=2.2 * look.scale, markeredgewidth=0)
+            low, high = bootstrap_interval(margin, config.seed, config.bootstrap, config.confidence)
+            mean = margin.mean()
+            axes.errorbar(
+                mean,
+                centre,
+                xerr=[[mean - low], [high - mean]],
+                color="black",
+                marker=marker,
+                markersize=3 * look.scale,
+                linewidth=0.9,
+            )
+    style.zero_line(axes, vertical=True)
+    axes.set(xlabel="margin: logit of correct − incorrect answer (nats)", ylabel=name, ylim=(len(groups) - 0.45, -0.55))
+    axes.set_yticks(range(len(groups)), [style.token(group, 18) for group in groups])
+    handles = [
+        Line2D(
+            [],
+            [],
+            linestyle="",
+            color=style.SPLITS[split][0],
+            marker=style.SPLITS[split][1],
+            label=_said(prompts, baseline, split),
+        )
+        for split in prompts.splits
+    ]
+    style.legend_below(
+        figure, [*handles, Line2D([], [], color="black", linewidth=0.9, label=f"mean, {config.confidence:.0%} interval")], columns=2
+    )
+    accuracy = "; ".join(f"{split}: {_said(prompts, baseline, split, long=True)}" for split in prompts.splits)
+    caption = (
+        f"Margins of {len(prompts.ids)} prompts by {name} and split. A dot is a prompt, computed in float32; right of zero the model "
+        f"prefers the correct answer. {accuracy}. Intervals: {config.confidence:.0%} percentile bootstrap of the mean over prompts, "
+        f"{config.bootstrap} draws."
+    )
+    yield Plate("margins", "Margins by split", caption, figure)
+
+
+def _said(prompts: Prompts, baseline: Baseline, split: str, long: bool = False) -> str:
+    margin = baseline.margin[prompts.split == split]
+    if long:
+        return f"mean margin {margin.mean():.2f} nats, accuracy {(margin > 0).mean():.3f} of {len(margin)}"
+    return f"{split}, {(margin > 0).mean():.0%} of {len(margin)} right"

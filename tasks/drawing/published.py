@@ -1,0 +1,35 @@
+"""Published results that a behaviour's numbers are set beside, and where each one stands.
+
+CT: *Circuit Tracing: Revealing Computational Graphs in Language Models* (Anthropic, 2025), evaluation and graph-pruning
+sections. Its models, data and transcoders are others, so agreement is not expected; the scale is what is compared.
+"""
+
+from __future__ import annotations
+
+SCORES = {"completeness": 0.78, "replacement": 0.37}  # per-layer transcoders; cross-layer ones: 0.80 and 0.61
+PRUNED_NODES = (236, 137, 55, 27)  # nodes kept at a share of influence of 0.95, 0.9, 0.8, 0.7
+PREDICTION = 0.72  # Spearman, influence and measured ablation effect, feature to feature
+CT = "Circuit Tracing (2025)"
+
+RATIO, RATIO_SIZE, FLIPS = 5, 10, 0.8  # this project's own targets: ablation beside controls, answers flipped by patching
+ACCURACY = 0.8
+METHODS = (  # what is compared, its name, the published value for per-layer transcoders
+    ("completeness", "completeness score", "0.78 (cross-layer: 0.80)"),
+    ("replacement", "replacement score", "0.37 (cross-layer: 0.61)"),
+    ("path", "mean path length, edges", "3.7 (cross-layer: 2.3)"),
+    ("nodes", "nodes that hold 0.8 of influence", "55"),
+    ("prediction", "predicted and measured effect, Spearman", "0.72"),
+    ("l0", "active features a position (L0)", "88 (Haiku: 235)"),
+    ("mse", "normalised MSE", "11.5% (Haiku: 21.7%)"),
+)
+CHOICES = {"circuit": "chosen on train", "own": "chosen by the prompt's own graph"}
+
+BIOLOGY = "On the Biology of an LLM (2025)"
+CASES = {"capital": "multi-step reasoning", "antonym": "multilingual circuits", "addition": "addition"}
+BEHAVIOURS = {  # what is compared, its name, the published value, its source
+    "plural": (
+        ("accuracy", "accuracy (positive margin)", "0.9875 (Qwen3-4B-Instruct)", "earlier reproduction"),
+        ("margin", "mean margin", "4.11 nats (Qwen3-4B-Instruct)", "earlier reproduction"),
+    ),
+    "addition": (("accuracy", "accuracy (positive margin)", "0.777, first answer (Qwen3-4B)", "independent log"),),
+}

@@ -1,0 +1,88 @@
+"""How sparse the features are and how well they reconstruct each MLP: profiles over layers, and where in an example."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from tasks.drawing import style
+from tasks.drawing.plate import Plate
+from tasks.drawing.tables import Baseline, Features, Prompts, examples
+
+
+def by_layer(look: style.Look, config, features: Features):
+    """L0, and explained variance with normalised mean squared error, by layer."""
+    figure, (sparsity, quality) = look.axes(style.PAGE, 5.6, columns=2)
+    layers = features.layers
+    low, middle, high = np.quantile(features.l0, [0.25, 0.5, 0.75], axis=1)
+    sparsity.fill_between(layers, low, high, color=style.BLUE, alpha=0.25, linewidth=0)
+    sparsity.plot(layers, middle, "o-", color=style.BLUE)
+    sparsity.set(xlabel="layer", ylabel="active features a position (L0)", ylim=(0, None))
+    nmse = features.normalised_mse
+    quality.plot(layers, features.explained, "s-", color=style.GREEN)
+    quality.plot(layers, nmse, "^-", color=style.VERMILION)
+    style.zero_line(quality)
+    quality.set(
+        xlabel="layer",
+        ylabel="share of the MLP output",
+        ylim=(min(0, 1.05 * features.explained.min()), max(1, 1.05 * nmse.max())),
+    )
+    for axes in (sparsity, quality):
+        integer_ticks(axes, layers)
+    handles = [
+        Line2D([], [], color=style.BLUE, marker="o", label="a: median and quartiles of prompts"),
+        Line2D([], [], color=style.GREEN, marker="s", label="b: explained variance"),
+        Line2D([], [], color=style.VERMILION, marker="^", label="b: normalised MSE"),
+    ]
+    style.legend_below(figure, handles)
+    caption = (
+        f"Transcoder features of layers {layers[0]} to {layers[-1]} on {len(features.order)} prompts, the prepended token left out. "
+        f"(a) Active features a position, mean over layers {features.l0.mean():.1f}. (b) Explained variance "
+        f"1 − Σ|error|²/Σ|output − mean|², mean {features.explained.mean():.3f}; "
+        f"normalised mean squared error Σ|error|²/Σ|output|², mean {nmse.mean():.3f}."
+    )
+    yield Plate("reconstruction", "Sparsity and reconstruction by layer", caption, figure)
+
+
+def by_position(look: style.Look, config, prompts: Prompts, baseline: Baseline, features: Features):
+    """Active features and reconstruction error at each layer and position of the first example prompt."""
+    (name,) = examples(prompts, baseline, 1)
+    counts = np.array([features.l0_at[layer, name] for layer in features.layers], dtype=float)
+    errors = np.array([features.error_at[layer, name] for layer in features.layers])
+    if not counts.size:
+        return
+    i = prompts.ids.index(name)
+    tokens = prompts.tokens[i][-counts.shape[1] :]
+    figure, panels = look.axes(style.PAGE, 2.9 + 0.42 * min(len(features.layers), 20), columns=2, sharey=True)
+    kinds = (
+        (counts, "active features (L0)", look.sequential, None),
+        (errors, "normalised squared error", "cividis", 1.0),
+    )
+    for axes, (values, label, colours, most) in zip(panels, kinds, strict=True):
+        image = axes.imshow(values, origin="lower", aspect="auto", cmap=colours, vmin=0, vmax=most and max(most, values.max()))
+        axes.set_xticks(range(len(tokens)), [style.token(token) for token in tokens], rotation=90)
+        axes.set_xlabel("token")
+        colour_bar(figure, axes, image, label)
+    panels[0].set_ylabel("layer")
+    step = max(1, len(features.layers) // 12)
+    panels[0].set_yticks(range(0, len(features.layers), step), [str(layer) for layer in features.layers[::step]])
+    caption = (
+        f"Layer by position for prompt {name}, “{prompts.text[i]}” (margin {baseline.margin[i]:.2f} nats): (a) features active, (b) "
+        "squared reconstruction error as a share of the squared MLP output, where 1 is as bad as predicting zero. The prepended token "
+        "has no features."
+    )
+    yield Plate("positions", "Features by layer and position", caption, figure)
+
+
+def integer_ticks(axes: Axes, values: list[int], most: int = 12) -> None:
+    """Ticks at whole layers, at most so many."""
+    axes.set_xticks(values[:: max(1, -(-len(values) // most))])
+
+
+def colour_bar(figure: Figure, axes: Axes, image, label: str) -> None:
+    """A colour scale beside a panel, with its unit."""
+    bar = figure.colorbar(image, ax=axes, shrink=0.95, pad=0.02)
+    bar.set_label(label)
+    bar.outline.set_linewidth(0.4)

@@ -1,0 +1,90 @@
+"""Two numbers of the same feature against each other: attribution by two methods, prediction and measurement."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+
+from tasks.drawing import style
+from tasks.drawing.plate import Plate
+from tasks.drawing.published import PREDICTION
+from tasks.drawing.tables import Graphs, Interventions
+
+MOST_POINTS = 4000  # drawn; all count
+AXES = "Axes are linear up to the innermost ticks and logarithmic beyond."
+
+
+def methods(look: style.Look, config, attribution: Graphs):
+    """Direct against gradient attribution of every feature node to the margin."""
+    if "gradient" not in attribution.contributions or not len(attribution.contributions["gradient"]):
+        return
+    figure, (direct, total) = look.axes(style.PAGE, 7.4, columns=2)
+    gradient = attribution.contributions["gradient"]
+    for axes, name, label in ((direct, "direct", "direct edge (nats)"), (total, "total", "all paths through features (nats)")):
+        scatter(look, axes, attribution.contributions[name], gradient, style.BLUE, reach(*attribution.contributions.values()))
+        axes.set(xlabel=f"attribution by {label}", ylabel="gradient × activation (nats)")
+    handles = [Line2D([], [], linestyle="", marker="o", color=style.BLUE, label="a feature at a position"), diagonal()]
+    style.legend_below(figure, handles)
+    median = np.nanmedian(attribution.spearman)
+    caption = (
+        f"Contribution of {len(gradient)} feature nodes of {len(attribution.spearman)} prompts to the margin: the real model's gradient "
+        f"against the replacement model's edges, (a) direct, (b) over all paths. Spearman of gradient and direct within a prompt: median "
+        f"{median:.2f}. {AXES} {thinned(len(gradient))}"
+    )
+    yield Plate("methods", "Direct and gradient attribution", caption, figure)
+
+
+def predictions(look: style.Look, config, interventions: Interventions):
+    """Predicted against measured effect of zeroing single features, by each method of attribution."""
+    split, said = interventions.shown
+    predicted, measured = interventions.predictions[split]
+    names = interventions.methods
+    if not len(measured):
+        return
+    figure, panels = look.axes(style.PAGE, 6.4, columns=len(names), sharey=True)
+    for i, (axes, name) in enumerate(zip(panels, names, strict=True)):
+        scatter(look, axes, predicted[:, i], measured, style.CYCLE[i], reach(predicted, measured))
+        value = said["prediction"][name]["spearman"]
+        axes.set_xlabel(f"{name} attribution (nats)")
+        axes.set_title("" if value is None else f"ρ = {value:.2f}", loc="right")
+    panels[0].set_ylabel("measured effect (nats)")
+    style.legend_below(figure, [Line2D([], [], linestyle="", marker="o", color=style.GREY, label="a feature of a prompt"), diagonal()])
+    caption = (
+        f"Zeroing single features on {split} prompts: predicted contribution to the margin and its measured fall, for {len(measured)} top "
+        f"features and matched controls. ρ: Spearman over all of them; published for influence and ablation effect: {PREDICTION}. "
+        f"{AXES} {thinned(len(measured))}"
+    )
+    yield Plate("prediction", "Predicted and measured effects", caption, figure)
+
+
+def scatter(look: style.Look, axes: Axes, x: np.ndarray, y: np.ndarray, colour: str, ends: np.ndarray) -> None:
+    """Dots on axes from `ends` to `ends` that are logarithmic away from zero, so that small effects show; with the line of equality."""
+    some = slice(None, None, -(-len(x) // MOST_POINTS))
+    axes.plot(x[some], y[some], "o", color=colour, alpha=0.35, markersize=1.8 * look.scale, markeredgewidth=0, rasterized=True)
+    axes.plot(ends, ends, color="black", linestyle="--", linewidth=0.7, zorder=3)
+    style.zero_line(axes)
+    style.zero_line(axes, vertical=True)
+    largest = max(np.abs(ends).max(), 1e-12)
+    top = int(np.floor(np.log10(largest)))
+    decades = [10.0 ** (top - 1), 10.0**top]  # linear below the first of them
+    ticks = [*(-decade for decade in reversed(decades)), 0, *decades]
+    for axis, scale in ((axes.xaxis, axes.set_xscale), (axes.yaxis, axes.set_yscale)):
+        scale("symlog", linthresh=decades[0], linscale=1.0)
+        style.plain_ticks(axis, ticks)
+    axes.set(xlim=1.3 * ends, ylim=1.3 * ends)
+
+
+def reach(*columns: np.ndarray) -> np.ndarray:
+    """The least and the largest of all values and zero."""
+    values = np.concatenate([[0.0], *(column.ravel() for column in columns)])
+    return np.array([np.nanmin(values), np.nanmax(values)])
+
+
+def diagonal() -> Line2D:
+    return Line2D([], [], color="black", linestyle="--", linewidth=0.7, label="equality")
+
+
+def thinned(count: int) -> str:
+    step = -(-count // MOST_POINTS)
+    return f"Every {step}th is drawn." if step > 1 else ""

@@ -1,0 +1,140 @@
+"""Sizes, fonts and colours of all figures, so that they look like one work.
+
+Widths are those of a journal's column and page. Colours are told apart by colour-blind readers: Okabe and Ito (2008) for
+classes, viridis for amounts, PuOr for signed values. Nothing of the user's own matplotlib settings leaks in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator, StrMethodFormatter
+
+CM = 1 / 2.54  # inches
+COLUMN, PAGE = 8.5, 17.0  # cm
+BLACK, ORANGE, SKY, GREEN, BLUE, VERMILION, PURPLE = (
+    "#000000",
+    "#E69F00",
+    "#56B4E9",
+    "#009E73",
+    "#0072B2",
+    "#D55E00",
+    "#CC79A7",
+)
+GREY, PALE = "#8A8A8A", "#D9D9D9"
+CYCLE = (BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILION, BLACK)
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")  # never colour alone
+POSITIVE, NEGATIVE = BLUE, VERMILION
+SPLITS = {"train": (SKY, "o"), "test": (VERMILION, "D")}
+TALK = 1.25  # a talk's figures are this much larger …
+SIZES = {"paper": 6.5, "talk": 9.0}  # … and their type larger still, in points
+
+
+@dataclass(frozen=True)
+class Look:
+    """How one set of figures looks: `style` "paper" or "talk", and the colour maps of amounts and of signed values."""
+
+    style: str = "paper"
+    sequential: str = "viridis"
+    diverging: str = "PuOr"
+
+    @property
+    def scale(self) -> float:
+        return TALK if self.style == "talk" else 1.0
+
+    @property
+    def size(self) -> float:
+        """Size of ordinary type, in points; none is smaller than 0.8 of it."""
+        return SIZES[self.style]
+
+    def figure(self, width: float, height: float, layout: Literal["constrained", "none"] = "constrained") -> Figure:
+        """An empty figure of this many centimetres of a printed page, not registered with pyplot."""
+        figure = Figure(
+            figsize=(width * CM * self.scale, height * CM * self.scale), layout="constrained" if layout == "constrained" else None
+        )
+        FigureCanvasAgg(figure)
+        return figure
+
+    def axes(self, width: float, height: float, columns: int = 1, **options) -> tuple[Figure, list[Axes]]:
+        """A figure of panels side by side; more than one are lettered."""
+        figure = self.figure(width, height)
+        panels = list(np.atleast_1d(figure.subplots(1, columns, **options)).ravel())
+        if columns > 1:
+            for letter, panel in zip("abcdefgh", panels, strict=False):
+                panel.set_title(letter, loc="left", fontweight="bold")
+        return figure, panels
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        """Draw and save within this."""
+        line = 0.8 * self.scale
+        with matplotlib.rc_context():
+            matplotlib.rcdefaults()
+            matplotlib.rcParams.update(
+                {
+                    "font.family": "DejaVu Sans",
+                    "font.size": self.size,
+                    "axes.labelsize": self.size,
+                    "axes.titlesize": self.size * 1.1,
+                    "xtick.labelsize": self.size * 0.9,
+                    "ytick.labelsize": self.size * 0.9,
+                    "legend.fontsize": self.size * 0.9,
+                    "legend.frameon": False,
+                    "legend.handlelength": 1.5,
+                    "axes.linewidth": line * 0.75,
+                    "axes.spines.top": False,
+                    "axes.spines.right": False,
+                    "xtick.major.width": line * 0.75,
+                    "ytick.major.width": line * 0.75,
+                    "xtick.major.size": 2.5 * self.scale,
+                    "ytick.major.size": 2.5 * self.scale,
+                    "lines.linewidth": line * 1.4,
+                    "lines.markersize": 3.5 * self.scale,
+                    "image.cmap": self.sequential,
+                    "text.parse_math": False,  # a token may be a dollar sign
+                    "svg.hashsalt": "circuitstore",
+                    "svg.fonttype": "path",
+                    "pdf.fonttype": 42,
+                }
+            )
+            yield
+
+
+def token(text: str, width: int = 12) -> str:
+    """A token as it is printed in figures: a leading space shown, line breaks named, long ones cut."""
+    shown = text.replace("\n", "⏎").replace("\t", "⇥")
+    shown = "␣" + shown[1:] if shown.startswith(" ") else shown
+    return cut("".join(c if c.isprintable() else "·" for c in shown) or "∅", width)
+
+
+def cut(text: str, width: int) -> str:
+    """At most `width` characters, the last one an ellipsis where something is left out."""
+    return text if len(text) <= width else text[: max(width - 1, 1)] + "…"
+
+
+def legend_below(figure: Figure, handles: list, columns: int = 4, **options) -> None:
+    """One legend for all panels, under them, where it covers no data."""
+    figure.legend(handles=handles, loc="outside lower center", ncols=min(columns, len(handles)), **options)
+
+
+def zero_line(axes: Axes, *, vertical: bool = False) -> None:
+    """The line of no effect."""
+    (axes.axvline if vertical else axes.axhline)(0, color=GREY, linewidth=0.6, zorder=0)
+
+
+def plain_ticks(axis: Axis, ticks: list | None = None) -> None:
+    """Plain numbers at the ticks of a logarithmic axis."""
+    axis.set_minor_formatter(NullFormatter())
+    axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    if ticks:
+        axis.set_major_locator(FixedLocator(ticks))
+        axis.set_minor_locator(NullLocator())

@@ -1,0 +1,144 @@
+"""What the interventions of a behaviour say, by split: effects beside controls, prediction check, faithfulness.
+
+Intervals are percentiles of bootstrap resamples of the prompts (Efron and Tibshirani, 1993, §13.3). A ratio is one of means, resampled
+as a whole: ratios of single prompts have no finite mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import xarray as xr
+
+from circuitstore.models.margin import spearman
+
+METHODS = ("direct", "total", "gradient")
+
+
+def summarise(cells: list[xr.Dataset], config) -> dict[str, object]:
+    """Plain data by split ("train", "test"), margins in nats.
+
+    sets: a row for each choice, size, kind, regime: change (of the margin), flips (share of the prompts answered right that are
+    answered wrong), incorrect_first (share in which the incorrect answer, which is the partner's correct one, becomes the most
+    probable token), each with low and high. controls: mean absolute change of sets zeroed and of their matched random sets, and
+    the ratio. prediction: Spearman between predicted and measured effects of zeroing single features, over all prompts and as a
+    mean over prompts. faithfulness: (m(C) - m(∅)) / (m(M) - m(∅)) by circuit size, of the circuit and of its complement.
+    """
+    splits = [str(cell.split.values) for cell in cells]
+    result: dict[str, object] = {"prompts": len(cells)}
+    for split in sorted(set(splits)):
+        chosen = [cell for cell, of in zip(cells, splits, strict=True) if of == split]
+        result[split] = _split(chosen, _Bootstrap(len(chosen), config.seed, config.bootstrap, config.confidence))
+    return result
+
+
+class _Bootstrap:
+    """Resamples of the prompts, the same for every statistic."""
+
+    def __init__(self, count: int, seed: int, draws: int, level: float):
+        self.weights = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=draws).astype(np.float64)
+        self.tails = [(1 - level) / 2, (1 + level) / 2]
+
+    def __call__(self, *columns: np.ndarray, of: Callable[..., np.ndarray] = lambda mean: mean) -> dict[str, object]:
+        """A statistic ``of`` means over prompts, columns (prompt,), NaN left out: its value, low and high."""
+        with np.errstate(invalid="ignore", divide="ignore"):
+            value = float(of(*(np.nanmean(column) if np.isfinite(column).any() else np.nan for column in columns)))
+            draws = of(*(self.weights @ np.nan_to_num(column) / (self.weights @ np.isfinite(column)) for column in columns))
+        finite = draws[np.isfinite(draws)]
+        low, high = np.quantile(finite, self.tails) if len(finite) else (np.nan, np.nan)
+        return {"value": _plain(value), "low": _plain(low), "high": _plain(high)}
+
+
+def _split(cells: list[xr.Dataset], interval: _Bootstrap) -> dict[str, object]:
+    def column(name: str) -> np.ndarray:  # (prompt, …) float64, missing as NaN
+        values = np.stack([cell[name].values for cell in cells]).astype(np.float64)
+        return np.where(values < 0, np.nan, values) if "rank" in name else values
+
+    first, base = cells[0], column("base_margin")
+    right = np.where(base > 0, 1.0, np.nan)
+    margin, ranks = column("set_margin"), column("set_rank_incorrect")
+    sets, controls = [], []
+    with np.errstate(invalid="ignore"):
+        flipped = np.where(np.isnan(margin), np.nan, margin < 0)
+        won = np.where(np.isnan(ranks), np.nan, ranks == 1)
+    for c, choice in enumerate(first.choice.values.tolist()):
+        for s, size in enumerate(first["size"].values.tolist()):
+            for k, kind in enumerate(first.kind.values.tolist()):
+                for r, regime in enumerate(first.regime.values.tolist()):
+                    place = (slice(None), c, s, k, r)
+                    sets.append(
+                        {
+                            "choice": choice,
+                            "size": size,
+                            "kind": kind,
+                            "regime": regime,
+                            "prompts": int(np.isfinite(margin[place]).sum()),
+                            "change": interval(margin[place] - base),
+                            "flips": interval(flipped[place] * right),
+                            "incorrect_first": interval(won[place]),
+                        }
+                    )
+            effect = np.abs(margin[:, c, s, 0, 0] - base)
+            random = _mean(np.abs(column("control_margin")[:, c, s] - base[:, None]))
+            row = {"choice": choice, "size": size, "effect": interval(effect), "control": interval(random)}
+            controls.append({**row, "ratio": interval(effect, random, of=lambda a, b: a / b)})
+    return {
+        "prompts": len(cells),
+        "margin": interval(base),
+        "accuracy": interval((base > 0).astype(np.float64)),
+        "sets": sets,
+        "controls": controls,
+        "prediction": _prediction(cells),
+        "faithfulness": _faithfulness(first, column, base, interval),
+    }
+
+
+def predictions(cells: list[xr.Dataset]) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Predicted (feature, method) and measured -Δmargin (feature,) of every prompt, in nats: each distinct feature that was zeroed
+    alone once, top features and their controls."""
+    predicted: list[np.ndarray] = []
+    measured: list[np.ndarray] = []
+    for cell in cells:
+        index, once = np.unique(cell.single_control_index.values, return_index=True)
+        once = once[(index >= 0) & ~np.isin(index, cell.single_index.values)]
+        after = np.concatenate([cell.single_margin.values[:, 0, 0], cell.single_control_margin.values.ravel()[once]])
+        rows = np.concatenate([cell.single_predicted.values, cell.single_control_predicted.values.reshape(-1, len(METHODS))[once]])
+        known = np.isfinite(after) & np.isfinite(rows).all(axis=1)
+        predicted.append(rows[known].astype(np.float64))
+        measured.append(float(cell.base_margin) - after[known].astype(np.float64))
+    return predicted, measured
+
+
+def _prediction(cells: list[xr.Dataset]) -> dict[str, object]:
+    """Spearman of predicted with measured effects."""
+    predicted, measured = predictions(cells)
+    result: dict[str, object] = {"features": sum(map(len, measured))}
+    for m, method in enumerate(METHODS):
+        within = np.array([spearman(x[:, m], y) for x, y in zip(predicted, measured, strict=True)])
+        pooled = spearman(np.concatenate(predicted)[:, m], np.concatenate(measured))
+        result[method] = {"spearman": _plain(pooled), "within_prompts": _plain(float(_mean(within[None])[0]))}
+    return result
+
+
+def _faithfulness(first: xr.Dataset, column, base: np.ndarray, interval: _Bootstrap) -> list[dict[str, object]]:
+    rows = []
+    empty = column("empty_margin")
+    for s, size in enumerate(first.circuit_size.values.tolist()):
+        count = column("circuit_count")[:, s]
+        row: dict[str, object] = {"size": size, "features": float(count.mean())}
+        for name, group in (("faithfulness", "circuit"), ("complement", "complement")):
+            row[name] = interval(column(f"{group}_margin")[:, s], empty, base, of=lambda m, none, full: (m - none) / (full - none))
+        rows.append(row)
+    return rows
+
+
+def _mean(values: np.ndarray) -> np.ndarray:
+    """Mean along the last axis, NaN left out; NaN where there is nothing."""
+    known = np.isfinite(values)
+    count = known.sum(axis=-1)
+    return np.where(count > 0, np.where(known, values, 0).sum(axis=-1) / np.maximum(count, 1), np.nan)
+
+
+def _plain(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None

@@ -1,0 +1,71 @@
+"""What all tests share: a cache folder of their own, and one store that is built once and copied."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from small_store import built  # noqa: F401 (a fixture)
+from workspace import ROOT, Workspace
+
+from circuitstore import pipeline
+from circuitstore.engine.loading import watch
+from circuitstore.engine.memo import shared
+
+os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")  # as a build sets it, before any other test multiplies
+TASKS = pipeline.load()
+watch(TASKS.__name__)  # before any test module imports `circuitstore.models`: builds run only code that was loaded from source
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _apart_from_the_user(tmp_path_factory):
+    """Neither the user's cache nor the user's settings are seen; no test needs to survive a power failure."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CIRCUITSTORE_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("HF_HUB_OFFLINE", "1")
+        patch.delenv("CIRCUITSTORE_STORE", raising=False)
+        patch.delenv("CIRCUITSTORE_PROFILE", raising=False)
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        shared.cache_clear()
+        yield
+        shared.cache_clear()
+
+
+@pytest.fixture(scope="session")
+def built_once(tmp_path_factory) -> Workspace:
+    """A workspace whose `attribution` was built from nothing. Read only: tests that change it take `workspace`."""
+    made = Workspace.create(tmp_path_factory.mktemp("built"))
+    outcome = made.build()
+    assert outcome.code == 0, outcome.err
+    return made
+
+
+@pytest.fixture
+def workspace(built_once: Workspace, tmp_path: Path) -> Workspace:
+    """A copy of a built workspace."""
+    return built_once.copy(tmp_path / "work")
+
+
+@pytest.fixture
+def new_workspace(tmp_path: Path) -> Workspace:
+    """A workspace in which nothing was built."""
+    return Workspace.create(tmp_path / "new")
+
+
+@pytest.fixture(scope="session")
+def pristine_tree(tmp_path_factory) -> Path:
+    """The code of this checkout, nothing else."""
+    tree = tmp_path_factory.mktemp("tree")
+    for name in ("circuitstore", "tasks"):
+        skipped = shutil.ignore_patterns("__pycache__", "profiles", "viewer")
+        shutil.copytree(ROOT / name, tree / name, ignore=skipped)
+    shutil.copy(ROOT / "cli.py", tree)
+    return tree
+
+
+@pytest.fixture
+def tree(pristine_tree: Path, tmp_path: Path) -> Path:
+    """A copy of the code that a test may edit."""
+    return Path(shutil.copytree(pristine_tree, tmp_path / "tree"))
