@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from circuitstore import pipeline
-from circuitstore.api import profile_name, store_path
 from circuitstore.api import open as open_phase
+from circuitstore.api import profile_name, store_path
 
 if TYPE_CHECKING:
     import xarray as xr

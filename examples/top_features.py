@@ -19,7 +19,7 @@ def top_features(behaviour: str, store: str | None = None, profile: str | None =
     known = cs.open("interpretation", **where)
     labels = dict(zip(zip(known.layer.values.tolist(), known.feature.values.tolist(), strict=True), known.label.values, strict=True))
 
-    contribution = circuit[f"{circuit.attrs.get('rank_by', 'gradient')}_attribution"].values
+    contribution = circuit.gradient_attribution.values  # or direct_attribution, total_attribution
     features = np.flatnonzero(circuit.unit_kind.values == "feature")
     rows = []
     for i in features[np.argsort(-np.abs(contribution[features]), kind="stable")][:count]:

@@ -19,7 +19,7 @@ SCRIPTS = sorted(EXAMPLES.glob("*.py"))
 
 def run(name: str, *words: object) -> str:
     """What an example prints."""
-    environment = {**os.environ, "MPLBACKEND": "Agg"}
+    environment = {**os.environ, "MPLBACKEND": "Agg", "PYTHONPATH": str(EXAMPLES.parent)}
     command = [sys.executable, str(EXAMPLES / name), *map(str, words)]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 0, done.stderr
@@ -54,7 +54,7 @@ def test_a_behaviour_shares_everything_with_itself(built):
 def test_custom_slice_draws_what_it_reads(built, tmp_path):
     """A file is written; the values are the store's."""
     table = cs.open("features", behaviour="mine", store=built.store, profile="small", sparse=True)
-    strongest = int(table.activation.argmax())
+    strongest = int(table.activation.values.argmax())
     layer, feature = int(table.layer[strongest]), int(table.feature[strongest])
     said = run("custom_slice.py", "mine", layer, feature, tmp_path / "slice.png", built.store, "small")
     assert said.startswith(f"{float(table.activation.max()):.2f} at most")

@@ -21,7 +21,12 @@ SHOWN = re.findall(r"^    (circuitstore .+?)(?:\s{2,}.*)?$", README, flags=re.MU
 
 
 def run(command: list[str], folder: Path) -> subprocess.CompletedProcess:
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "CIRCUITSTORE_STORE": str(folder / "store"), "CIRCUITSTORE_CACHE": str(folder / "cache")}
+    environment = {
+        **os.environ,
+        "HF_HUB_OFFLINE": "1",
+        "CIRCUITSTORE_STORE": str(folder / "store"),
+        "CIRCUITSTORE_CACHE": str(folder / "cache"),
+    }
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
 
 

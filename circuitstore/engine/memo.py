@@ -10,7 +10,6 @@ from functools import lru_cache
 
 import msgspec
 
-
 ENTRIES = 2000  # the newest kept; each costs microseconds to read
 
 

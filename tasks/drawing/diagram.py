@@ -160,7 +160,7 @@ def _legend(figure: Figure, kinds: set[str], look: style.Look) -> None:
         handles=handles,
         loc="lower center",
         bbox_to_anchor=(0.5, 0.4 * style.CM * look.scale / figure.get_figheight()),
-        ncols=len(handles),
+        ncols=4,
         columnspacing=1.2,
         handletextpad=0.5,
     )
