@@ -8,6 +8,7 @@ import shutil
 import struct
 import subprocess
 import sys
+import time
 from types import SimpleNamespace
 
 import msgspec
@@ -275,15 +276,27 @@ def test_edit_within_the_same_second_runs_the_new_code(tmp_path):
     assert value_of_phase(tmp_path, "watched") == "2"
 
 
-def test_file_that_changes_again_at_once_is_hashed_again(tmp_path):
-    """The hash of a file is remembered by its time stamp, but not before the stamp can tell two versions of equal size apart."""
-    path, memory = tmp_path / "weights", {}
+def test_file_that_changes_again_at_once_is_hashed_again(tmp_path, monkeypatch):
+    """A file's hash is remembered by its time stamp, but not before the stamp must differ at the next change: some file systems
+    count in steps of two seconds."""
+    path, memory, age, real = tmp_path / "weights", {}, 0.0, os.stat
     remembers = SimpleNamespace(get=memory.get, put=memory.__setitem__)
-    seen = set()
-    for content in range(50):
-        path.write_bytes(b"%08d" % content)
-        seen.add(file_hash(str(path), remembers))
-    assert len(seen) == 50
+
+    def coarse(path):
+        stamp = int(time.time() - age) // 2 * 2
+        return SimpleNamespace(st_size=8, st_ino=1, st_mtime=stamp, st_ctime=stamp, st_mtime_ns=stamp * 10**9, st_ctime_ns=stamp * 10**9)
+
+    def hash_of(content: bytes) -> str:
+        path.write_bytes(content)
+        monkeypatch.setattr(os, "stat", coarse)
+        found = file_hash(str(path), remembers)
+        monkeypatch.setattr(os, "stat", real)
+        return found
+
+    assert hash_of(b"version1") != hash_of(b"version2")
+    assert memory == {}
+    age = 60.0
+    assert hash_of(b"version3") in memory.values()
 
 
 def test_code_in_memory_that_is_not_the_code_of_the_key_is_refused():

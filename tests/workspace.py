@@ -41,8 +41,8 @@ class Outcome:
 
     @property
     def phases(self) -> dict[str, dict]:
-        """Phase → its row in the answer of `build`, `status` or `explain` with --json."""
-        return {row["phase"]: row for row in self.json["phases"]}
+        """Phase → its row in the answer of `build`, `status` or `explain` with --json, for attribution and all that it needs."""
+        return {row["phase"]: row for row in self.json["phases"] if row["phase"] in PHASES}
 
     @property
     def computed(self) -> dict[str, int]:

@@ -225,7 +225,7 @@ class ObjectReader:
         except Exception as error:  # zarr and its codecs report corruption as whatever error they stumble over
             raise damaged(os.path.join(self.folder, name), "readable chunks", f"{type(error).__name__}: {error}") from error
         if values.dtype.kind in "TO":
-            return np.array(values.tolist(), dtype=str)
+            return np.array(values.tolist(), dtype=str).reshape(values.shape)  # which an empty list of lists does not tell
         return values
 
 

@@ -192,7 +192,9 @@ class CellArray(BackendArray):
             if 2 * count >= len(opened.manifest.cells):  # most of it: one read for all
                 self._prefetch(opened)
         parts = [self._part(cell, inner) for cell in cells]
-        joined = np.array(parts) if self.dtype.kind != "T" else np.array([part.tolist() for part in parts], dtype=str)
+        joined = np.array(parts)
+        if self.dtype.kind == "T":
+            joined = np.array([part.tolist() for part in parts], dtype=str).reshape(joined.shape)
         return joined.reshape((*(len(c) for c in chosen if c.ndim), *joined.shape[1:]))
 
     def _check(self, cells: list, inner: tuple) -> None:
