@@ -53,8 +53,8 @@ def attribute(
         (*numbers, *settings),
     )
     build(Planner(tasks.PIPELINE, opened), [selection], ("attribute",), _Silent(), Options())
-    tree = open_phase("attribute", behaviour=selection.behaviour, store=opened.root, profile=selection.profile_name)
-    graph = tree.to_dataset()
+    graph = open_phase("attribute", behaviour=selection.behaviour, store=opened.root, profile=selection.profile_name)
+    graph = graph.drop_vars("position")  # within a graph, positions are counted from the prepended token
     return with_matrix(graph.load()) if full else graph
 
 

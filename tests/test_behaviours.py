@@ -128,7 +128,7 @@ def test_the_same_seed_gives_the_same_prompts_in_another_process() -> None:
     root = Path(behaviours.__file__).parents[2]
     for salt in "1", "2":
         env = {"PYTHONHASHSEED": salt, "PYTHONPATH": str(root)}
-        done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
+        done = subprocess.run([sys.executable, "-c", code, *NAMES], env=env, capture_output=True, text=True, check=True)
         assert done.stdout.strip() == str(here)
 
 

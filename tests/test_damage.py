@@ -229,7 +229,7 @@ def test_links_in_an_object_are_refused(workspace, tmp_path, linked):
     path = {"file": name, "array": folder / "logit_correct", "object": folder}[linked]
     path.rename(tmp_path / "outside")
     path.symlink_to(tmp_path / "outside")
-    with pytest.raises(DamageError, match="link"):
+    with pytest.raises(DamageError, match="got a link"):
         load(workspace, "baseline")
     found = workspace.verify()
     assert [row["path"] for row in found.json["damaged"]] == [os.path.relpath(folder, workspace.store)]

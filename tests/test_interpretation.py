@@ -23,6 +23,7 @@ from circuitstore.models.lens import extreme_tokens
 from circuitstore.review import read_table
 from circuitstore.storage.artifact import named
 from circuitstore.storage.layout import Store
+from circuitstore.storage.objects import reader, write_object
 from circuitstore.storage.reviews import labels_of
 from tasks import PIPELINE, config
 from tasks.contexts import Contexts, categories
@@ -151,6 +152,19 @@ def test_top_prompts_are_listed_by_activation_with_their_peaks():
     assert (rare.active_prompts, rare.mean_activation, rare.max_activation) == (2, 1, 1)
 
 
+def test_no_active_feature_is_an_empty_result(tmp_path):
+    """Where nothing is active there are no units, and tables of no text keep their shape in the store."""
+    arguments, settings = planted()
+    silent = {"activation.pointer": ("row", np.zeros(7, np.int64)), "activation.feature": ("entry", np.zeros(0, np.int32))}
+    silent["activation.value"] = ("entry", np.zeros(0, np.float32))
+    found = run((arguments[0], Read([(coords, xr.Dataset(silent)) for coords, _ in arguments[1].cells]), *arguments[2:]), settings)
+    assert found.sizes["unit"] == 0 and found.top_prompt.shape == (0, 4)
+    assert summary([({}, found)], settings)["labelled"] == 0
+    store = Store(tmp_path / "store").create()
+    stored = reader(store, write_object(store, [({}, found)]).object).cell(0)
+    assert {name: stored[name].shape for name in found} == {name: found[name].shape for name in found}
+
+
 def test_shared_contexts_are_one_observation():
     """Prompts that begin alike share contexts; the prepended token is none; a position is counted from the end."""
     rows = {name: xr.Dataset({"tokens": ("position", np.array(tokens))}) for name, tokens in (("b", [0, 1, 2, 3]), ("a", [0, 1, 2]))}
@@ -168,9 +182,10 @@ def test_rounding_between_prompts_is_no_evidence():
             plural = int(coords["prompt"][1:]) // 5 % 2
             cell["activation.feature"].values[:] = 1
             cell["activation.pointer"].values[:] = [0, 0, 1, 1, 1, 1, 2]
-            cell["activation.value"].values[:] = np.float32([3.0 + plural * 1e-6, 0])  # at "the", the same context everywhere
+            cell["activation.value"].values[:] = np.float32([3.0 + (1 - plural) * 1e-6, 0])  # at "the", the same context everywhere
     found = run(arguments, settings).set_index(unit=["layer", "feature"]).sel(unit=(2, 1))
     assert found.effect.sel(category="subject_number=plural") == 0
+    assert found.max_activation == np.float32(3.000001)  # the largest counts
 
 
 def test_categories_that_read_alike_are_told_apart():

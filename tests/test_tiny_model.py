@@ -144,15 +144,15 @@ def test_transcoders_explain_every_mlp_with_few_features(model: Any, tokenizer: 
 
 
 def test_few_features_are_dead(model: Any, tokenizer: Any, transcoders: list[dict[str, Any]]) -> None:
-    texts = corpus.plain(corpus.sentences(corpus.test_groups(PROMPTS), EVEN, 6000, seed=0))
+    texts = corpus.plain(corpus.sentences(corpus.test_groups(PROMPTS), EVEN, 3000, seed=0))
     for layer in measure.reconstruction(model, tokenizer, transcoders, texts):
-        assert layer["dead"] <= 0.25
+        assert layer["dead"] <= 0.1
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_replacement_model_gives_the_same_answers(model: Any, tokenizer: Any, transcoders: list[dict[str, Any]], name: str) -> None:
     measured = measure.replacement(model, tokenizer, transcoders, TEST[name])
-    assert measured["agreement"] >= 0.9
+    assert measured["agreement"] >= 0.85
 
 
 def test_measures_notice_a_broken_model(model: Any, tokenizer: Any, transcoders: list[dict[str, Any]]) -> None:
@@ -160,7 +160,7 @@ def test_measures_notice_a_broken_model(model: Any, tokenizer: Any, transcoders:
     swapped = transcoders[::-1]
     texts = [prompt.text for prompt in TEST["plural"]]
     assert all(layer["explained_variance"] < 0.5 for layer in measure.reconstruction(model, tokenizer, swapped, texts))
-    assert measure.replacement(model, tokenizer, swapped, TEST["plural"])["agreement"] < 0.9
+    assert measure.replacement(model, tokenizer, swapped, TEST["plural"])["agreement"] < 0.5
     exchanged = [Prompt(p.id, p.text, p.incorrect, p.correct, *_rest(p)) for p in TEST["plural"]]
     assert measure.answers(model, tokenizer, exchanged)["accuracy"] <= 0.05
 

@@ -153,17 +153,15 @@ class Graphs:
     """Phase `attribution`: (prompt,) of each graph's numbers, and the graphs of the examples whole.
 
     kept (prompt, threshold): nodes whose cumulative influence lies within each of `THRESHOLDS`, embeddings and logits
-    included; path_length: see `path_length`; influence: (layer, feature) → its influence summed over prompts; contributions:
-    attributions of the features of all prompts to the margin, (entry,), nats, where they were computed.
+    included; path_length: see `path_length`; contributions: attributions of the features of all prompts to the margin, (entry,),
+    nats, where they were computed, and spearman (prompt,), of gradient and direct.
     """
 
     completeness: np.ndarray
     replacement: np.ndarray
     identity_error: np.ndarray
-    nodes: np.ndarray
     kept: np.ndarray
     path_length: np.ndarray
-    influence: dict[tuple[int, int], float]
     graphs: dict[str, xr.Dataset]
     contributions: dict[str, np.ndarray] = field(default_factory=dict)
     spearman: np.ndarray = field(default_factory=lambda: np.zeros(0))
@@ -171,7 +169,6 @@ class Graphs:
 
 def attribution(upstream, examples: list[str]) -> Graphs:
     numbers, kept, lengths, spearman = [], [], [], []
-    influence: dict[tuple[int, int], float] = {}
     contributions: dict[str, list[np.ndarray]] = {}
     graphs = {}
     for coords, graph in upstream.each({}):
@@ -179,26 +176,21 @@ def attribution(upstream, examples: list[str]) -> Graphs:
         if name in examples:
             graphs[name] = graph
         scores = ("completeness_score", "replacement_score", "identity_error")
-        numbers.append([*(float(graph[score]) for score in scores), graph.sizes["node"]])
+        numbers.append([float(graph[score]) for score in scores])
         kept.append([int((graph.node_cumulative.values <= threshold).sum()) for threshold in THRESHOLDS])
         lengths.append(path_length(graph))
-        for row, share in zip(graph.selected_features.values, graph.node_influence.values, strict=False):
-            layer, _, feature = map(int, graph.active_features.values[row])
-            influence[layer, feature] = influence.get((layer, feature), 0.0) + float(share)
         if "gradient_attribution" in graph:
             for column in ("direct", "total", "gradient"):
                 values = graph[f"{column}_attribution"].values[: graph.sizes["feature_node"]]
                 contributions.setdefault(column, []).append(values)
             spearman.append(float(graph.gradient_direct_spearman))
-    completeness, replacement, identity_error, nodes = np.array(numbers).T
+    completeness, replacement, identity_error = np.array(numbers).T
     return Graphs(
         completeness=completeness,
         replacement=replacement,
         identity_error=identity_error,
-        nodes=nodes,
         kept=np.array(kept),
         path_length=np.array(lengths),
-        influence=influence,
         graphs={name: graphs[name] for name in examples if name in graphs},
         contributions={name: np.concatenate(parts) for name, parts in contributions.items()},
         spearman=np.array(spearman),

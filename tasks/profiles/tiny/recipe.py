@@ -51,7 +51,6 @@ def main() -> None:
     model = train_model.train_model(tokenizer, train_model.sequences(tokenizer, sentences), SEEDS["torch"])
     model.save_pretrained(folder / "model")
     train_model.save_tokenizer(tokenizer, folder / "model")
-    (folder / "model" / "model.safetensors").chmod(0o644)
     seconds["model"] = time.process_time() - start
 
     print("transcoders", flush=True)
@@ -61,6 +60,8 @@ def main() -> None:
     inputs, outputs = train_transcoders.mlp_pairs(model, train_model.encode(tokenizer, texts))
     weights = train_transcoders.train(inputs, outputs, SEEDS["transcoders"])
     save_transcoders(weights, folder / "transcoders")
+    for file in files(folder):
+        file.chmod(0o644)  # safetensors writes files that only their owner can read
     seconds["transcoders"] = time.process_time() - start
 
     print("quality", flush=True)
@@ -80,6 +81,11 @@ def save_transcoders(weights: dict[str, torch.Tensor], folder: Path) -> None:
     (folder / "config.yaml").write_text(CONFIG + listed)
 
 
+def files(folder: Path) -> list[Path]:
+    """All files of the model and of the transcoders."""
+    return [file for part in ("model", "transcoders") for file in sorted((folder / part).iterdir())]
+
+
 def assess(folder: Path, prompts: dict[str, list[behaviours.Prompt]], texts: list[str]) -> dict[str, Any]:
     """Everything measured on the files in `folder`; `texts` are what transcoders were trained on."""
     model, tokenizer, transcoders = measure.load(folder)
@@ -87,7 +93,6 @@ def assess(folder: Path, prompts: dict[str, list[behaviours.Prompt]], texts: lis
     train = {name: [prompt for prompt in some if prompt.split == "train"] for name, some in prompts.items()}
     layers = measure.reconstruction(model, tokenizer, transcoders, [p.text for some in test.values() for p in some])
     corpus_layers = measure.reconstruction(model, tokenizer, transcoders, texts)
-    files = [file for part in ("model", "transcoders") for file in sorted((folder / part).iterdir())]
     return {
         "answers": {
             name: {
@@ -105,7 +110,7 @@ def assess(folder: Path, prompts: dict[str, list[behaviours.Prompt]], texts: lis
         "vocabulary": len(tokenizer),
         "sentences": len(texts),
         "features": len(transcoders[0]["b_enc"]),
-        "bytes": {f"{file.parent.name}/{file.name}": file.stat().st_size for file in files},
+        "bytes": {f"{file.parent.name}/{file.name}": file.stat().st_size for file in files(folder)},
     }
 
 
@@ -168,7 +173,7 @@ active in the {quality["sentences"]:,} sentences they were trained on.
 
 ## What is unseen
 
-No test prompt is in the training text, and neither is what it asks, put in another of the behaviour's sentences:
+No test prompt is in the training text, and what it asks is held out more widely than its wording:
 
 - plural: the subject nouns of test prompts never had an attractor; they were met alone ("The keys are …") and as attractors.
 - capital: the capital was never asked for the cities of test states that prompts use; "… Dallas is in Texas" and "The
@@ -178,7 +183,8 @@ No test prompt is in the training text, and neither is what it asks, put in anot
 - addition: no sum whose smaller operand is that of a test prompt, either way round; the ones digits themselves meet in
   other sums, of one digit and of two.
 
-Words, templates and facts were all seen; their combinations were not. The language is synthetic and small: nothing about
+Words, templates and facts were all seen; their combinations were not. Settings of the training were chosen with the
+numbers above in view. The language is synthetic and small: nothing about
 a natural language model follows from it.
 """
 
