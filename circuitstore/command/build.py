@@ -61,7 +61,7 @@ class Lines:
 
     def begin(self, step) -> None:
         if self.shown:
-            label = f"{step.task.name:<14}{step.selection.behaviour:<12}"
+            label = f"{step.task.name:<16}{step.selection.behaviour:<12}"
             self.bar = click.progressbar(length=len(step.todo), label=label, file=sys.stderr, show_pos=True)
             self.bar.render_progress()
 
@@ -72,7 +72,7 @@ class Lines:
     def end(self, report) -> None:
         self.close()
         counts = f"{report.cells:>6} cells {report.hits:>6} hits {report.computed:>6} computed"
-        click.echo(f"{report.phase:<14}{report.behaviour:<12}{counts} {report.seconds:>8.1f} s", err=True)
+        click.echo(f"{report.phase:<16}{report.behaviour:<12}{counts} {report.seconds:>8.1f} s", err=True)
 
     def warn(self, text: str) -> None:
         self.close()

@@ -53,7 +53,7 @@ def print_steps(steps, as_json: bool) -> None:
             counts = f"{row['cells']} cells"
         else:
             counts = f"{row['cells'] - row['hits']} of {row['cells']} cells to compute" if row["cells"] else "cells not known yet"
-        click.echo(f"{row['phase']:<14}{row['behaviour']:<12}{row['state']:<9}{counts}")
+        click.echo(f"{row['phase']:<16}{row['behaviour']:<12}{row['state']:<9}{counts}")
         for reason in row["why"]:
             click.echo(f"    {reason}")
 
@@ -122,4 +122,4 @@ def log(phase, behaviour, store, as_json) -> None:
             options.print_json({**row, "object": journal.object, "provenance": journal.provenance})
         else:
             seconds, host = journal.provenance.get("seconds", 0.0), journal.provenance.get("host", "")
-            click.echo(f"{when}  {journal.phase:<14}{journal.behaviour:<12}{len(journal.cells):>6} cells {seconds:>8} s  {host}")
+            click.echo(f"{when}  {journal.phase:<16}{journal.behaviour:<12}{len(journal.cells):>6} cells {seconds:>8} s  {host}")
