@@ -120,14 +120,16 @@ class Circuit(Section, frozen=True):
 class Interventions(Section, frozen=True):
     """Which features are edited, to what, and beside how many matched random controls.
 
-    features: single features of each prompt; sizes: of the sets chosen by attribution; circuit_sizes: of the circuits whose
-    faithfulness is measured; inhibit: new activation = -inhibit · old; strengths: of steering, new = old + strength · reference;
-    controls, control_pool: draws, and the most similar features that one is drawn from; fill: what replaces the features that are
-    not in a circuit; bootstrap: draws, and confidence: share of them that an interval holds; seed: of controls, donors, bootstrap.
+    features: single features of each prompt; sizes: of the sets chosen by attribution; swap_sizes: of larger sets that are only
+    patched from the partner, 100000 being all; circuit_sizes: of the circuits whose faithfulness is measured; inhibit: new activation
+    = -inhibit · old; strengths: of steering, new = (1 + strength) · old; controls, control_pool: draws, and the most similar features
+    that one is drawn from; fill: what replaces the features that are not in a circuit; bootstrap: draws, and confidence: share of
+    them that an interval holds; seed: of controls, donors, bootstrap.
     """
 
     features: Count = 10
     sizes: tuple[Count, ...] = (1, 3, 5, 10, 20)
+    swap_sizes: tuple[Count, ...] = (50, 100, 200, 100_000)
     circuit_sizes: tuple[Count, ...] = (1, 3, 10, 30, 100, 300, 1000)
     inhibit: float = 1.0
     strengths: tuple[float, ...] = (-2.0, -1.0, 1.0, 2.0, 4.0)

@@ -16,7 +16,7 @@ import xarray as xr
 
 PROMPT, CONTEXT = "prompt", "context"
 FIELDS = ("correct", "template", "group", "split")  # of a prompt, compared beside its labels
-CONTROL = "split"  # tested like the others, since nothing but chance goes with it, but never a label
+CONTROL = "split"  # tested like the others, to show what chance and held-out words do, but never a label
 
 
 @dataclass(frozen=True)

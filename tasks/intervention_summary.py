@@ -7,6 +7,7 @@ as a whole: ratios of single prompts have no finite mean.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 import xarray as xr
@@ -21,9 +22,10 @@ def summarise(cells: list[xr.Dataset], config) -> dict[str, object]:
 
     sets: a row for each choice, size, kind, regime: change (of the margin), flips (share of the prompts answered right that are
     answered wrong), incorrect_first (share in which the incorrect answer, which is the partner's correct one, becomes the most
-    probable token), each with low and high. controls: mean absolute change of sets zeroed and of their matched random sets, and
-    the ratio. prediction: Spearman between predicted and measured effects of zeroing single features, over all prompts and as a
-    mean over prompts. faithfulness: (m(C) - m(∅)) / (m(M) - m(∅)) by circuit size, of the circuit and of its complement.
+    probable token), each with low and high. swaps: the same of larger sets patched from the partner, with the mean number of
+    features. controls: mean absolute change of sets zeroed and of their matched random sets, and the ratio. prediction: Spearman
+    between predicted and measured effects of zeroing single features, over all prompts and as a mean over prompts.
+    faithfulness: (m(C) - m(∅)) / (m(M) - m(∅)) by circuit size, of the circuit and of its complement.
     """
     splits = [str(cell.split.values) for cell in cells]
     result: dict[str, object] = {"prompts": len(cells)}
@@ -51,43 +53,40 @@ class _Bootstrap:
 
 
 def _split(cells: list[xr.Dataset], interval: _Bootstrap) -> dict[str, object]:
+    @cache
     def column(name: str) -> np.ndarray:  # (prompt, …) float64, missing as NaN
         values = np.stack([cell[name].values for cell in cells]).astype(np.float64)
         return np.where(values < 0, np.nan, values) if "rank" in name else values
 
+    def answers(group: str, place: tuple) -> dict[str, object]:  # what became of them, (prompt,) at one place of a group
+        margin, rank = column(f"{group}_margin")[place], column(f"{group}_rank_incorrect")[place]
+        return {
+            "change": interval(margin - base),
+            "flips": interval(np.where(np.isnan(margin) | (base <= 0), np.nan, margin < 0)),
+            "incorrect_first": interval(np.where(np.isnan(rank), np.nan, rank == 1)),
+        }
+
     first, base = cells[0], column("base_margin")
-    right = np.where(base > 0, 1.0, np.nan)
-    margin, ranks = column("set_margin"), column("set_rank_incorrect")
-    sets, controls = [], []
-    with np.errstate(invalid="ignore"):
-        flipped = np.where(np.isnan(margin), np.nan, margin < 0)
-        won = np.where(np.isnan(ranks), np.nan, ranks == 1)
+    sets, swaps, controls = [], [], []
     for c, choice in enumerate(first.choice.values.tolist()):
         for s, size in enumerate(first["size"].values.tolist()):
+            names = {"choice": choice, "size": size}
             for k, kind in enumerate(first.kind.values.tolist()):
                 for r, regime in enumerate(first.regime.values.tolist()):
-                    place = (slice(None), c, s, k, r)
-                    sets.append(
-                        {
-                            "choice": choice,
-                            "size": size,
-                            "kind": kind,
-                            "regime": regime,
-                            "prompts": int(np.isfinite(margin[place]).sum()),
-                            "change": interval(margin[place] - base),
-                            "flips": interval(flipped[place] * right),
-                            "incorrect_first": interval(won[place]),
-                        }
-                    )
-            effect = np.abs(margin[:, c, s, 0, 0] - base)
+                    sets.append({**names, "kind": kind, "regime": regime, **answers("set", (slice(None), c, s, k, r))})
+            effect = np.abs(column("set_margin")[:, c, s, 0, 0] - base)
             random = _mean(np.abs(column("control_margin")[:, c, s] - base[:, None]))
-            row = {"choice": choice, "size": size, "effect": interval(effect), "control": interval(random)}
-            controls.append({**row, "ratio": interval(effect, random, of=lambda a, b: a / b)})
+            ratio = interval(effect, random, of=lambda a, b: a / b)
+            controls.append({**names, "effect": interval(effect), "control": interval(random), "ratio": ratio})
+        for s, size in enumerate(first.swap_size.values.tolist()):
+            count = float(column("swap_count")[:, c, s].mean())
+            swaps.append({"choice": choice, "size": size, "features": count, **answers("swap", (slice(None), c, s))})
     return {
         "prompts": len(cells),
         "margin": interval(base),
         "accuracy": interval((base > 0).astype(np.float64)),
         "sets": sets,
+        "swaps": swaps,
         "controls": controls,
         "prediction": _prediction(cells),
         "faithfulness": _faithfulness(first, column, base, interval),

@@ -30,18 +30,20 @@ MEASURES = ("margin", "probability_correct", "probability_incorrect", "rank_corr
 
 def interventions(cells, config, prompts, pairs, circuit, attribution, model, transcoders):
     """Yield one dataset a prompt. Coordinates: kind ("zero", "inhibit", "mean", "resample", "patch", "steer …"), regime ("free",
-    "frozen_attention"), choice ("own", "circuit"), size, circuit_size; NaN or -1 where there is nothing to edit.
+    "frozen_attention"), choice ("own", "circuit"), size, swap_size, circuit_size, predictor; NaN or -1 where there is nothing to edit.
 
     Of each run five measures at the last position, as variables GROUP_MEASURE: margin (correct - incorrect logit, float32,
     nats), probability_correct, probability_incorrect (float32), rank_correct, rank_incorrect (int32, 1 for the most probable).
     Groups: base (): nothing edited; single (top, kind, regime): each of the features with the largest |attribution|, and
     single_control (top, draw): each replaced by a matched random one, zeroed; set (choice, size, kind, regime) and control
-    (choice, size, draw): sets and their matched random sets, zeroed, free; circuit (circuit_size,): all active features but the
+    (choice, size, draw): sets and their matched random sets, zeroed, free; swap (choice, swap_size): larger sets patched from the
+    partner, free; circuit (circuit_size,): all active features but the
     circuit's replaced, complement (circuit_size,): the circuit's, empty (): all.
-    single_layer, single_position, single_feature (top,) int32, single_activation (top,) float32; single_predicted (top, method),
-    single_control_predicted (top, draw, method) float32, nats: contributions to the margin; single_index (top,),
+    single_layer, single_position, single_feature (top,) int32, single_activation (top,) float32; single_predicted (top,
+    predictor), single_control_predicted (top, draw, predictor) float32, nats: contributions to the margin; single_index (top,),
     single_control_index (top, draw) int32: the row of the graph's active_features; set_count, patch_count (choice, size),
-    circuit_count (circuit_size,) int32: how many features are edited, or kept; split text; has_partner bool.
+    swap_count (choice, swap_size), circuit_count (circuit_size,) int32: how many features are edited, or kept; split text;
+    has_partner bool.
     """
     units = None
     for cell in cells:
@@ -160,8 +162,8 @@ def _single(plan: _Plan, config, found: Candidates, graph: xr.Dataset, units: Un
     for column in ("layer", "position", "feature"):
         plan.facts[f"single_{column}"] = ("top", np.append(getattr(found, column), -1)[padded].astype(np.int32))
     plan.facts["single_activation"] = ("top", np.append(found.value, np.nan)[padded].astype(np.float32))
-    plan.facts["single_predicted"] = (("top", "method"), methods[padded], {"units": "nats"})
-    plan.facts["single_control_predicted"] = (("top", "draw", "method"), methods[drawn], {"units": "nats"})
+    plan.facts["single_predicted"] = (("top", "predictor"), methods[padded], {"units": "nats"})
+    plan.facts["single_control_predicted"] = (("top", "draw", "predictor"), methods[drawn], {"units": "nats"})
     row = np.append(np.where(found.active, np.cumsum(found.active) - 1, -1), -1)  # candidates are sorted as active_features are
     plan.facts["single_index"] = ("top", row[padded].astype(np.int32))
     plan.facts["single_control_index"] = (("top", "draw"), row[drawn].astype(np.int32))
@@ -173,13 +175,16 @@ def _sets(plan: _Plan, config, found: Candidates, graph: xr.Dataset, units: Unit
     either = active | (np.nan_to_num(found.partner) != 0)
     plan.group("set", ("choice", "size", "kind", "regime"), (len(CHOICES), len(config.sizes), len(kinds(config)), len(REGIMES)))
     plan.group("control", ("choice", "size", "draw"), (len(CHOICES), len(config.sizes), config.controls))
+    plan.group("swap", ("choice", "swap_size"), (len(CHOICES), len(config.swap_sizes)))
     counts = np.zeros((2, len(CHOICES), len(config.sizes)), dtype=np.int32)
+    swapped = np.zeros((len(CHOICES), len(config.swap_sizes)), dtype=np.int32)
+    has_partner = bool(np.isfinite(found.partner).all())
     for c, choice in enumerate(CHOICES):
         for s, size in enumerate(config.sizes):
             own = choice == "own"
             chosen = _largest(attribution, size) if own else first_units(found, active, size)
             patched = _largest(gain, size) if own else first_units(found, either, size)
-            counts[:, c, s] = len(chosen), len(patched) if np.isfinite(found.partner).all() else 0
+            counts[:, c, s] = len(chosen), len(patched) if has_partner else 0
             values = _new_values(config, found, chosen, units, name)
             for k, kind in enumerate(kinds(config)):
                 target, new = (patched, found.partner[patched]) if kind == "patch" else (chosen, values[k])
@@ -191,7 +196,13 @@ def _sets(plan: _Plan, config, found: Candidates, graph: xr.Dataset, units: Unit
                 drawn = controls[controls >= 0]
                 if len(drawn):
                     plan.add("control", (c, s, draw), found.edits(drawn, np.zeros(len(drawn))))
+        for s, size in enumerate(config.swap_sizes):
+            patched = _largest(gain, size) if choice == "own" else first_units(found, either, size)
+            swapped[c, s] = len(patched) if has_partner else 0
+            if swapped[c, s]:
+                plan.add("swap", (c, s), found.edits(patched, found.partner[patched]))
     plan.facts["set_count"], plan.facts["patch_count"] = ((("choice", "size"), count) for count in counts)
+    plan.facts["swap_count"] = (("choice", "swap_size"), swapped)
 
 
 def _circuits(plan: _Plan, config, found: Candidates, units: Units) -> None:
@@ -258,5 +269,5 @@ def _generator(seed: int, *what: str) -> np.random.Generator:
 
 
 def _numbers(config) -> dict[str, np.ndarray]:
-    sizes = {"size": config.sizes, "circuit_size": config.circuit_sizes}
-    return {**{name: np.array(values, dtype=np.int32) for name, values in sizes.items()}, "method": np.array(METHODS)}
+    sizes = {"size": config.sizes, "swap_size": config.swap_sizes, "circuit_size": config.circuit_sizes}
+    return {**{name: np.array(values, dtype=np.int32) for name, values in sizes.items()}, "predictor": np.array(METHODS)}

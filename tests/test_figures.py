@@ -23,12 +23,13 @@ from circuitstore.storage.layout import Store
 from circuitstore.storage.reviews import Label
 from tasks import config
 from tasks import figures as phase
-from tasks.drawing import diagram, margins, tables
+from tasks.drawing import activity, diagram, margins, tables
 from tasks.drawing.plate import Plate, provenance, render, settle
-from tasks.drawing.style import Look, cut, token
+from tasks.drawing.style import Look, cut, token, zero_line
 
 PHASES = ("prompts", "baseline", "features", "interpretation", "pairs", "attribution", "circuit", "interventions")
 STUDY = {"behaviour": "mine", "profile": "small"}
+SIZES = (1, 10)  # of sets, in the small store
 SETTINGS = config.Figures(dpi=100, bootstrap=50)
 
 
@@ -187,14 +188,30 @@ def test_hidden_nodes_are_counted_against_the_pruned_graph(read):
 
 
 def test_no_panel_is_empty(drawn):
-    """Each axes holds data: lines, patches, images, collections, or the words of a table; and says what its axes are."""
+    """Each panel holds data, not only lines of reference; says what its axes are; and a table has its words."""
     for plate in drawn:
         for axes in plate.figure.axes:
-            assert [*axes.lines, *axes.patches, *axes.images, *axes.collections, *axes.texts], plate.name
+            assert data_in(axes), plate.name
             if axes.axison and axes.get_label() != "<colorbar>":
                 beside = axes.get_shared_y_axes().get_siblings(axes)  # a panel may leave the words to its neighbour
                 assert axes.get_xlabel() or axes.get_xticklabels(), plate.name
                 assert any(other.get_ylabel() or other.get_yticklabels() for other in beside), plate.name
+
+
+def data_in(axes) -> list:
+    """The artists of a panel that show data: placed by its coordinates on both axes, and somewhere finite."""
+    lines = [line for line in axes.lines if line.get_transform() is axes.transData and np.isfinite(line.get_xydata()).all(1).any()]
+    return [*lines, *axes.images, *axes.collections, *(axes.texts if not axes.axison else ())]
+
+
+def test_emptiness_is_noticed():
+    """A panel with a line of zero alone is empty, one of gaps alone too."""
+    look = Look()
+    _, (axes, other) = look.axes(8, 4, columns=2)
+    zero_line(axes)
+    other.plot([1, 2], [np.nan, np.nan])
+    assert not data_in(axes) and not data_in(other)
+    assert data_in(axes) == [] and axes.plot([1], [2]) == data_in(axes)
 
 
 def labels(figure: matplotlib.figure.Figure) -> list:
@@ -213,13 +230,30 @@ def labels(figure: matplotlib.figure.Figure) -> list:
 def test_no_label_covers_another_or_leaves_the_page(drawn):
     """Bounding boxes of all texts, as the real renderer sets them, are apart and within the figure."""
     for plate in drawn:
-        page = plate.figure.bbox
-        boxes = [(text.get_text(), corners(text)) for text in labels(plate.figure)]
-        for i, (said, box) in enumerate(boxes):
-            assert box[:, 0].min() > -1 and box[:, 0].max() < page.width + 1, (plate.name, said)
-            assert box[:, 1].min() > -1 and box[:, 1].max() < page.height + 1, (plate.name, said)
-            for other, rest in boxes[:i]:
-                assert apart(box, rest), (plate.name, said, other)
+        assert_legible(plate)
+
+
+def test_long_names_are_cut_rather_than_overlap(read, monkeypatch):
+    """Heatmaps with narrow groups of long names, and with as many categories as are shown."""
+    names = np.array([f"the {['first', 'second', 'third'][i % 3]} of the long names" for i in range(12)])
+    prompts = replace(read["prompts"], labels={"category": names}, partner=np.array([""] * 12))
+    monkeypatch.setattr(activity, "SIGNIFICANT", 1.0)
+    look = Look()
+    with look.applied():
+        known = [read[name] for name in ("features", "circuit", "interpretation")]
+        for plate in [*activity.heatmap(look, SETTINGS, prompts, *known), *activity.associations(look, SETTINGS, *known[1:])]:
+            assert_legible(settle(plate))
+    assert len(plate.figure.axes[0].get_xticklabels()) >= 12
+
+
+def assert_legible(plate: Plate) -> None:
+    page = plate.figure.bbox
+    boxes = [(text.get_text(), corners(text)) for text in labels(plate.figure)]
+    for i, (said, box) in enumerate(boxes):
+        assert box[:, 0].min() > -1 and box[:, 0].max() < page.width + 1, (plate.name, said)
+        assert box[:, 1].min() > -1 and box[:, 1].max() < page.height + 1, (plate.name, said)
+        for other, rest in boxes[:i]:
+            assert apart(box, rest), (plate.name, said, other)
 
 
 def corners(text) -> np.ndarray:
@@ -229,6 +263,8 @@ def corners(text) -> np.ndarray:
     upright = text.get_window_extent(renderer)
     if angle % 90 == 0:
         x0, y0, x1, y1 = upright.extents
+        said = text.get_text()
+        y1 -= (y1 - y0) * (len(said) - len(said.lstrip("\n"))) / (1 + said.count("\n"))  # lines left blank on top
         box = np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]])
     else:
         width, height, _ = renderer.get_text_width_height_descent(text.get_text(), text.get_fontproperties(), False)
@@ -271,7 +307,7 @@ def test_a_drawing_without_data_gives_no_figure(read):
 
     bare = replace(read["attribution"], contributions={}, spearman=np.zeros(0))
     assert not list(relations.methods(Look(), SETTINGS, bare))
-    nothing = replace(read["interventions"], summary={"test": {"sets": [], "controls": [], "faithfulness": [], "prompts": 0}})
+    nothing = replace(read["interventions"], summary={"test": {"sets": [], "swaps": [], "controls": [], "faithfulness": [], "prompts": 0}})
     for draw in (effects.ablation, effects.edits, effects.steering, effects.faithfulness):
         assert not list(draw(Look(), SETTINGS, nothing))
 
@@ -284,6 +320,35 @@ def test_examples_are_chosen_by_margin_alone(read):
     distance = np.abs(baseline.margin - np.median(baseline.margin[test]))
     assert distance[prompts.ids.index(first)] == distance[test].min()
     assert second == prompts.partner[prompts.ids.index(first)]
+
+
+def test_contrast_is_what_the_behaviour_turns_on(read):
+    """Of what differs within every pair, what says most about the answer; without pairs, any category of few values."""
+    prompts = read["prompts"]
+    assert prompts.contrast()[0] in ("number", "correct answer")
+    other = np.array(["ab"[i % 4 in (1, 2)] for i in range(len(prompts.ids))])  # differs within pairs, but says nothing
+    labelled = replace(prompts, labels={"a noise": other, "number": prompts.labels["number"]}, correct=np.array(["x"] * 12))
+    assert labelled.contrast()[0] == "a noise"
+    labelled = replace(prompts, labels={"a noise": other, "number": prompts.labels["number"]})
+    assert labelled.contrast()[0] != "a noise"
+    assert replace(labelled, partner=np.array([""] * 12)).contrast()[0] == "a noise"
+
+
+def test_short_labels_keep_what_tells_features_apart(read):
+    """The value of a label, the answer, the token; a reviewer's words as they are."""
+    known = read["interpretation"]
+    said = {(0, 1): "subject_number=plural", (0, 2): "correct= is", (0, 3): "after token ' the'", (0, 4): "token ' a'", (0, 5): "my name"}
+    short = [replace(known, reviewed=said).short(*place) for place in said]
+    assert short == ["plural", "→ is", "after ' the'", "' a'", "my name"]
+
+
+def test_large_swaps_count_as_patching(read):
+    """The target of patching is judged over small and large sets; a swap's size is how many features it has on average."""
+    rows = read["interventions"].patched("test")
+    sizes = [row["size"] for row in rows]
+    assert sizes == sorted(sizes) and {row["kind"] for row in rows} == {"patch"}
+    swaps = read["interventions"].summary["test"]["swaps"]
+    assert max(sizes) == max(round(row["features"]) for row in swaps) > max(SIZES)
 
 
 def test_path_length_of_a_known_graph():

@@ -32,7 +32,13 @@ from tasks.pairs import roles
 CONFORMANCE = Path(__file__).parent / "conformance"
 NOUNS = [("dog", "cat"), ("france", "paris"), ("keys", "cabinet"), ("big", "small"), ("one", "two"), ("mat", "sat")]
 SETTINGS = config.Interventions(
-    features=4, sizes=(1, 3, 10_000), circuit_sizes=(5, 10_000), strengths=(0.0, -1.0, 2.0), controls=5, bootstrap=50
+    features=4,
+    sizes=(1, 3, 10_000),
+    swap_sizes=(3, 10_000),
+    circuit_sizes=(5, 10_000),
+    strengths=(0.0, -1.0, 2.0),
+    controls=5,
+    bootstrap=50,
 )
 
 
@@ -354,6 +360,9 @@ def test_a_patch_sets_what_the_partner_has(reading, results, built):
         expected = float(logits[int(row.correct_id)] - logits[int(row.incorrect_id)])
         patched = results[name].set_margin.sel(choice="own", size=10_000, kind="patch", regime="frozen_attention")
         assert float(patched) == pytest.approx(expected, abs=1e-4)
+        swapped = results[name].swap_margin.sel(choice="own")
+        free = results[name].set_margin.sel(choice="own", kind="patch", regime="free")
+        np.testing.assert_array_equal(swapped, free.sel(size=[3, 10_000]))
 
 
 def test_each_measure_is_what_it_says():
@@ -411,7 +420,7 @@ def test_summary_of_planted_effects(results):
     assert said["prompts"] == 10 and said["accuracy"]["value"] == 1
     assert said["controls"][0]["ratio"]["value"] == pytest.approx(1.8 / 0.75)
     row = said["sets"][0]
-    assert row["flips"]["value"] == 0.4 and 0.1 <= row["flips"]["low"] < 0.4 < row["flips"]["high"] <= 0.7
+    assert row["flips"]["value"] == 0.4 and 0 <= row["flips"]["low"] < 0.4 < row["flips"]["high"] <= 0.8
     assert row["change"]["value"] == pytest.approx(-1.8)
     assert said["prediction"]["gradient"]["spearman"] == pytest.approx(1) and said["prediction"]["features"] == 10 * (4 + 4 * 5)
     json.dumps(said, allow_nan=False)
@@ -425,7 +434,10 @@ def test_prediction_is_the_identity_where_it_must_be(results):
 
 def test_another_setting_recomputes_only_interventions(where):
     """And the store opens with every axis labelled."""
-    quick = [f"interventions.{name}" for name in ("features=2", "sizes=[1,3]", "controls=2", "circuit_sizes=[5]", "strengths=[1]")]
+    quick = [
+        f"interventions.{name}"
+        for name in ("features=2", "sizes=[1,3]", "controls=2", "swap_sizes=[5]", "circuit_sizes=[5]", "strengths=[1]")
+    ]
     options = [*where["options"], *(word for setting in quick for word in ("--set", setting))]
     build("interventions", options)
     computed = build("interventions", [*options, "--set", "interventions.inhibit=2.5"])

@@ -27,7 +27,7 @@ from circuitstore.storage.actions import Entry, write_journal
 from circuitstore.storage.layout import Store
 from circuitstore.storage.objects import write_object
 
-PROVENANCE_PACKAGES = ("circuitstore", "torch", "transformers", "safetensors", "numpy", "zarr", "xarray")
+PROVENANCE_PACKAGES = ("circuitstore", "torch", "transformers", "safetensors", "numpy", "scipy", "zarr", "xarray")
 RESOURCES_KEPT = 6  # a model and its transcoders, and those of another profile for comparison
 _loaded: OrderedDict[str, Any] = OrderedDict()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tasks.drawing import style
+from tasks.drawing import diagram, style
 from tasks.drawing.plate import Plate
 from tasks.drawing.reconstruction import colour_bar
 from tasks.drawing.tables import Circuit, Features, Interpretation, Prompts
@@ -18,7 +18,7 @@ def heatmap(look: style.Look, config, prompts: Prompts, features: Features, circ
     chosen = circuit.top_features(config.heatmap_features)
     if not chosen:
         return
-    name, values = prompts.category()
+    name, values = prompts.contrast()
     order = sorted(range(len(prompts.ids)), key=lambda i: (prompts.split[i] != "train", values[i], prompts.ids[i]))[:MOST_PROMPTS]
     where = {prompt: i for i, prompt in enumerate(features.order)}
     columns = [where[prompts.ids[i]] for i in order]
@@ -30,8 +30,11 @@ def heatmap(look: style.Look, config, prompts: Prompts, features: Features, circ
     blocks = _blocks([f"{prompts.split[i]} {values[i]}" if name != "split" else values[i] for i in order])
     for _, start, _ in blocks[1:]:
         axes.axvline(start - 0.5, color="white", linewidth=1.0)
-    wide = [block for block in blocks if block[2] - block[1] >= len(order) / 14]
-    axes.set_xticks([(start + end - 1) / 2 for _, start, end in wide], [style.cut(label, 18) for label, _, _ in wide])
+    points = 0.6 * style.PAGE * style.CM * 72 / len(order)  # a prompt's share of the width, which the rows' names leave over
+    under = [  # every other one a line lower, and no wider than the two blocks that are its own
+        "\n" * (k % 2) + diagram.fit(label, 1.9 * (end - start) * points, 0.9 * look.size) for k, (label, start, end) in enumerate(blocks)
+    ]
+    axes.set_xticks([(start + end - 1) / 2 for _, start, end in blocks], under)
     axes.tick_params(axis="x", length=0)
     axes.set_xlabel(f"{len(order)} prompts, by split and {name}" if name != "split" else f"{len(order)} prompts, by split")
     colour_bar(figure, axes, image, "activation / its largest")
@@ -48,7 +51,7 @@ def associations(look: style.Look, config, circuit: Circuit, interpretation: Int
     chosen = [place for place in circuit.top_features(config.heatmap_features) if place in interpretation.unit]
     data, rows = interpretation.data, [interpretation.unit[place] for place in chosen]
     effects, q = data.effect.values[rows], data.q.values[rows]
-    tested = np.flatnonzero(np.isfinite(effects).any(0))
+    tested = np.flatnonzero((q <= SIGNIFICANT).any(0))
     if not tested.size:
         return
     strength = np.nanmax(np.abs(effects[:, tested]), axis=0)
@@ -64,7 +67,7 @@ def associations(look: style.Look, config, circuit: Circuit, interpretation: Int
     colour_bar(figure, axes, image, "rank-biserial r")
     caption = (
         f"The {len(chosen)} features of largest mean contribution to the margin (rows) and the {len(columns)} categories they tell apart "
-        "best (columns): rank-biserial effect, 1 where the feature is always more active inside the category. A dot: "
+        "best and significantly (columns): rank-biserial effect, 1 where the feature is always more active inside the category. A dot: "
         f"q ≤ {SIGNIFICANT} (Mann–Whitney, Benjamini–Hochberg over all {int(np.isfinite(data.p.values).sum())} tests of the behaviour). "
         "Grey: active in too few prompts to test."
     )

@@ -12,7 +12,7 @@ from tasks.drawing.plate import Plate
 from tasks.drawing.tables import THRESHOLDS, Baseline, Features, Graphs, Interventions, Prompts
 
 NONE = "no counterpart"
-WIDTHS = (5.3, 4.2, 4.0, 3.5)  # cm, of the columns
+WIDTHS = (5.1, 4.0, 3.0, 4.8)  # cm, of the columns
 LINE = 0.46  # cm, a row's height
 
 
@@ -40,7 +40,7 @@ def rows(
     study: dict[str, str], prompts: Prompts, baseline: Baseline, features: Features, attribution: Graphs, interventions: Interventions
 ) -> list[Row]:
     """Every published result of the anchors, with its counterpart here."""
-    _, said = interventions.shown
+    split, said = interventions.shown
     accuracy, margin = f"{(baseline.margin > 0).mean():.3f}", f"{baseline.margin.mean():.2f} nats"
     if name := published.BEHAVIOURS.get(study["behaviour"]):
         answers = [Row(quantity, value, source, {"accuracy": accuracy, "margin": margin}[kind]) for kind, quantity, value, source in name]
@@ -48,20 +48,25 @@ def rows(
         answers = [Row("accuracy (positive margin)", NONE, "", accuracy), Row("mean margin", NONE, "", margin)]
     case = published.CASES.get(study["behaviour"], NONE)
     known, source = case != NONE, published.BIOLOGY if case != NONE else ""
-    agreement = said["prediction"]["total"]["spearman"]
+    agreement = {method: said["prediction"][method]["spearman"] for method in interventions.methods}
     here = {
         "completeness": f"{attribution.completeness.mean():.3f}",
         "replacement": f"{attribution.replacement.mean():.3f}",
         "path": f"{np.nanmean(attribution.path_length):.2f}",
         "nodes": f"{np.median(attribution.kept[:, THRESHOLDS.index(0.8)]):.0f}",
-        "prediction": "not measured" if agreement is None else f"{agreement:.2f}",
+        "prediction": ", ".join(f"{method} {value:.2f}" for method, value in agreement.items() if value is not None) or "not measured",
         "l0": f"{features.l0.mean():.1f}",
         "mse": f"{features.normalised_mse.mean():.1%}",
     }
     return [
         Row("case study in On the Biology", case, source, study["behaviour"]),
         *answers,
-        Row("patched answer is the partner's", "shown, no rate" if known else NONE, source, percent(best(said, "incorrect_first"))),
+        Row(
+            "patched answer is the partner's",
+            "shown, no rate" if known else NONE,
+            source,
+            percent(best(interventions.patched(split), "incorrect_first")),
+        ),
         *(Row(quantity, value, published.CT, here[kind]) for kind, quantity, value in published.METHODS),
     ]
 
@@ -75,7 +80,7 @@ def targets(baseline: Baseline, interventions: Interventions) -> list[Target]:
         if row["size"] == published.RATIO_SIZE:
             what = f"zeroing {row['size']} features beside matched controls, {published.CHOICES[row['choice']]}, {split}"
             found.append(_target(what, f"≥ {published.RATIO}×", row["ratio"], ".1f", published.RATIO))
-    patched = best(said, "flips")
+    patched = best(interventions.patched(split), "flips")
     met = patched is not None and patched["flips"]["value"] >= published.FLIPS
     what = f"answers flipped by patching from the partner, {split}"
     found.append(Target(what, f"≥ {published.FLIPS:.0%} at some size", percent(patched, "flips"), met))
@@ -93,9 +98,9 @@ def _target(what: str, wanted: str, row: dict[str, Any], form: str, least: float
     return Target(what, wanted, format(value, form) + (f" ({bounds(row, form)})" if "low" in row else ""), value >= least)
 
 
-def best(said: dict[str, Any], measure: str) -> dict[str, Any] | None:
+def best(patched: list[dict[str, Any]], measure: str) -> dict[str, Any] | None:
     """Of all sets that were patched, the row with the largest share; the smallest such set."""
-    known = [row for row in said["sets"] if row["kind"] == "patch" and row[measure]["value"] is not None]
+    known = [row for row in patched if row[measure]["value"] is not None]
     return max(known, key=lambda row: (row[measure]["value"], -row["size"]), default=None)
 
 

@@ -2,7 +2,7 @@
 
 Nodes at the same place stand side by side, then one above the other, so no label covers another. Every edge runs upwards. What
 is drawn is a networkx graph
-whose nodes have `row` (0 for embeddings), `column`, `kind` ("feature", "error", "embedding", "logit"), `label` and, for a
+whose nodes have `row` (0 for embeddings), `column`, `kind` ("feature", "error", "embedding", "logit", "margin"), `label` and, for a
 second line, `second`, and whose edges have `share`: the signed part of all that enters the target, in -1 … 1.
 """
 
@@ -28,11 +28,12 @@ KINDS: dict[str, dict[str, Any]] = {  # face, edge and line style of a node's bo
     "error": {"facecolor": "#EEEEEE", "edgecolor": style.GREY, "linestyle": (0, (2, 1))},
     "embedding": {"facecolor": "#DCEEF8", "edgecolor": style.BLUE, "linestyle": "-"},
     "logit": {"facecolor": "#FCEBCB", "edgecolor": "#A86F00", "linestyle": "-"},
+    "margin": {"facecolor": "#FCEBCB", "edgecolor": "#A86F00", "linestyle": "-"},
 }
 SIGNS = {"excites": style.POSITIVE, "inhibits": style.NEGATIVE}
-STACK, GAP, MARGIN = 0.14, 0.62, 1.25  # cm: between boxes of a stack, between rows, for the layers' names
+STACK, GAP, MARGIN = 0.14, 0.62, 1.45  # cm: between boxes of a stack, between rows, for the layers' names
 BOX, TWO_LINES = 0.36, 0.58  # cm, a box's height, without and with a second line
-SLOTS, WIDEST = 11, 3.0  # boxes side by side on a page, and the widest one, in cm
+NARROW, LEAST, WIDEST = 0.9, 1.3, 3.0  # cm, the place of a box: in a column of an embedding alone; elsewhere, from … to
 THICKEST = 2.6  # points, of an edge that is all of its target's input
 FOOT = 1.6  # cm, for legend and note
 
@@ -40,23 +41,24 @@ FOOT = 1.6  # cm, for legend and note
 def draw(look: style.Look, graph: nx.DiGraph, columns: list[str], rows: list[str], note: str) -> Figure:
     """A page-wide diagram; `columns` and `rows` name places, those without nodes are left out; `note` stands below."""
     box = TWO_LINES if any(data.get("second") for _, data in graph.nodes(data=True)) else BOX
-    slots = _slots(graph)
-    width = min((style.PAGE - MARGIN) / sum(slots.values()), WIDEST)
-    edges = np.cumsum([MARGIN + (style.PAGE - MARGIN - width * sum(slots.values())) / 2, *(n * width for n in slots.values())])
-    spans = {column: (edges[i], edges[i + 1]) for i, column in enumerate(slots)}
+    slots, spans = _columns(graph)
     places, levels, height = _layout(graph, rows, slots, spans, box)
-    figure = look.figure(style.PAGE, height + 0.75 + FOOT, layout="none")
-    axes = figure.add_axes((0, FOOT / (height + 0.75 + FOOT), 1, (height + 0.75) / (height + 0.75 + FOOT)))
-    axes.set(xlim=(0, style.PAGE), ylim=(-0.6, height + 0.15))
+    wide = {column: (right - left - 0.1) * look.scale * style.CM * 72 for column, (left, right) in spans.items()}
+    crowded = any(fit(columns[column], room, look.size) != columns[column] for column, room in wide.items())
+    below = 1.05 if crowded else 0.75  # cm: names that do not fit side by side stand on two lines, every other one lower
+    figure = look.figure(style.PAGE, height + below + FOOT, layout="none")
+    axes = figure.add_axes((0, FOOT / (height + below + FOOT), 1, (height + below) / (height + below + FOOT)))
+    axes.set(xlim=(0, style.PAGE), ylim=(0.15 - below, height + 0.15))
     axes.axis("off")
-    scale = look.scale * style.CM * 72  # points a centimetre of the page
     for i, (column, (left, right)) in enumerate(spans.items()):
         axes.axvspan(left, right, ymin=0, facecolor="#F4F4F4" if i % 2 == 0 else "#FFFFFF", linewidth=0, zorder=0)
-        label = fit(columns[column], (right - left - 0.1) * scale, look.size)
-        axes.text((left + right) / 2, -0.3, label, ha="center", va="center", fontsize=look.size, fontweight="bold")
-    _edges(axes, graph, places, box, width / 2 - 0.14, look.scale)
+        beside = min([wide[other] for other in list(spans)[max(i - 1, 0) : i + 2]])
+        label = fit(columns[column], wide[column] + 0.9 * beside * crowded, look.size)
+        axes.text((left + right) / 2, -0.3 - 0.3 * (crowded and i % 2), label, ha="center", va="center", size=look.size, weight="bold")
+    half = {node: (spans[column][1] - spans[column][0]) / slots[column] / 2 for node, column in graph.nodes(data="column")}
+    _edges(axes, graph, places, box, half, look.scale)
     for node, (x, y) in places.items():
-        _box(axes, graph.nodes[node], x, y, width / 2 - 0.07, box, look, scale)
+        _box(axes, graph.nodes[node], x, y, half[node] - 0.07, box, look)
     for row, y in levels.items():
         axes.text(0.08, y + box / 2, rows[row], va="center", ha="left", color="#444444", fontsize=look.size * 0.85)
     _legend(figure, {data["kind"] for _, data in graph.nodes(data=True)}, look)
@@ -64,18 +66,27 @@ def draw(look: style.Look, graph: nx.DiGraph, columns: list[str], rows: list[str
     return figure
 
 
-def _slots(graph: nx.DiGraph) -> dict[int, int]:
-    """How many boxes stand side by side in each used column: the tallest stack is widened as long as there is room."""
+def _columns(graph: nx.DiGraph) -> tuple[dict[int, int], dict[int, tuple[float, float]]]:
+    """How many boxes stand side by side in each used column, and where it begins and ends, in cm.
+
+    The tallest stack is widened as long as there is room; a column of an embedding alone is narrow.
+    """
     most: dict[int, int] = {}
     for (_, column), count in Counter((data["row"], data["column"]) for _, data in graph.nodes(data=True)).items():
         most[column] = max(most.get(column, 0), count)
-    slots = dict.fromkeys(sorted(most), 1)
-    while sum(slots.values()) < SLOTS:
-        tallest = max(slots, key=lambda column: most[column] / slots[column])
+    full = {data["column"] for _, data in graph.nodes(data=True) if data["kind"] != "embedding"}
+    slots, page = dict.fromkeys(sorted(most), 1), style.PAGE - MARGIN
+    room = page - NARROW * (len(slots) - len(full))
+    while (sum(slots[column] for column in full) + 1) * LEAST <= room:
+        tallest = max(sorted(full), key=lambda column: most[column] / slots[column])
         if most[tallest] <= slots[tallest]:
             break
         slots[tallest] += 1
-    return slots
+    place = min(room / sum(slots[column] for column in full), WIDEST)
+    narrow = min(NARROW, page / len(slots))
+    widths = [slots[column] * place if column in full else narrow for column in slots]
+    edges = np.cumsum([MARGIN + max(page - sum(widths), 0) / 2, *widths]).tolist()
+    return slots, {column: (edges[i], edges[i + 1]) for i, column in enumerate(slots)}
 
 
 def _layout(graph: nx.DiGraph, rows: list[str], slots: dict[int, int], spans: dict, box: float) -> tuple[dict, dict[int, float], float]:
@@ -99,13 +110,13 @@ def _layout(graph: nx.DiGraph, rows: list[str], slots: dict[int, int], spans: di
     return places, levels, y - GAP
 
 
-def _edges(axes: Axes, graph: nx.DiGraph, places: dict, box: float, half: float, scale: float) -> None:
+def _edges(axes: Axes, graph: nx.DiGraph, places: dict, box: float, half: dict, scale: float) -> None:
     """Curves from the top of the source to the foot of the target, the thickest last; at a box they lie in order of where they lead."""
     leaving = {node: sorted(graph.successors(node), key=lambda other: places[other]) for node in graph}
     entering = {node: sorted(graph.predecessors(node), key=lambda other: places[other]) for node in graph}
     for source, target, share in sorted(graph.edges(data="share"), key=lambda edge: (abs(edge[2]), str(edge[:2]))):
-        x0 = places[source][0] + _port(leaving[source].index(target), len(leaving[source]), half)
-        x1 = places[target][0] + _port(entering[target].index(source), len(entering[target]), half)
+        x0 = places[source][0] + _port(leaving[source].index(target), len(leaving[source]), half[source])
+        x1 = places[target][0] + _port(entering[target].index(source), len(entering[target]), half[target])
         y0, y1 = places[source][1] + box, places[target][1]
         bend = max(0.45 * (y1 - y0), 0.25)
         path = Path([(x0, y0), (x0, y0 + bend), (x1, y1 - bend), (x1, y1)], [Path.MOVETO, *[Path.CURVE4] * 3])
@@ -123,7 +134,7 @@ def thickness(share: float) -> float:
     return 0.25 + (THICKEST - 0.25) * min(abs(share), 1.0)
 
 
-def _box(axes: Axes, data: dict, x: float, y: float, half: float, box: float, look: style.Look, scale: float) -> None:
+def _box(axes: Axes, data: dict, x: float, y: float, half: float, box: float, look: style.Look) -> None:
     shape = FancyBboxPatch(
         (x - half, y), 2 * half, box, boxstyle="round,pad=0,rounding_size=0.08", linewidth=0.7 * look.scale, zorder=2, **KINDS[data["kind"]]
     )
@@ -132,7 +143,7 @@ def _box(axes: Axes, data: dict, x: float, y: float, half: float, box: float, lo
     for i, line in enumerate(lines):
         size = look.size * (0.85 if i == 0 else 0.78)
         middle = y + box * (0.5 if len(lines) == 1 else (0.7, 0.28)[i])
-        shown = fit(line, 2 * half * scale - 3, size)
+        shown = fit(line, 2 * half * look.scale * style.CM * 72 - 3, size)
         axes.text(x, middle, shown, ha="center", va="center_baseline", fontsize=size, zorder=3)
 
 

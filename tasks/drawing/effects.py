@@ -16,7 +16,14 @@ from tasks.drawing.plate import Plate
 from tasks.drawing.published import CHOICES, FLIPS, RATIO
 from tasks.drawing.tables import Interventions
 
-KINDS = {"zero": "zero", "inhibit": "inhibit", "mean": "mean", "resample": "resample", "patch": "patch from partner"}
+DECADES = (1, 3, 10, 30, 100, 300, 1000, 3000, 10000)
+KINDS = {
+    "zero": "zero",
+    "inhibit": "inhibit",
+    "mean": "mean",
+    "resample": "resample",
+    "patch": "patch from partner",
+}  # in this order coloured
 
 
 def ablation(look: style.Look, config, interventions: Interventions):
@@ -58,22 +65,27 @@ def edits(look: style.Look, config, interventions: Interventions):
         return
     figure, (change, flips) = look.axes(style.PAGE, 7.0, columns=2)
     handles = []
-    for i, kind in enumerate(kind for kind in KINDS if any(row["kind"] == kind for row in rows)):
+    zero = style.CYCLE[0], style.MARKERS[0]
+    for i, kind in enumerate(KINDS):
         colour, marker = style.CYCLE[i], style.MARKERS[i]
         for regime, line in (("free", "-"), ("frozen_attention", ":")):
             here = [row for row in rows if (row["choice"], row["kind"], row["regime"]) == ("circuit", kind, regime)]
             whiskers(change, [row["size"] * 1.04 ** (i - 2) for row in here], [row["change"] for row in here], colour, marker, line)
-        handles.append(Line2D([], [], color=colour, marker=marker, label=f"a: {KINDS[kind]}"))
-    series = (("patch", "circuit", style.BLUE, "o"), ("patch", "own", style.GREEN, "s"), ("zero", "circuit", style.GREY, "^"))
-    for kind, choice, colour, marker in series:
+        if any(row["kind"] == kind for row in rows):
+            handles.append(Line2D([], [], color=colour, marker=marker, label=KINDS[kind]))
+    zeroed = [row for row in rows if row["kind"] == "zero"]
+    patched = interventions.patched(split)
+    series = ((patched, "circuit", style.CYCLE[4], style.MARKERS[4]), (patched, "own", "black", "s"), (zeroed, "circuit", *zero))
+    for found, choice, colour, marker in series:
         for regime, line in (("free", "-"), ("frozen_attention", ":")):
-            here = [row for row in rows if (row["choice"], row["kind"], row["regime"]) == (choice, kind, regime)]
+            here = [row for row in found if (row["choice"], row["regime"]) == (choice, regime)]
             band(flips, [row["size"] for row in here], [row["flips"] for row in here], colour, marker, line, fill=regime == "free")
-        handles.append(Line2D([], [], color=colour, marker=marker, label=f"b: {kind}, {CHOICES[choice]}"))
+    if patched:
+        handles.append(Line2D([], [], color="black", marker="s", label=f"b: patch, {CHOICES['own']}"))
     style.zero_line(change)
     flips.axhline(FLIPS, color=style.PURPLE, linestyle="--", linewidth=0.8)
     sized(change, "features edited", [row["size"] for row in rows])
-    sized(flips, "features edited", [row["size"] for row in rows])
+    sized(flips, "features edited", [size for size in DECADES if size <= max(row["size"] for row in (*rows, *patched))])
     change.set_ylabel("change of margin (nats)")
     flips.set(ylabel="share of right answers flipped", ylim=(-0.03, 1.03))
     handles += [
@@ -85,7 +97,7 @@ def edits(look: style.Look, config, interventions: Interventions):
     caption = (
         f"Edits on {said['prompts']} {split} prompts, each by adding the change of a feature's activation times its decoder to the MLP "
         f"output. (a) Change of the margin, features {CHOICES['circuit']}; whiskers: {config.confidence:.0%} intervals. (b) Share of the "
-        f"prompts answered right whose answer flips. {interval_note(config)}"
+        f"prompts answered right whose answer flips, by zeroing and by patching. {interval_note(config)}"
     )
     yield Plate("edits", "Ablation, inhibition and patching", caption, figure)
 

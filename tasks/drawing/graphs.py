@@ -12,6 +12,7 @@ from tasks.drawing.plate import Plate
 from tasks.drawing.tables import Baseline, Circuit, Graphs, Interpretation, Prompts
 
 LOGITS = 5  # most logits shown
+SHORT = {"embedding": "emb."}
 
 
 def examples(look: style.Look, config, prompts: Prompts, baseline: Baseline, attribution: Graphs, interpretation: Interpretation):
@@ -31,7 +32,8 @@ def examples(look: style.Look, config, prompts: Prompts, baseline: Baseline, att
         caption = (
             f"Prompt {name} ({prompts.split[i]}): “{prompts.text[i]}”; margin of “{prompts.correct[i]}” over "
             f"“{prompts.incorrect[i]}” {baseline.margin[i]:.2f} nats. Each box is a transcoder feature (layer by height, #index), "
-            f"a reconstruction error, a token embedding or a logit with its probability. An edge's width is its direct effect as a share "
+            f"a reconstruction error, a token embedding or a logit with its probability; below the index, what the "
+            f"feature goes with. An edge's width is its direct effect as a share "
             f"of all that enters its target, by absolute value; its colour is the sign. {note} Places without a shown node are left "
             f"out. Completeness {float(graph.completeness_score):.2f}, replacement {float(graph.replacement_score):.2f}. The prompt was "
             "chosen because its margin is nearest the median of its split, or as the minimal pair of that one."
@@ -73,11 +75,11 @@ def selected(graph: xr.Dataset, most_nodes: int, most_edges: int, labels: Interp
 def _node(row: dict, n_layers: int, probability: float | None, labels: Interpretation) -> dict:
     kind, second = row["kind"], ""
     if kind == "feature":
-        label, second = f"#{row['feature']}", labels.label(row["layer"], row["feature"])
+        label, second = f"#{row['feature']}", labels.short(row["layer"], row["feature"])
     elif kind == "logit":
         label = f"{style.token(row['token'])} {probability:.2f}"
     else:
-        label = kind
+        label = SHORT.get(kind, kind)
     height = {"embedding": 0, "logit": n_layers + 1}.get(kind)
     return {
         "kind": kind,
@@ -95,9 +97,8 @@ def aggregated(look: style.Look, config, pairs: dict[str, float], circuit: Circu
     target, source, weight = data.edge_target.values, data.edge_source.values, data.edge_weight.values.astype(np.float64)
     entering = np.bincount(target, np.abs(weight), minlength=len(kind))
     share = weight / np.where(entering[target] > 0, entering[target], 1)
-    merit = np.where(kind == "margin", np.inf, np.abs(data[f"{data.attrs['rank_by']}_attribution"].values))
     kept = np.flatnonzero((data.kept_frequency.values > 0) | (kind == "margin"))
-    chosen = set(kept[np.argsort(-merit[kept], kind="stable")][: config.graph_nodes].tolist())
+    chosen = _units(data, kept, target, source, np.abs(share), config.graph_nodes)
     drawn = _strongest(target, source, share, np.arange(len(share)), chosen, config.graph_edges)
     if not drawn:
         return
@@ -107,12 +108,11 @@ def aggregated(look: style.Look, config, pairs: dict[str, float], circuit: Circu
     result = nx.DiGraph()
     for i in used:
         layer, feature = int(data.unit_layer.values[i]), int(data.unit_feature.values[i])
-        label = {"feature": f"#{feature}", "margin": "margin"}.get(str(kind[i]), str(kind[i]))
+        label = f"#{feature}" if kind[i] == "feature" else SHORT.get(str(kind[i]), str(kind[i]))
         row = {"embedding": 0, "margin": n_layers + 1}.get(str(kind[i]), layer + 1)
         place = columns.index(str(role[i])) if role[i] else columns.index("last") if "last" in columns else len(columns) - 1
-        shown = "logit" if kind[i] == "margin" else str(kind[i])
-        second = interpretation.label(layer, feature) if kind[i] == "feature" else ""
-        result.add_node(i, kind=shown, label=label, second=second, row=row, column=place)
+        second = interpretation.short(layer, feature) if kind[i] == "feature" else ""
+        result.add_node(i, kind=str(kind[i]), label=label, second=second, row=row, column=place)
     result.add_edges_from((int(source[e]), int(target[e]), {"share": float(share[e])}) for e in drawn)
     hidden, unseen = len(kept) - len(result), len(share) - len(drawn)
     note = (
@@ -123,12 +123,23 @@ def aggregated(look: style.Look, config, pairs: dict[str, float], circuit: Circu
     caption = (
         f"The attribution graphs of {data.sizes['train']} train prompts in one: a unit is a feature, a reconstruction error or an "
         "embedding in a position role (columns, in the order of the prompt; “contrast” is where the minimal pair differs, “slot” a word "
-        "that varies). "
-        "Units with the largest mean contribution to the margin are shown. An edge's width is its mean weight as a share of all that "
-        f"enters its target, its colour the sign. {note}"
+        "that varies). Units with the largest mean contribution to the margin are shown, and the embeddings that feed them most; below "
+        "the index, what the feature goes with. An edge's width is its mean weight as a share of all that enters its target, its colour "
+        f"the sign. {note}"
     )
     figure = diagram.draw(look, result, [style.token(name, 14) for name in columns], rows, note)
     yield Plate("circuit", "Circuit of the behaviour", caption, figure)
+
+
+def _units(data: xr.Dataset, kept: np.ndarray, target: np.ndarray, source: np.ndarray, share: np.ndarray, most: int) -> set[int]:
+    """The margin; features and errors by contribution to it; and, for a fifth of the places, the embeddings that feed these most."""
+    kind = data.unit_kind.values[kept]
+    merit = np.where(kind == "margin", np.inf, np.abs(data[f"{data.attrs['rank_by']}_attribution"].values[kept]))
+    inner = kept[kind != "embedding"]
+    chosen = set(inner[np.argsort(-merit[kind != "embedding"], kind="stable")][: most - most // 5].tolist())
+    feeds = np.bincount(source, share * np.isin(target, list(chosen)), minlength=data.sizes["unit"])
+    embeddings = kept[kind == "embedding"]
+    return chosen | set(embeddings[np.argsort(-feeds[embeddings], kind="stable")][: most // 5].tolist())
 
 
 def _strongest(target: np.ndarray, source: np.ndarray, share: np.ndarray, among: np.ndarray, chosen: set[int], most: int) -> list[int]:

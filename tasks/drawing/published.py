@@ -24,7 +24,7 @@ METHODS = (  # what is compared, its name, the published value for per-layer tra
 )
 CHOICES = {"circuit": "chosen on train", "own": "chosen by the prompt's own graph"}
 
-BIOLOGY = "On the Biology of an LLM (2025)"
+BIOLOGY = "On the Biology (2025)"
 CASES = {"capital": "multi-step reasoning", "antonym": "multilingual circuits", "addition": "addition"}
 BEHAVIOURS = {  # what is compared, its name, the published value, its source
     "plural": (

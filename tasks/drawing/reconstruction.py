@@ -27,7 +27,7 @@ def by_layer(look: style.Look, config, features: Features):
     quality.set(
         xlabel="layer",
         ylabel="share of the MLP output",
-        ylim=(min(0, 1.05 * features.explained.min()), max(1, 1.05 * nmse.max())),
+        ylim=(min(-0.03, 1.05 * features.explained.min()), max(1.05, 1.05 * nmse.max())),
     )
     for axes in (sparsity, quality):
         integer_ticks(axes, layers)
@@ -56,12 +56,9 @@ def by_position(look: style.Look, config, prompts: Prompts, baseline: Baseline, 
     i = prompts.ids.index(name)
     tokens = prompts.tokens[i][-counts.shape[1] :]
     figure, panels = look.axes(style.PAGE, 2.9 + 0.42 * min(len(features.layers), 20), columns=2, sharey=True)
-    kinds = (
-        (counts, "active features (L0)", look.sequential, None),
-        (errors, "normalised squared error", "cividis", 1.0),
-    )
-    for axes, (values, label, colours, most) in zip(panels, kinds, strict=True):
-        image = axes.imshow(values, origin="lower", aspect="auto", cmap=colours, vmin=0, vmax=most and max(most, values.max()))
+    kinds = ((counts, "active features (L0)", look.sequential), (errors, "normalised squared error", "cividis"))
+    for axes, (values, label, colours) in zip(panels, kinds, strict=True):
+        image = axes.imshow(values, origin="lower", aspect="auto", cmap=colours, vmin=0)
         axes.set_xticks(range(len(tokens)), [style.token(token) for token in tokens], rotation=90)
         axes.set_xlabel("token")
         colour_bar(figure, axes, image, label)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -47,6 +48,19 @@ class Prompts:
             if 2 <= len(set(values)) <= most:
                 return name.replace("_", " "), values
         return "split", self.split
+
+    def contrast(self, most: int = 4) -> tuple[str, np.ndarray]:
+        """What the behaviour turns on: of the categories of 2 to `most` values that differ within every minimal pair, the one that
+        says most about the correct answer; `category` where there is none."""
+        place = {name: i for i, name in enumerate(self.ids)}
+        pairs = [(i, place[name]) for i, name in enumerate(self.partner) if name]
+        found = {}
+        for name, values in {"correct answer": self.correct, **self.labels}.items():
+            if pairs and len(set(values)) <= most and all(values[i] != values[j] for i, j in pairs):
+                common = [Counter(self.correct[values == value].tolist()).most_common(1)[0][1] for value in sorted(set(values))]
+                found[name] = sum(common)
+        best = max(found, key=lambda name: found[name], default="")
+        return (best.replace("_", " "), {"correct answer": self.correct, **self.labels}[best]) if best else self.category(most)
 
 
 def prompts(upstream) -> Prompts:
@@ -231,6 +245,12 @@ class Interpretation:
         i = self.unit.get((layer, feature))
         return "" if i is None or int(self.data.label_category.values[i]) < 0 or self.automatic(i) == UNLABELLED else self.automatic(i)
 
+    def short(self, layer: int, feature: int) -> str:
+        """The label without what goes without saying: the value of a label, the token."""
+        name, equals, value = self.label(layer, feature).partition("=")
+        said = f"→{value}" if name == "correct" else value if equals else name
+        return said.replace("after token ", "after ").removeprefix("token ")
+
     def automatic(self, i: int) -> str:
         return str(self.data.label.values[i]).partition(" (r=")[0]
 
@@ -273,6 +293,13 @@ class Interventions:
     summary: dict[str, Any]
     predictions: dict[str, tuple[np.ndarray, np.ndarray]]
     methods: list[str]
+
+    def patched(self, split: str) -> list[dict[str, Any]]:
+        """Every set that was patched from the partner, small and large, by size; `size` is the mean number of features."""
+        said = self.summary[split]
+        rows = [row for row in said["sets"] if row["kind"] == "patch"]
+        rows += [{**row, "size": round(row["features"]), "kind": "patch", "regime": "free"} for row in said["swaps"]]
+        return sorted((row for row in rows if row["size"] and row["change"]["value"] is not None), key=lambda row: row["size"])
 
     @property
     def shown(self) -> tuple[str, dict[str, Any]]:
