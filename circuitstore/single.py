@@ -13,13 +13,15 @@ from circuitstore.api import profile_name, store_path
 if TYPE_CHECKING:
     import xarray as xr
 
+EVERY_EDGE = ("attribution.max_edges=9000000000000000000", "attribution.edge_min_share=0", "attribution.edge_top_k=0")
+
 
 def attribute(
     text: str | Sequence[int],
     *,
     model: str | os.PathLike[str] | None = None,
     transcoders: str | os.PathLike[str] | None = None,
-    target: str = "",
+    target: str | Sequence[str] = (),
     against: str = "",
     max_logits: int = 10,
     logit_prob: float = 0.95,
@@ -30,11 +32,11 @@ def attribute(
 ) -> xr.Dataset:
     """The attribution graph of a text, or of token ids (position,) that begin with the prepended special token.
 
-    `model` is a profile, or with `transcoders` a model's folder. With `target` and `against`, two answers of one token each, their
-    logit difference is explained; else the fewest tokens that hold `logit_prob`, at most `max_logits`. `max_feature_nodes` keeps
-    only the most influential features as nodes. Variables are those of phase `attribution`; with `full` there are also
-    adjacency_matrix (node_target, node_source) float32 and prune_edge_matrix, rows are targets. Kept in the store: the same
-    question is answered once. Raises UsageError, ModelError, StoreError.
+    `model` is a profile, or with `transcoders` a model's folder. Explained are the logits of `target`, one or more answers of one
+    token each, or the one less `against`; without any, the fewest tokens that hold `logit_prob`, at most `max_logits`.
+    `max_feature_nodes` keeps only the most influential features as nodes. Variables are those of phase `attribution`; with `full`
+    every edge is there, also as adjacency_matrix (node_target, node_source) float32 and prune_edge_matrix, rows are targets.
+    Kept in the store: the same question is answered once. Raises UsageError, ModelError, StoreError.
     """
     from circuitstore.engine.planner import Planner
     from circuitstore.engine.runner import Options, build
@@ -44,17 +46,21 @@ def attribute(
     opened = Store(store_path(store)).check_or_new()
     numbers = [f"attribution.max_logits={max_logits}", f"attribution.logit_prob={float(logit_prob)}"]
     numbers += [f"attribution.max_feature_nodes={max_feature_nodes}"] if max_feature_nodes is not None else []
+    targets = (target,) if isinstance(target, str) else tuple(target)
     asked = {"text": text} if isinstance(text, str) else {"tokens": tuple(int(token) for token in text)}
     name = os.fspath(model) if model is not None else os.environ.get("CIRCUITSTORE_PROFILE") or profile_name()
-    selection = tasks.config.select_text(
-        name,
-        os.fspath(transcoders) if transcoders is not None else None,
-        tasks.config.Text(**asked, target=target, against=against),
-        (*numbers, *settings),
-    )
-    build(Planner(tasks.PIPELINE, opened), [selection], ("attribute",), _Silent(), Options())
-    graph = open_phase("attribute", behaviour=selection.behaviour, store=opened.root, profile=selection.profile_name)
-    graph = graph.drop_vars("position")  # within a graph, positions are counted from the prepended token
+    question = tasks.config.Text(**asked, targets=tuple(answer for answer in targets if answer), against=against)
+
+    def answered(*more: str) -> xr.Dataset:
+        folder = os.fspath(transcoders) if transcoders is not None else None
+        selection = tasks.config.select_text(name, folder, question, (*numbers, *settings, *more))
+        build(Planner(tasks.PIPELINE, opened), [selection], ("attribute",), _Silent(), Options())
+        graph = open_phase("attribute", behaviour=selection.behaviour, store=opened.root, profile=selection.profile_name)
+        return graph.drop_vars("position")  # within a graph, positions are counted from the prepended token
+
+    graph = answered()
+    if full and float(graph.kept_weight) < 1:
+        graph = answered(*EVERY_EDGE)
     return with_matrix(graph.load()) if full else graph
 
 

@@ -14,23 +14,23 @@ from tasks.attribution import dataset, settings
 def attribute(cells, config, text, model, transcoders):
     """Yield one graph; its variables are those of phase `attribution`. All active features are found here.
 
-    `text` is what the `text` resource gives: the prompt as text or token ids, and the answers whose difference is explained, if
-    any. Raises UsageError for an answer that is not one token.
+    `text` is what the `text` resource gives: the prompt as text or token ids, and the answers to explain, if any, or the one whose
+    difference to another is. Raises UsageError for an answer that is not one token.
     """
     tokens = list(text["tokens"]) or tokenize(model.tokenizer, text["text"], prepend=text["prepend"])
-    targets = None
-    if text["target"]:
-        targets = (_answer(model.tokenizer, "target", text["target"]), _answer(model.tokenizer, "against", text["against"]))
+    targets = [_answer(model.tokenizer, "target", answer) for answer in text["targets"]]
+    difference = (targets[0], _answer(model.tokenizer, "against", text["against"])) if text["against"] else None
     graph = attribute_tokens(
         model,
         transcoders,
         tokens,
-        targets=targets,
-        margin=targets,
+        targets=targets if targets and not difference else None,
+        difference=difference,
+        margin=difference,
         **settings(config),
     )
     token_text = np.array([model.tokenizer.decode([token]) for token in tokens], dtype=str)
-    result: xr.Dataset = dataset(graph, model, token_text)
+    result: xr.Dataset = dataset(graph, model, token_text, config)
     for cell in cells:
         yield cell, result
 

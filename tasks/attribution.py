@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 
 from circuitstore.models.attribution import ActiveFeatures, attribute
+from circuitstore.models.pruning import strongest
 
 
 def attribution(cells, config, prompts, features, model, transcoders):
@@ -20,9 +21,11 @@ def attribution(cells, config, prompts, features, model, transcoders):
     (feature_node,) int64: the rows of active_features that are nodes; logit_token_ids, logit_against_ids (logit,) int64 (-1:
     the vocabulary's mean), logit_text, logit_probabilities (logit,) float32.
     node_preactivation, node_bias, node_omitted, node_influence, node_cumulative (node,) float32, prune_node_mask (node,) bool:
-    for every feature and logit row, sum of the edges + bias + omitted = pre-activation.
-    edge_target, edge_source (edge,) int32, edge_weight (edge,) float32, prune_edge_mask (edge,) bool: every edge that is not
-    zero, by target, then source. replacement_score, completeness_score: float64; identity_error: float64, the largest
+    for every feature and logit row, sum of the edges + unstored + bias + omitted = pre-activation.
+    edge_target, edge_source (edge,) int32, edge_weight (edge,) float32, prune_edge_mask (edge,) bool: by target, then source,
+    every edge that is not zero, or the strongest (`edge_min_share`, `edge_top_k`, `max_edges`) and those that pruning keeps.
+    kept_weight: float64, share of all absolute weight that these edges hold; node_unstored (node,) float32: the sum of the
+    others into a node, 0 when every edge is stored. replacement_score, completeness_score: float64; identity_error: float64, the largest
     difference in that sum, as a share of its scale; n_layers: int32.
     direct_attribution, total_attribution, gradient_attribution (node,) float32, nats: what each node contributes to the
     correct - incorrect logit difference by the edge alone, by all paths through features, and by the real model's gradient
@@ -40,21 +43,35 @@ def attribution(cells, config, prompts, features, model, transcoders):
             transcoders,
             tokens,
             features=_active(features.all(cell), model.n_layers, len(tokens)),
-            targets=margin if config.targets == "difference" else None,
+            difference=margin if config.targets == "difference" else None,
+            targets=margin if config.targets == "answers" else None,
             margin=margin,
             **settings(config),
         )
-        yield cell, dataset(graph, model, prompt.token_text.values)
+        yield cell, dataset(graph, model, prompt.token_text.values, config)
 
 
 def settings(config) -> dict:
-    """The arguments of `circuitstore.models.attribution.attribute` that the configuration sets as they are."""
-    return {name: getattr(config, name) for name in config.__struct_fields__ if name != "targets"}
+    """The arguments of `circuitstore.models.attribution.attribute` that the configuration sets."""
+    elsewhere = ("targets", "memory", "edge_min_share", "edge_top_k", "max_edges")
+    return {name: getattr(config, name) for name in config.__struct_fields__ if name not in elsewhere} | {"memory": config.memory_bytes()}
 
 
-def dataset(graph, model, token_text: np.ndarray) -> xr.Dataset:
+def dataset(graph, model, token_text: np.ndarray, config) -> xr.Dataset:
     """A graph as labelled arrays, its edges sparse."""
-    target, source = np.nonzero(graph.adjacency_matrix)
+    weights = np.zeros(len(graph.node_influence))
+    weights[len(weights) - len(graph.logit_probabilities) :] = graph.logit_probabilities
+    kept = graph.prune_edge_mask | strongest(
+        graph.adjacency_matrix,
+        graph.node_influence + weights,
+        min_share=config.edge_min_share,
+        top_k=config.edge_top_k,
+        most=config.max_edges,
+    )
+    target, source = np.nonzero(kept)
+    weight = graph.adjacency_matrix[target, source]
+    others = np.where(kept, 0, graph.adjacency_matrix)
+    held, left = (float(np.abs(part).sum(dtype=np.float64)) for part in (weight, others))
     per_node = ("node_preactivation", "node_bias", "node_omitted", "node_influence", "node_cumulative", "prune_node_mask")
     per_logit = ("logit_token_ids", "logit_against_ids", "logit_probabilities")
     return xr.Dataset(
@@ -69,8 +86,10 @@ def dataset(graph, model, token_text: np.ndarray) -> xr.Dataset:
             **{name: ("node", getattr(graph, name)) for name in per_node},
             "edge_target": ("edge", target.astype(np.int32)),
             "edge_source": ("edge", source.astype(np.int32)),
-            "edge_weight": ("edge", graph.adjacency_matrix[target, source]),
+            "edge_weight": ("edge", weight),
             "prune_edge_mask": ("edge", graph.prune_edge_mask[target, source]),
+            "node_unstored": ("node", others.sum(1, dtype=np.float64).astype(np.float32)),
+            "kept_weight": ((), np.float64(held / (held + left) if left else 1.0)),
             "replacement_score": ((), np.float64(graph.replacement_score)),
             "completeness_score": ((), np.float64(graph.completeness_score)),
             "identity_error": ((), np.float64(_identity_error(graph))),

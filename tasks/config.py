@@ -91,19 +91,31 @@ class Attribution(Section, frozen=True):
     """Which logits are explained, which features become nodes, and how a graph is pruned (*Circuit Tracing*, 2025, appendix).
 
     method: "direct", edges of the frozen network, pruned by influence; "gradient", of the real model, pruned by a threshold (share
-    of the largest attribution) and the largest edges into each node.
+    of the largest attribution) and the largest edges into each node. targets: the most probable tokens, the correct and incorrect
+    answer, or their difference. stage: features chosen as nodes before influence is computed again; memory: for the matrix of
+    edges, half as much for what is carried through the network. Of the edges those are stored that hold edge_min_share of what
+    enters their target, the edge_top_k largest into each target (0: all), at most max_edges in all, and those pruning keeps.
     """
 
     method: Literal["direct", "gradient"] = "direct"
 
-    targets: Literal["logits", "difference"] = "logits"
+    targets: Literal["logits", "answers", "difference"] = "logits"
     max_logits: Count = 10
     logit_prob: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.95
     max_feature_nodes: Count = 7500
+    stage: Count = 2048
+    memory: Annotated[str, msgspec.Meta(pattern=r"^\d+(\.\d+)? ?(MB|GB|TB)$")] = "4GB"
+    edge_min_share: Share = 0.0
+    edge_top_k: Annotated[int, msgspec.Meta(ge=0)] = 0
+    max_edges: Count = 1_000_000
     node_threshold: Share = 0.8
     edge_threshold: Share = 0.98
     gradient_threshold: Share = 0.01
     gradient_top_k: Count = 10
+
+    def memory_bytes(self) -> int:
+        """`memory` in bytes, at least one."""
+        return max(int(float(self.memory[:-2]) * {"MB": 1e6, "GB": 1e9, "TB": 1e12}[self.memory[-2:]]), 1)
 
 
 class Pairs(Section, frozen=True):
@@ -181,11 +193,11 @@ class Profile(Section, frozen=True):
 
 
 class Text(msgspec.Struct, frozen=True):
-    """One text to attribute: as text or as token ids, with the two answers whose logit difference is explained, if any."""
+    """One text to attribute: as text or as token ids, with the answers that are explained, or one less another, if any."""
 
     text: str = ""
     tokens: tuple[int, ...] = ()
-    target: str = ""
+    targets: tuple[str, ...] = ()
     against: str = ""
 
 
@@ -221,8 +233,8 @@ def select(profile: str, behaviours: tuple[str, ...], prompts_file: str | None, 
 
 def select_text(profile: str, transcoders: str | None, text: Text, settings: tuple[str, ...]) -> Selection:
     """The selection of one text, with a profile or, when `transcoders` is given, a model's folder. Raises UsageError."""
-    if bool(text.target) != bool(text.against):
-        raise UsageError("--target and --against", expected="both or neither", got="one of them")
+    if text.against and len(text.targets) != 1:
+        raise UsageError("--against", expected="one --target, from whose logit it is subtracted", got=f"{len(text.targets)} of them")
     if not (text.text or text.tokens):
         raise UsageError("text", expected="at least one token", got="nothing")
     if transcoders is None:

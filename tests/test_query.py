@@ -175,3 +175,30 @@ def test_attribute_answers_any_text_and_remembers(built, monkeypatch):
     monkeypatch.setattr(work, "_load", None)
     again = cs.attribute(expected["input_tokens"].tolist(), **asked)
     assert np.array_equal(again.adjacency_matrix.values, graph.adjacency_matrix.values)
+
+
+def test_a_graph_of_too_many_edges_keeps_the_strongest_and_says_what_it_left(built, tmp_path):
+    """Rows still add up with what is not stored; every edge on request."""
+    asked = {"model": built["profile"], "store": tmp_path / "store"}
+    everything = cs.attribute(TEXTS[0], **asked)
+    few = cs.attribute(TEXTS[0], **asked, settings=["attribution.max_edges=50"])
+    assert float(everything.kept_weight) == 1 and not everything.node_unstored.values.any()
+    assert 50 <= few.sizes["edge"] < everything.sizes["edge"] and 0.1 < float(few.kept_weight) < 1
+    assert int(few.prune_edge_mask.sum()) == int(everything.prune_edge_mask.sum())  # what pruning keeps is always there
+    sums = few.node_unstored.values + np.bincount(few.edge_target.values, few.edge_weight.values, few.sizes["node"])
+    expected = np.bincount(everything.edge_target.values, everything.edge_weight.values, everything.sizes["node"])
+    np.testing.assert_allclose(sums, expected, atol=1e-4 * np.abs(expected).max())
+    full = cs.attribute(TEXTS[0], **asked, settings=["attribution.max_edges=50"], full=True)
+    assert np.count_nonzero(full.adjacency_matrix) == everything.sizes["edge"]
+
+
+def test_attribute_explains_given_answers(built, tmp_path):
+    """One answer, several, or one less another; anything else is refused."""
+    asked, text = {"model": built["profile"], "store": tmp_path / "store"}, TEXTS[0]
+    both = cs.attribute(text, **asked, target=[" is", " are"])
+    assert [str(answer).strip() for answer in both.logit_text.values] == ["is", "are"] and "direct_attribution" not in both
+    assert cs.attribute(text, **asked, target=" are").logit_token_ids.values.tolist() == both.logit_token_ids.values[1:].tolist()
+    difference = cs.attribute(text, **asked, target=" are", against=" is")
+    assert difference.logit_probabilities.values.tolist() == [1] and "direct_attribution" in difference
+    with pytest.raises(UsageError, match="--against"):
+        cs.attribute(text, **asked, target=[" is", " are"], against=" was")

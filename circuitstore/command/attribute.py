@@ -11,8 +11,8 @@ from circuitstore.command import options
 
 @click.command()
 @click.argument("text")
-@click.option("--target", default="", metavar="TEXT", help="Explain the logit of this answer …")
-@click.option("--against", default="", metavar="TEXT", help="… minus that of this one; each is one token.")
+@click.option("--target", multiple=True, metavar="TEXT", help="Explain the logit of this answer, one token (repeatable) …")
+@click.option("--against", default="", metavar="TEXT", help="… or that of one answer minus that of this one.")
 @click.option("--top", type=click.IntRange(min=1), default=15, show_default=True, help="Nodes to print.")
 @options.profile
 @options.settings
@@ -35,7 +35,7 @@ def attribute(text, target, against, top, profile, settings, store, as_json) -> 
     if as_json:
         options.print_json({"text": text, "tokens": graph.token_text.values.tolist(), "logits": answers, "nodes": nodes, **scores})
         return
-    what = f"{target!r} − {against!r}" if target else ", ".join(f"{row['token']!r} {row['probability']:.3f}" for row in answers)
+    what = f"{target[0]!r} − {against!r}" if against else ", ".join(f"{row['token']!r} {row['probability']:.3f}" for row in answers)
     click.echo(f"explained      {what}")
     click.echo(f"completeness   {scores['completeness_score']:.3f}   replacement {scores['replacement_score']:.3f}")
     click.echo(f"nodes          {graph.sizes['node']}, edges {graph.sizes['edge']}\n")

@@ -71,10 +71,13 @@ def attribute(
     tokens: Sequence[int],
     *,
     features: ActiveFeatures | None = None,
-    targets: tuple[int, int] | None = None,
+    targets: Sequence[int] | None = None,
+    difference: tuple[int, int] | None = None,
     max_logits: int = 10,
     logit_prob: float = 0.95,
     max_feature_nodes: int | None = None,
+    stage: int = 2_048,
+    memory: int = 4 * 10**9,
     node_threshold: float = 0.8,
     edge_threshold: float = 0.98,
     margin: tuple[int, int] | None = None,
@@ -84,26 +87,29 @@ def attribute(
 ) -> Graph:
     """Attribute the prediction after the last of ``tokens`` (position,), the first of which is the prepended special token.
 
-    ``features`` spares the encoders when activations are known already. ``targets`` is (correct, incorrect): one node, the
-    difference of their logits; by default the most probable tokens, until they hold ``logit_prob`` or number ``max_logits``.
-    ``max_feature_nodes`` keeps only that many features, the most influential ones, as nodes. ``margin`` is (correct,
-    incorrect): every node's contribution to that logit difference is computed as well, whatever the targets.
+    ``features`` spares the encoders when activations are known already. Explained are the logits of ``targets`` (logit,) token
+    ids, or one ``difference`` of logits (correct, incorrect), or by default the most probable tokens, until they hold
+    ``logit_prob`` or number ``max_logits``. ``max_feature_nodes`` keeps only that many features, the most influential ones, as
+    nodes; they are chosen ``stage`` at a time, by influence over the rows known by then. ``memory`` (bytes) bounds the dense
+    matrices, and twice the rows in flight. ``margin`` is (correct, incorrect): every node's contribution to that logit
+    difference is computed as well, whatever the targets.
 
     ``method`` "gradient" gives the same nodes the edges, and the graph the pruning, of `gradient`: rows then do not sum to
     pre-activations, bias and omitted are 0, and ``gradient_threshold``, ``gradient_top_k`` take the place of the thresholds.
 
-    Raises UsageError for arguments out of range, ModelError when the transcoders do not fit the model, LimitError for a
-    matrix beyond 4 GiB.
+    Raises UsageError for arguments out of range, ModelError when the transcoders do not fit the model, LimitError for
+    matrices beyond ``memory``.
     """
-    _check(model, tokens, targets, max_logits, logit_prob, max_feature_nodes)
-    _check_method(model, margin, method, gradient_threshold, gradient_top_k)
+    _check(model, tokens, targets, difference, margin)
+    _check_numbers(max_logits=max_logits, max_feature_nodes=max_feature_nodes, stage=stage, memory=memory, gradient_top_k=gradient_top_k)
+    _check_method(method, logit_prob, gradient_threshold)
     transcoders.check_fits(model.n_layers, model.d_model)
     with torch.no_grad():
         run = capture(model, tokens, patterns=True)
         found = find_features(transcoders, run) if features is None else _checked(features, transcoders, run)
-        ids, against, weights, directions = _logits(model, run, targets, max_logits, logit_prob)
-        edges = Edges(model, transcoders, run, found, directions)
-        selected, adjacency = edges.compute(weights, max_feature_nodes)
+        ids, against, weights, directions = _logits(model, run, targets, difference, max_logits, logit_prob)
+        edges = Edges(model, transcoders, run, found, directions, memory)
+        selected, adjacency = edges.compute(weights, max_feature_nodes, stage)
         bias, omitted, preactivation = edges.shares(selected, _target_logits(run, ids, against))
     kinds = (len(selected), model.n_layers * len(tokens), len(tokens), len(ids))
     levels, node_weights = edges.levels(selected), padded(weights, sum(kinds))
@@ -171,17 +177,26 @@ def _difference(model: LanguageModel, tokens: tuple[int, int]) -> Tensor:
 
 
 def _logits(
-    model: LanguageModel, run: Capture, targets: tuple[int, int] | None, max_logits: int, logit_prob: float
+    model: LanguageModel,
+    run: Capture,
+    targets: Sequence[int] | None,
+    difference: tuple[int, int] | None,
+    max_logits: int,
+    logit_prob: float,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, Tensor]:
     """The logit nodes: token ids, ids subtracted (-1: the mean), weights (all (logit,)), directions (logit, d_model)."""
     unembedding = model.parts.unembedding
+    if difference is not None:
+        correct, incorrect = difference
+        return np.array([correct]), np.array([incorrect]), np.ones(1, dtype=np.float32), _difference(model, difference)[None]
+    probabilities = torch.softmax(run.logits[-1], dim=0)
     if targets is not None:
-        correct, incorrect = targets
-        return np.array([correct]), np.array([incorrect]), np.ones(1, dtype=np.float32), _difference(model, targets)[None]
-    top, ids = torch.topk(torch.softmax(run.logits[-1], dim=0), min(max_logits, model.vocab_size))
-    count = min(int(torch.searchsorted(top.cumsum(0), logit_prob)) + 1, len(top))
-    directions = unembedding[ids[:count]].float() - unembedding.mean(dim=0, dtype=torch.float32)
-    return ids[:count].cpu().numpy(), np.full(count, -1), top[:count].cpu().numpy(), directions
+        ids = torch.as_tensor(list(targets), device=probabilities.device)
+    else:
+        top, ids = torch.topk(probabilities, min(max_logits, model.vocab_size))
+        ids = ids[: int(torch.searchsorted(top.cumsum(0), logit_prob)) + 1]
+    directions = unembedding[ids].float() - unembedding.mean(dim=0, dtype=torch.float32)
+    return ids.cpu().numpy(), np.full(len(ids), -1), probabilities[ids].cpu().numpy(), directions
 
 
 def _target_logits(run: Capture, ids: np.ndarray, against: np.ndarray) -> np.ndarray:
@@ -212,29 +227,34 @@ def _checked(features: ActiveFeatures, transcoders: Transcoders, run: Capture) -
 def _check(
     model: LanguageModel,
     tokens: Sequence[int],
-    targets: tuple[int, int] | None,
-    max_logits: int,
-    logit_prob: float,
-    max_feature_nodes: int | None,
+    targets: Sequence[int] | None,
+    difference: tuple[int, int] | None,
+    margin: tuple[int, int] | None,
 ) -> None:
+    def known(ids: Sequence[int]) -> bool:
+        return len(set(ids)) == len(ids) and all(0 <= i < model.vocab_size for i in ids)
+
     if len(tokens) < 2:
         raise UsageError("tokens", expected="a prepended special token and at least one more", got=f"{len(tokens)} tokens")
-    if targets is not None and (targets[0] == targets[1] or not all(0 <= t < model.vocab_size for t in targets)):
-        raise UsageError("targets", expected=f"two different token ids below {model.vocab_size}", got=targets)
-    if max_logits < 1:
-        raise UsageError("max_logits", expected="at least 1", got=max_logits)
-    if not 0 < logit_prob <= 1:
-        raise UsageError("logit_prob", expected="a share above 0, at most 1", got=logit_prob)
-    if max_feature_nodes is not None and max_feature_nodes < 1:
-        raise UsageError("max_feature_nodes", expected="at least 1, or None for all", got=max_feature_nodes)
+    if targets is not None and difference is not None:
+        raise UsageError("targets and difference", expected="one of them", got="both")
+    if targets is not None and not (len(targets) and known(targets)):
+        raise UsageError("targets", expected=f"different token ids below {model.vocab_size}, at least one", got=targets)
+    for name, pair in (("difference", difference), ("margin", margin)):
+        if pair is not None and not (len(pair) == 2 and known(pair)):
+            raise UsageError(name, expected=f"two different token ids below {model.vocab_size}", got=pair)
 
 
-def _check_method(model: LanguageModel, margin: tuple[int, int] | None, method: str, threshold: float, top_k: int) -> None:
+def _check_numbers(**numbers: int | None) -> None:
+    for name, number in numbers.items():
+        if number is not None and number < 1:
+            raise UsageError(name, expected="at least 1", got=number)
+
+
+def _check_method(method: str, logit_prob: float, threshold: float) -> None:
     if method not in METHODS:
         raise UsageError("attribution method", expected=" or ".join(METHODS), got=method)
-    if margin is not None and (margin[0] == margin[1] or not all(0 <= t < model.vocab_size for t in margin)):
-        raise UsageError("margin", expected=f"two different token ids below {model.vocab_size}", got=margin)
+    if not 0 < logit_prob <= 1:
+        raise UsageError("logit_prob", expected="a share above 0, at most 1", got=logit_prob)
     if not 0 <= threshold <= 1:
         raise UsageError("gradient_threshold", expected="a share from 0 to 1", got=threshold)
-    if top_k < 1:
-        raise UsageError("gradient_top_k", expected="at least 1", got=top_k)

@@ -21,9 +21,6 @@ from circuitstore.models.load import LanguageModel
 from circuitstore.models.replacement import FrozenNetwork
 from circuitstore.models.transcoders import SparseRows, Transcoders
 
-STAGE = 2_048  # features chosen at once before influence is computed again
-MAX_BYTES = 4 * 2**30  # of the dense matrices
-
 
 @dataclass(frozen=True)
 class ActiveFeatures:
@@ -45,8 +42,11 @@ class Edges:
     A *target* below is an active feature, by its number, or a logit, numbered after all active features.
     """
 
-    def __init__(self, model: LanguageModel, transcoders: Transcoders, run: Capture, found: ActiveFeatures, directions: Tensor):
-        self.transcoders, self.run, self.found, self.device = transcoders, run, found, model.device
+    def __init__(
+        self, model: LanguageModel, transcoders: Transcoders, run: Capture, found: ActiveFeatures, directions: Tensor, memory: int
+    ):
+        """``memory``: bytes that the dense matrices may take, and half as much the rows that `effects` has in flight."""
+        self.transcoders, self.run, self.found, self.device, self.memory = transcoders, run, found, model.device, memory
         self.n_layers, self.n_positions = model.n_layers, len(run.tokens)
         covered = torch.from_numpy(found.covered).to(self.device)
         self.network = FrozenNetwork(model, run, transcoders, covered)
@@ -113,13 +113,13 @@ class Edges:
         encoders = self.transcoders.layer(level).encoder_rows(self.found.feature[targets])
         return self.network.feature_reads(level, torch.from_numpy(self.position[targets]), encoders)
 
-    def compute(self, weights: np.ndarray, max_nodes: int | None) -> tuple[np.ndarray, np.ndarray]:
-        """Choose the feature nodes and compute all edges.
+    def compute(self, weights: np.ndarray, max_nodes: int | None, stage: int) -> tuple[np.ndarray, np.ndarray]:
+        """Choose the feature nodes, ``stage`` at a time, and compute all edges.
 
         Returns selected (feature node,), ascending, and the adjacency matrix (node target, node source) float32.
         """
         limit = self.n_active if max_nodes is None else min(max_nodes, self.n_active)
-        self._check_size(limit)
+        self._check_size(limit, stage)
         n_nodes = limit + self.n_inputs + self.n_logits
         adjacency = torch.zeros(n_nodes, n_nodes)
         logit_rows = np.arange(n_nodes - self.n_logits, n_nodes)
@@ -127,7 +127,7 @@ class Edges:
             selected = np.arange(limit)
             self._fill(adjacency, np.arange(limit + self.n_logits), np.concatenate([selected, logit_rows]), selected)
             return selected, adjacency.numpy()
-        known, first, last = self._choose(weights, limit)
+        known, first, last = self._choose(weights, limit, stage)
         selected = np.sort(np.concatenate([first[self.n_logits :], last]))
         rows = np.concatenate([logit_rows, np.searchsorted(selected, first[self.n_logits :])])
         others = np.arange(self.n_active, self.n_active + n_nodes - limit)
@@ -135,7 +135,7 @@ class Edges:
         self._fill(adjacency, last, np.searchsorted(selected, last), selected)
         return selected, adjacency.numpy()
 
-    def _choose(self, weights: np.ndarray, limit: int) -> tuple[Tensor, np.ndarray, np.ndarray]:
+    def _choose(self, weights: np.ndarray, limit: int, stage: int) -> tuple[Tensor, np.ndarray, np.ndarray]:
         """Choose ``limit`` features by influence over the rows known so far, a stage at a time, starting from the logits.
 
         Returns the rows known by then (target, every possible node); their targets, logits first; and the features of the
@@ -145,17 +145,17 @@ class Edges:
         levels = self.levels(everything)
         node_weights = padded(weights, len(levels))
         targets, known = everything[:0], torch.zeros(0, len(levels))
-        stage = self.n_active + np.arange(self.n_logits)
+        chosen = self.n_active + np.arange(self.n_logits)
         while True:
-            rows = torch.zeros(len(stage), len(levels))
-            self._fill(rows, stage, np.arange(len(stage)), everything)
-            targets, known = np.concatenate([targets, stage]), torch.cat([known, rows])
+            rows = torch.zeros(len(chosen), len(levels))
+            self._fill(rows, chosen, np.arange(len(chosen)), everything)
+            targets, known = np.concatenate([targets, chosen]), torch.cat([known, rows])
             nodes = np.where(targets < self.n_active, targets, targets + self.n_inputs)
             ranked = np.argsort(-pruning.influence(known.numpy(), node_weights, levels, nodes)[: self.n_active], kind="stable")
             missing = limit - (len(targets) - self.n_logits)
-            stage = np.sort(ranked[~np.isin(ranked, targets)][: min(STAGE, missing)])
-            if len(stage) == missing:
-                return known, targets, stage
+            chosen = np.sort(ranked[~np.isin(ranked, targets)][: min(stage, missing)])
+            if len(chosen) == missing:
+                return known, targets, chosen
 
     def _fill(self, out: Tensor, targets: np.ndarray, rows: np.ndarray, features: np.ndarray) -> None:
         """Write effects on ``targets`` to ``rows`` of ``out``, whose columns are ``features``, errors, embeddings, logits."""
@@ -165,7 +165,7 @@ class Edges:
             position=torch.from_numpy(self.position[targets]),
             vectors=lambda entries: self._read(targets[entries.numpy()]),
         )
-        effects(self.network, ends, self._sources(features), out)
+        effects(self.network, ends, self._sources(features), out, memory=self.memory // 2)
         first = len(features) + self.n_layers * self.n_positions
         out[ends.index, first] = torch.from_numpy(self.first_share[targets])
 
@@ -208,7 +208,7 @@ class Edges:
             position=torch.full((len(rows),), self.n_positions - 1),
             vectors=lambda entries: reads[entries],
         )
-        effects(self.network, ends, self._sources(features), rows)
+        effects(self.network, ends, self._sources(features), rows, memory=self.memory // 2)
         for stream in self.network.carry(self._constants, biased=True):
             final = stream
         rows[:, len(features) + self.n_layers * self.n_positions] = (reads @ final[1, -1]).cpu()
@@ -239,17 +239,17 @@ class Edges:
         """(node,): the layer of features, n_layers for logits, -1 for errors and embeddings, which have no edges in."""
         return np.concatenate([self.found.layer[features], np.full(self.n_inputs, -1), self.level[self.n_active :]])
 
-    def _check_size(self, limit: int) -> None:
+    def _check_size(self, limit: int, stage: int) -> None:
         others = self.n_inputs + self.n_logits
         size = 4 * (limit + others) ** 2
         if limit < self.n_active:  # rows of all but the last stage hold every active feature
-            size += 4 * (self.n_active + others) * (self.n_logits + STAGE * ((limit - 1) // STAGE))
-        if size > MAX_BYTES:
+            size += 4 * (self.n_active + others) * (self.n_logits + stage * ((limit - 1) // stage))
+        if size > self.memory:
             raise LimitError(
                 f"attribution graph of {self.n_active} active features",
-                expected=f"matrices of at most {MAX_BYTES / 2**30:g} GiB",
-                got=f"{size / 2**30:.1f} GiB",
-                remedy="ask for fewer with max_feature_nodes",
+                expected=f"matrices of at most {self.memory / 1e9:g} GB (attribution.memory)",
+                got=f"{size / 1e9:.1f} GB",
+                remedy="ask for fewer nodes with max_feature_nodes, or allow more memory",
             )
 
 

@@ -15,7 +15,8 @@ backward, too, "later mixes in earlier", and mixing matrices are lower triangula
     forward   W_V, mix keys into queries by P_head, W_O          (a group of query heads shares one value head)
     backward  W_Oᵀ, mix queries into keys by P_headᵀ, W_Vᵀ       (and sums the group)
 
-A row enters with a single nonzero position, its own, so its first product costs one row and its first mix one column.
+A row enters with a single nonzero position, its own, so its first attention is one product with each weight however far it
+reaches: what a head makes of it is one vector, and the pattern says how much of that goes where.
 Position 0 takes no part: what enters there are constants and one embedding, which `FrozenNetwork.carry` handles.
 
 Source: *Circuit Tracing: Attribution Graphs* (Anthropic, 2025), "Attribution"; the edge weights are exactly its, computed
@@ -24,15 +25,17 @@ in another order.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from circuitstore.models.replacement import FrozenLayer, FrozenNetwork
 
-MEMORY = 2**31  # bytes of rows in flight; fixed, not measured, since the batching decides the last bits of a result
+CHUNK = 2_048  # place-rows moved at a time: their heads stay in the cache, and the weights are worth reading for them
 
 
 @dataclass(frozen=True)
@@ -50,25 +53,38 @@ class Ends:
 
 
 @dataclass(frozen=True)
-class _Group:
+class _Block:
     """Rows in flight that started at the same position."""
 
+    start: int
     entries: Tensor  # (row,) int64, into Ends
-    state: Tensor  # (row, reach, d_model): place i is i positions away from the start, in the direction of travel
+    state: Tensor  # (place, row, d_model); place i is i positions away from the start, in the direction of travel
+
+    def __len__(self) -> int:
+        return self.state.shape[0] * self.state.shape[1]
 
 
-_Flight = dict[int, _Group]  # by starting position
+@dataclass(frozen=True)
+class _Chunk:
+    """Blocks that lie one behind the other in memory, so that one product moves them all; few enough to stay in the cache."""
+
+    state: Tensor  # (place-row, d_model)
+    blocks: list[_Block]  # views of `state`
 
 
-def effects(network: FrozenNetwork, targets: Ends, sources: Ends, out: Tensor) -> None:
+_Flight = list[_Chunk]
+
+
+def effects(network: FrozenNetwork, targets: Ends, sources: Ends, out: Tensor, *, memory: int = 2 * 10**9) -> None:
     """Write the effect of every source on every target to ``out[target.index, source.index]`` (float32, on the CPU).
 
     Rows are targets, columns sources; pairs without a path keep what ``out`` held. When the rows in flight do not fit into
-    `MEMORY`, they go in batches, and forward rows are carried again for every batch of backward rows.
+    ``memory`` (bytes), they go in batches, and forward rows are carried again for every batch of backward rows: that decides
+    the last bits of a result, so it is not measured but given.
     """
     parts = network.model.parts
-    row_bytes = 4 * (3 * network.d_model + 3 * parts.n_heads * parts.head_dim)  # a state, its copies, its heads
-    max_rows = max(MEMORY // row_bytes // 2, network.n_positions)
+    row_bytes = 4 * (2 * network.d_model + parts.n_heads * parts.head_dim)  # a state, its copy, its heads when it starts
+    max_rows = max(memory // row_bytes // 2, network.n_positions)
     cut = cheapest_cut(network, targets, sources, max_rows)
     backward, forward = _Way(network, targets, backward=True), _Way(network, sources, backward=False)
     late = backward.batches(targets.layer >= cut, max_rows)
@@ -77,30 +93,34 @@ def effects(network: FrozenNetwork, targets: Ends, sources: Ends, out: Tensor) -
         arrived = _carry_back(backward, batch, cut, lambda flight, layer: _meet(backward, flight, sources, layer, out))
         for other in early:
             met = (lambda flight, layer: _meet(forward, flight, targets, layer, out)) if number == 0 else None
-            _join(backward, arrived, forward, _carry_on(forward, other, cut, met), out)
+            passed = _carry_on(forward, other, cut, met)
+            _join(backward, _sorted(arrived), forward, _sorted(passed), out)
 
 
 def _carry_back(way: _Way, batch: Tensor, cut: int, met: Callable[[_Flight, int], None]) -> _Flight:
     """Carry targets from where they read to the input of layer ``cut``."""
     top = way.network.n_layers
-    flight = way.attend({}, way.joining(batch, top), None)
+    flight = way.join([], batch, top, None)
     met(flight, top)
     for index in range(top - 1, cut - 1, -1):
         layer = way.network.layer(index)
-        flight = way.attend(way.skip(flight, layer), way.joining(batch, index), layer)
+        way.skip(flight, layer)
+        way.attend(flight, layer)
+        flight = way.join(flight, batch, index, layer)
         met(flight, index)
     return flight
 
 
 def _carry_on(way: _Way, batch: Tensor, cut: int, met: Callable[[_Flight, int], None] | None) -> _Flight:
     """Carry sources from where they enter to the input of layer ``cut``."""
-    flight: _Flight = {}
+    flight: _Flight = []
     for index in range(cut):
         layer = way.network.layer(index)
-        flight = way.attend(flight, way.joining(batch, index), layer)
+        way.attend(flight, layer)
+        flight = way.join(flight, batch, index, layer)
         if met is not None:
             met(flight, index)
-        flight = way.skip(flight, layer)
+        way.skip(flight, layer)
     return flight
 
 
@@ -134,45 +154,66 @@ class _Way:
             room -= self.reach(start)
         return [torch.tensor(batch) for batch in batches]
 
-    def joining(self, batch: Tensor, layer: int) -> dict[int, _Group]:
-        """The entries of ``batch`` that start at ``layer``, with states of one place."""
-        chosen = _by_position(self.ends, batch[self.ends.layer[batch] == layer])
-        return {start: _Group(entries, vectors[:, None]) for start, entries, vectors in chosen}
-
-    def attend(self, flight: _Flight, joining: _Flight, layer: FrozenLayer | None) -> _Flight:
-        """Let joining rows in, then pass the attention of ``layer`` and the residual connection around it.
-
-        A joining row is nonzero at one place, so its first product has one row and its mix one column.
-        """
-        groups = [(start, flight_of[start]) for flight_of in (flight, joining) for start in flight_of]
-        if not groups:
-            return {}
-        states = {start: self._widen(start, flight.get(start), joining.get(start)) for start, _ in groups}
-        if layer is None:
-            return states
+    def attend(self, flight: _Flight, layer: FrozenLayer) -> None:
+        """Pass the attention of ``layer`` and the residual connection around it, in place."""
         first, second = (layer.output, layer.value) if self.backward else (layer.value.T, layer.output.T)
-        heads = torch.cat([group.state.flatten(0, 1) for _, group in groups]) @ first
-        sizes = [group.state.shape[0] * group.state.shape[1] for _, group in groups]
-        mixed: dict[int, list[Tensor]] = {start: [] for start in states}
-        for (start, group), rows in zip(groups, heads.split(sizes), strict=True):
-            mixed[start].append(_mix(self._mixing(layer, start), rows.unflatten(0, group.state.shape[:2])))
-        rows = torch.cat([part.flatten(0, 1) for parts in mixed.values() for part in parts])
-        total = torch.addmm(torch.cat([group.state.flatten(0, 1) for group in states.values()]), rows, second)
-        pieces = total.split([group.state.shape[0] * group.state.shape[1] for group in states.values()])
-        return {
-            start: _Group(group.entries, piece.view_as(group.state)) for (start, group), piece in zip(states.items(), pieces, strict=True)
-        }
+        mixing = {start: self._mixing(layer, start) for start in {block.start for chunk in flight for block in chunk.blocks}}
+        for chunk in flight:
+            heads = chunk.state @ first
+            pieces = heads.split([len(block) for block in chunk.blocks])
+            mixed = [_mix(mixing[block.start], piece) for block, piece in zip(chunk.blocks, pieces, strict=True)]
+            chunk.state.addmm_(mixed[0] if len(mixed) == 1 else torch.cat(mixed), second)
 
-    def skip(self, flight: _Flight, layer: FrozenLayer) -> _Flight:
-        """Pass the skip connection of the transcoder and the residual connection around it."""
-        if layer.skip is None:
+    def join(self, flight: _Flight, batch: Tensor, index: int, layer: FrozenLayer | None) -> _Flight:
+        """The flight with the entries of ``batch`` that start at layer ``index``, which have passed its attention.
+
+        A row that starts is nonzero at one place: what each head makes of it is one vector, and the pattern says how much of
+        it goes where. That takes one product with each weight, however many places the row reaches.
+        """
+        joining = list(_by_position(self.ends, batch[self.ends.layer[batch] == index]))
+        if not joining:
             return flight
-        passed = {}
-        for start, group in flight.items():
-            scale = self._along(start, layer.skip_scale)
-            through = (group.state * scale[:, None]) @ (layer.skip if self.backward else layer.skip.T)
-            passed[start] = _Group(group.entries, group.state + through)
-        return passed
+        made = None if layer is None else self._by_head(torch.cat([vectors for *_, vectors in joining]), layer)
+        blocks, done = [], 0
+        for start, entries, vectors in joining:
+            state = vectors.new_zeros(self.reach(start), *vectors.shape)
+            if layer is not None and made is not None:
+                torch.mm(self._spreading(layer, start), made[:, done : done + len(entries)].flatten(1), out=state.flatten(1))
+            state[0] += vectors
+            blocks.append(_Block(start, entries, state))
+            done += len(entries)
+        if flight and len(flight[-1].state) < CHUNK // 2:
+            return flight[:-1] + _packed([*flight[-1].blocks, *blocks], CHUNK)
+        return flight + _packed(blocks, CHUNK)
+
+    def skip(self, flight: _Flight, layer: FrozenLayer) -> None:
+        """Pass the skip connection of the transcoder and the residual connection around it, in place."""
+        if layer.skip is None:
+            return
+        for block in (block for chunk in flight for block in chunk.blocks):
+            scaled = block.state * self._along(block.start, layer.skip_scale)[:, None, None]
+            block.state.add_(scaled @ (layer.skip if self.backward else layer.skip.T))
+
+    def touching(self, flight: _Flight, position: int) -> tuple[Tensor, Tensor]:
+        """The rows that touch a position: entries (row,) and their states there (row, d_model)."""
+        found = [(block, self.place(block.start, position)) for chunk in flight for block in chunk.blocks]
+        there = [(block.entries, block.state[place]) for block, place in found if place >= 0]
+        if not there:
+            return torch.empty(0, dtype=torch.int64), torch.empty(0, self.network.d_model, device=self.network.device)
+        return torch.cat([entries for entries, _ in there]), torch.cat([state for _, state in there])
+
+    def _by_head(self, vectors: Tensor, layer: FrozenLayer) -> Tensor:
+        """What each head makes of rows at the place they start from: (row, d_model) → (head, row, d_model)."""
+        kv_heads, group = layer.pattern.shape[:2]
+        values = layer.value.unflatten(0, (kv_heads, 1, -1)).expand(-1, group, -1, -1).flatten(0, 1)  # (head, head_dim, d_model)
+        outputs = layer.output.T.unflatten(0, (kv_heads * group, -1))  # (head, head_dim, d_model)
+        first, second = (outputs, values) if self.backward else (values, outputs)
+        return (vectors @ first.transpose(1, 2)) @ second
+
+    def _spreading(self, layer: FrozenLayer, start: int) -> Tensor:
+        """How much of what a head makes of a row at its start goes to each place: (place, head)."""
+        pattern = layer.pattern.flatten(0, 1)
+        return (pattern[:, start, 1 : start + 1].flip(1) if self.backward else pattern[:, start:, start]).T
 
     def _along(self, start: int, by_position: Tensor) -> Tensor:
         """(position,) → (place,) as seen by rows that start here."""
@@ -185,20 +226,39 @@ class _Way:
             return pattern.permute(0, 3, 1, 2)[:, None]
         return layer.pattern[:, :, start:, start:][:, :, :, None]  # kv, group, query i, 1, key j
 
-    def _widen(self, start: int, flying: _Group | None, joining: _Group | None) -> _Group:
-        groups = [group for group in (flying, joining) if group is not None]
-        missing = [self.reach(start) - group.state.shape[1] for group in groups]
-        states = [torch.nn.functional.pad(g.state, (0, 0, 0, m)) if m else g.state for g, m in zip(groups, missing, strict=True)]
-        return _Group(torch.cat([group.entries for group in groups]), torch.cat(states))
+
+def _packed(blocks: list[_Block], most: int) -> _Flight:
+    """The same rows by starting position, ascending, in chunks of at most ``most`` place-rows (but at least one row)."""
+    pieces: list[_Block] = []
+    for start in sorted({block.start for block in blocks}):
+        same = [block for block in blocks if block.start == start]
+        entries, state = torch.cat([block.entries for block in same]), torch.cat([block.state for block in same], dim=1)
+        rows = max(most // len(state), 1)
+        pieces += [_Block(start, *part) for part in zip(entries.split(rows), state.split(rows, dim=1), strict=True)]
+    flight: _Flight = []
+    while pieces:
+        sizes = np.cumsum([len(piece) for piece in pieces])
+        taken = max(int(np.searchsorted(sizes, most, side="right")), 1)
+        flight.append(_chunk(pieces[:taken]))
+        pieces = pieces[taken:]
+    return flight
+
+
+def _chunk(blocks: list[_Block]) -> _Chunk:
+    """Blocks copied one behind the other."""
+    state = torch.cat([block.state.flatten(0, 1) for block in blocks])
+    pieces = state.split([len(block) for block in blocks])
+    views = [_Block(old.start, old.entries, piece.view(old.state.shape)) for old, piece in zip(blocks, pieces, strict=True)]
+    return _Chunk(state, views)
 
 
 def _mix(mixing: Tensor, rows: Tensor) -> Tensor:
-    """rows (row, place j, kv_head * h in * head_dim) → (row, place i, kv_head * h out * head_dim)."""
+    """rows (place j * row, kv_head * h in * head_dim) → (place i * row, kv_head * h out * head_dim)."""
     kv_heads, h_out, reach, h_in, _ = mixing.shape
-    count, places, _ = rows.shape
-    columns = rows.view(count, places, kv_heads, h_in, -1).permute(2, 3, 1, 0, 4).reshape(kv_heads, h_in * places, -1)
-    mixed = mixing[..., :places].reshape(kv_heads, h_out * reach, h_in * places) @ columns
-    return mixed.view(kv_heads, h_out, reach, count, -1).permute(3, 2, 0, 1, 4).reshape(count, reach, -1)
+    count = len(rows) // reach
+    columns = rows.view(reach, count, kv_heads, h_in, -1).permute(2, 3, 0, 1, 4).reshape(kv_heads, h_in * reach, -1)
+    mixed = mixing.reshape(kv_heads, h_out * reach, h_in * reach) @ columns
+    return mixed.view(kv_heads, h_out, reach, count, -1).permute(2, 3, 0, 1, 4).reshape(len(rows), -1)
 
 
 def _by_position(ends: Ends, entries: Tensor) -> Iterator[tuple[int, Tensor, Tensor]]:
@@ -213,47 +273,43 @@ def _by_position(ends: Ends, entries: Tensor) -> Iterator[tuple[int, Tensor, Ten
 
 def _meet(way: _Way, flight: _Flight, others: Ends, layer: int, out: Tensor) -> None:
     """Rows in flight pass the other ends of ``layer``: every pair that shares a position has its effect."""
-    if not flight:
-        return
     for position, entries, vectors in _by_position(others, (others.layer == layer).nonzero().squeeze(1)):
-        rows = _at(way, flight, position)
-        if rows is not None:
-            mine, theirs = way.ends.index[rows.entries], others.index[entries]
-            effect = rows.state @ vectors.T
-            if way.backward:
-                out[mine[:, None], theirs] = effect.cpu()
-            else:
-                out[theirs[:, None], mine] = effect.T.cpu()
+        rows, state = way.touching(flight, position)
+        mine, theirs = way.ends.index[rows], others.index[entries]
+        effect = state @ vectors.T
+        if way.backward:
+            out[mine[:, None], theirs] = effect.cpu()
+        else:
+            out[theirs[:, None], mine] = effect.T.cpu()
 
 
 def _join(backward: _Way, targets: _Flight, forward: _Way, sources: _Flight, out: Tensor) -> None:
     """At the cut: effect of every source on every target, summed over the positions that both touch."""
-    if not targets or not sources:
+    rows, columns = _entries(targets), _entries(sources)
+    if not len(rows) or not len(columns):
         return
-    rows = torch.cat([targets[start].entries for start in sorted(targets)])
-    columns = torch.cat([sources[start].entries for start in sorted(sources)])
     effect = torch.zeros(len(rows), len(columns), device=backward.network.device)
-    for position in range(1, backward.network.n_positions):
-        there, here = _at(backward, targets, position), _at(forward, sources, position)
-        if there is not None and here is not None:  # the last rows touch it and the first columns: the lower left corner
-            effect[len(rows) - len(there.entries) :, : len(here.entries)].addmm_(there.state, here.state.T)
+    for position in range(1, backward.network.n_positions):  # the last rows touch it and the first columns: the lower left corner
+        (_, there), (_, here) = backward.touching(targets, position), forward.touching(sources, position)
+        effect[len(rows) - len(there) :, : len(here)].addmm_(there, here.T)
     out[backward.ends.index[rows][:, None], forward.ends.index[columns]] = effect.cpu()
 
 
-def _at(way: _Way, flight: _Flight, position: int) -> _Group | None:
-    """Every row that touches a position, there: states (row, d_model); by start, ascending."""
-    touching = [(start, flight[start]) for start in sorted(flight) if way.place(start, position) >= 0]
-    if not touching:
-        return None
-    states = torch.cat([group.state[:, way.place(start, position)] for start, group in touching])
-    return _Group(torch.cat([group.entries for _, group in touching]), states)
+def _sorted(flight: _Flight) -> _Flight:
+    """All rows in one chunk, by starting position."""
+    return _packed([block for chunk in flight for block in chunk.blocks], sys.maxsize)
+
+
+def _entries(flight: _Flight) -> Tensor:
+    return torch.cat([torch.empty(0, dtype=torch.int64), *(block.entries for chunk in flight for block in chunk.blocks)])
 
 
 def cheapest_cut(network: FrozenNetwork, targets: Ends, sources: Ends, max_rows: int) -> int:
     """The layer at whose input targets and sources meet for the fewest multiplications, counted exactly."""
     n_layers, n_positions, d_model = network.n_layers, network.n_positions, network.d_model
     parts = network.model.parts
-    per_place = d_model * parts.head_dim * (parts.n_heads + parts.n_kv_heads)
+    both = d_model * parts.head_dim  # the products with one value head or one output head
+    per_place, first = both * (parts.n_heads + parts.n_kv_heads), both * 2 * parts.n_heads
 
     def histogram(ends: Ends) -> Tensor:  # (layer + 1, position) float64
         flat = ends.layer * n_positions + ends.position
@@ -266,8 +322,9 @@ def cheapest_cut(network: FrozenNetwork, targets: Ends, sources: Ends, max_rows:
     for cut in range(n_layers + 1):
         back_places = (wanted[cut:] * position).sum(1)
         on_places = (given[:cut] * (n_positions - position)).sum(1)
-        back = (back_places * (layers[cut:] + 1 - cut).clamp(max=n_layers - cut)).sum() * per_place
-        on = (on_places * (cut - layers[:cut])).sum() * per_place
+        back = (back_places * (layers[cut:] - cut).clamp(max=n_layers - cut)).sum() * per_place
+        back += wanted[cut:n_layers].sum() * first
+        on = (on_places * (cut - 1 - layers[:cut])).sum() * per_place + given[:cut].sum() * first
         touching = wanted[cut:].sum(0).flip(0).cumsum(0).flip(0) * given[:cut].sum(0).cumsum(0)
         flights = max(1, -(-int(back_places.sum()) // max_rows))
         costs.append(float(back + on * flights + touching.sum() * d_model))

@@ -110,6 +110,39 @@ def scores(adjacency: np.ndarray, weights: np.ndarray, node_influence: np.ndarra
     return float(replacement), float(((1 - error_share) * output).sum() / output.sum())
 
 
+def strongest(adjacency: np.ndarray, output: np.ndarray, *, min_share: float = 0.0, top_k: int = 0, most: int | None = None) -> np.ndarray:
+    """Which edges are worth keeping where all are too many: (node target, node source) bool; never an edge that is 0.
+
+    Kept are those that hold ``min_share`` of what enters their target (of Σ |A| of the row), of these the ``top_k`` largest into
+    each target (0: all), and of these the ``most`` that carry most influence, |A| / Σ |A| · ``output`` (node,): influence + w.
+    """
+    kept = adjacency != 0
+    if not min_share and not top_k and (most is None or np.count_nonzero(kept) <= most):
+        return kept
+    scores = np.zeros(adjacency.shape, dtype=np.float32)
+    for start in range(0, len(adjacency), _BLOCK):
+        rows = slice(start, start + _BLOCK)
+        shares = _row_shares(adjacency[rows])
+        kept[rows] &= shares >= min_share
+        if 0 < top_k < adjacency.shape[1]:
+            kept[rows] &= _largest(shares, top_k)
+        scores[rows] = shares * output[rows, None]
+    if most is not None and np.count_nonzero(kept) > most:
+        flat = np.flatnonzero(kept)
+        first = flat[np.argsort(-scores.ravel()[flat], kind="stable")[:most]]
+        kept[:] = False
+        kept.ravel()[first] = True
+    return kept
+
+
+def _largest(values: np.ndarray, count: int) -> np.ndarray:
+    """The ``count`` largest of every row (row, column), of equal ones the first: (row, column) bool."""
+    order = np.argsort(-values, axis=1, kind="stable")[:, :count]
+    result = np.zeros(values.shape, dtype=bool)
+    np.put_along_axis(result, order, True, axis=1)
+    return result
+
+
 def cumulative(node_influence: np.ndarray) -> np.ndarray:
     """Share of all influence held by a node and those above it: (node,) float64; small for what matters most."""
     order = np.argsort(-node_influence, kind="stable")

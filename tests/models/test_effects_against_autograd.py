@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from bench import naive
 from circuitstore.models import families
 from circuitstore.models.attribution import attribute, find_features
 from circuitstore.models.capture import capture
@@ -13,7 +14,6 @@ from circuitstore.models.edges import ActiveFeatures
 from circuitstore.models.load import load_model
 from circuitstore.models.transcoders import Transcoders
 
-from . import naive
 from .random_model import write_model, write_transcoders
 
 TOKENS = [208, 17, 3, 99, 3, 150, 42]
@@ -63,7 +63,7 @@ def assert_rows_add_up(graph):
 def test_full_graph_agrees_with_one_gradient_per_target(case):
     """Same active features, same logits, every edge, every bias share."""
     model, transcoders, top_k = case
-    slow = naive.attribute(model, transcoders, TOKENS, top_k=top_k)
+    slow = naive.attribute(model, transcoders, TOKENS, top_k=top_k, batch=5)
     graph = attribute(load_model(model), Transcoders.open(transcoders), TOKENS)
     assert len(graph.active_features) > 20
     assert np.array_equal(graph.active_features, slow.features)
@@ -92,11 +92,23 @@ def test_features_known_for_some_layers_and_positions_only(tmp_path, skip):
     assert_rows_add_up(graph)
 
 
-def test_difference_of_two_logits(tmp_path):
-    """With targets there is one logit node, correct less incorrect, of weight 1."""
+def test_given_tokens(tmp_path):
+    """With targets there is a logit node for each of these tokens, likely or not, its probability its weight."""
     folders = write_model(tmp_path / "m", 5), write_transcoders(tmp_path / "t", 6)
-    graph = attribute(load_model(folders[0]), Transcoders.open(folders[1]), TOKENS, targets=(7, 30))
-    slow = naive.attribute(*folders, TOKENS, targets=(7, 30))
+    model, transcoders = load_model(folders[0]), Transcoders.open(folders[1])
+    graph = attribute(model, transcoders, TOKENS, targets=(30, 7))
+    assert graph.logit_token_ids.tolist() == [30, 7] and graph.logit_against_ids.tolist() == [-1, -1]
+    probabilities = torch.softmax(capture(model, TOKENS).logits[-1], 0)[[30, 7]]
+    np.testing.assert_allclose(graph.logit_probabilities, probabilities, rtol=1e-6)
+    assert_rows_agree(graph, naive.attribute(*folders, TOKENS, targets=(30, 7), batch=4))
+    assert_rows_add_up(graph)
+
+
+def test_difference_of_two_logits(tmp_path):
+    """With a difference there is one logit node, correct less incorrect, of weight 1."""
+    folders = write_model(tmp_path / "m", 5), write_transcoders(tmp_path / "t", 6)
+    graph = attribute(load_model(folders[0]), Transcoders.open(folders[1]), TOKENS, difference=(7, 30))
+    slow = naive.attribute(*folders, TOKENS, difference=(7, 30))
     assert graph.logit_token_ids.tolist() == [7] and graph.logit_against_ids.tolist() == [30]
     assert graph.logit_probabilities.tolist() == [1.0]
     assert_rows_agree(graph, slow)
@@ -104,12 +116,11 @@ def test_difference_of_two_logits(tmp_path):
 
 
 @pytest.mark.parametrize("stage", [2048, 16])
-def test_fewer_nodes_than_features(tmp_path, monkeypatch, stage):
+def test_fewer_nodes_than_features(tmp_path, stage):
     """Edges between chosen features are those of the full graph; what the others send is accounted for."""
-    monkeypatch.setattr("circuitstore.models.edges.STAGE", stage)
     folders = write_model(tmp_path / "m", 7), write_transcoders(tmp_path / "t", 8, skip=True)
     model, transcoders = load_model(folders[0]), Transcoders.open(folders[1])
-    graph = attribute(model, transcoders, TOKENS, max_feature_nodes=40)
+    graph = attribute(model, transcoders, TOKENS, max_feature_nodes=40, stage=stage)
     assert len(graph.selected_features) == 40 < len(graph.active_features)
     assert (np.diff(graph.selected_features) > 0).all()
     slow = naive.attribute(*folders, TOKENS, nodes=graph.active_features[graph.selected_features])
@@ -118,9 +129,8 @@ def test_fewer_nodes_than_features(tmp_path, monkeypatch, stage):
     assert_rows_add_up(graph)
 
 
-def test_stages_choose_by_the_rows_known_so_far(tmp_path, monkeypatch):
+def test_stages_choose_by_the_rows_known_so_far(tmp_path):
     """Small stages choose exactly what ranking the full graph's known rows, again and again, chooses."""
-    monkeypatch.setattr("circuitstore.models.edges.STAGE", 7)
     folders = write_model(tmp_path / "m", 7), write_transcoders(tmp_path / "t", 8)
     model, transcoders = load_model(folders[0]), Transcoders.open(folders[1])
     full = attribute(model, transcoders, TOKENS)
@@ -139,20 +149,19 @@ def test_stages_choose_by_the_rows_known_so_far(tmp_path, monkeypatch):
             total += step
         ranked = [i for i in np.argsort(-total[:n], kind="stable").tolist() if i not in chosen]
         chosen += ranked[: min(7, 24 - len(chosen))]
-    graph = attribute(model, transcoders, TOKENS, max_feature_nodes=24)
+    graph = attribute(model, transcoders, TOKENS, max_feature_nodes=24, stage=7)
     assert graph.selected_features.tolist() == sorted(chosen)
 
 
 @pytest.mark.parametrize("cut", range(6))
-@pytest.mark.parametrize("memory", [2**31, 200_000])
-def test_every_cut_and_any_memory_give_the_same_effects(tmp_path, monkeypatch, cut, memory):
+@pytest.mark.parametrize("plenty", [True, False])
+def test_every_cut_and_any_memory_give_the_same_effects(tmp_path, monkeypatch, cut, plenty):
     """Where the two directions meet, and in how many batches, changes the last bits only."""
     folders = write_model(tmp_path / "m", 9, layers=5), write_transcoders(tmp_path / "t", 10, layers=5, skip=True)
     model, transcoders = load_model(folders[0]), Transcoders.open(folders[1])
     reference = attribute(model, transcoders, TOKENS).adjacency_matrix
     monkeypatch.setattr("circuitstore.models.effects.cheapest_cut", lambda *args: cut)
-    monkeypatch.setattr("circuitstore.models.effects.MEMORY", memory)
-    again = attribute(model, transcoders, TOKENS).adjacency_matrix
+    again = attribute(model, transcoders, TOKENS, memory=4 * 10**9 if plenty else reference.nbytes).adjacency_matrix
     assert np.abs(again - reference).max() < 1e-5 * np.abs(reference).max()
     assert ((again == 0) == (reference == 0)).all()
 

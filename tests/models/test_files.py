@@ -292,6 +292,12 @@ def test_transcoders_of_another_model(model_folder, tmp_path):
         {"tokens": [208]},
         {"targets": (3, 3)},
         {"targets": (3, 999)},
+        {"targets": ()},
+        {"targets": (3,), "difference": (3, 4)},
+        {"difference": (3, 3)},
+        {"margin": (3, 999)},
+        {"stage": 0},
+        {"memory": 0},
         {"max_logits": 0},
         {"logit_prob": 1.5},
         {"max_feature_nodes": 0},
@@ -303,10 +309,9 @@ def test_wrong_attribution_arguments(model_folder, transcoder_folder, wrong):
         attribute(load_model(model_folder), Transcoders.open(transcoder_folder), **({"tokens": TOKENS} | wrong))
 
 
-def test_a_matrix_beyond_the_limit_says_how_to_ask_for_less(model_folder, transcoder_folder, monkeypatch):
+def test_a_matrix_beyond_the_limit_says_how_to_ask_for_less(model_folder, transcoder_folder):
     """The dense matrix is bounded, and a smaller graph of the same prompt is within reach."""
-    monkeypatch.setattr("circuitstore.models.edges.MAX_BYTES", 40_000)
     model, transcoders = load_model(model_folder), Transcoders.open(transcoder_folder)
     with pytest.raises(LimitError, match="max_feature_nodes"):
-        attribute(model, transcoders, TOKENS)
-    assert len(attribute(model, transcoders, TOKENS, max_feature_nodes=10).selected_features) == 10
+        attribute(model, transcoders, TOKENS, memory=40_000)
+    assert len(attribute(model, transcoders, TOKENS, memory=40_000, max_feature_nodes=10).selected_features) == 10

@@ -112,7 +112,7 @@ def test_gradient_attribution_is_gradient_times_what_a_node_writes(model, transc
 
 def test_direct_attribution_is_the_row_of_a_difference_graph(model, transcoders, graph):
     """Whatever the targets of the graph; and the edges of the graph stay what they were."""
-    explained = attribute(model, transcoders, TOKENS, targets=MARGIN, margin=MARGIN)
+    explained = attribute(model, transcoders, TOKENS, difference=MARGIN, margin=MARGIN)
     np.testing.assert_allclose(explained.margin.direct, explained.adjacency_matrix[-1], atol=2e-5)
     sources = len(explained.margin.direct) - 1
     np.testing.assert_allclose(graph.margin.direct[:sources], explained.margin.direct[:sources], atol=2e-5)
@@ -164,7 +164,7 @@ def test_gradient_is_the_slope_of_a_small_ablation(model, transcoders, graph):
 def test_gradient_method_keeps_threshold_and_top_k(model, transcoders, graph):
     """The same nodes; edges and pruning of the simplified method."""
     simple = attribute(
-        model, transcoders, TOKENS, targets=MARGIN, margin=MARGIN, method="gradient", gradient_threshold=0.05, gradient_top_k=3
+        model, transcoders, TOKENS, difference=MARGIN, margin=MARGIN, method="gradient", gradient_threshold=0.05, gradient_top_k=3
     )
     np.testing.assert_array_equal(simple.selected_features, graph.selected_features)
     np.testing.assert_allclose(simple.adjacency_matrix[-1], simple.margin.gradient, atol=1e-6)

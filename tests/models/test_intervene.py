@@ -43,7 +43,7 @@ def test_direct_effect_is_the_edge(tmp_path, options):
     """Ablating a source moves the pre-activation of each target by exactly minus its edge; all sources in one batch."""
     model = load_model(write_model(tmp_path / "m", 1, bias=True))
     transcoders = Transcoders.open(write_transcoders(tmp_path / "t", 2, **options))
-    graph = attribute(model, transcoders, TOKENS, targets=(5, 9))
+    graph = attribute(model, transcoders, TOKENS, difference=(5, 9))
     features = graph.active_features
     variants = [[Edit(*feature, 0.0)] for feature in features.tolist()]
     result = intervene(model, transcoders, TOKENS, variants, regime="direct")
@@ -62,7 +62,7 @@ def test_direct_effects_of_several_edits_add_up(tmp_path):
     """Old activations are those of the unedited run, even where an earlier edit has moved the encoder's input."""
     model = load_model(write_model(tmp_path / "m", 1))
     transcoders = Transcoders.open(write_transcoders(tmp_path / "t", 2))
-    graph = attribute(model, transcoders, TOKENS, targets=(5, 9))
+    graph = attribute(model, transcoders, TOKENS, difference=(5, 9))
     first = np.abs(graph.adjacency_matrix[-1, : len(graph.active_features)]).argsort()[-12:]
     layers = graph.active_features[first, 0]
     assert len(set(layers.tolist())) > 1

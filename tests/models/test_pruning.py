@@ -67,3 +67,31 @@ def test_a_feature_that_reaches_nothing_goes():
     kept = pruning.prune(split, WEIGHTS, LEVELS, KINDS, node_threshold=1.0, edge_threshold=0.99)
     assert kept.node_mask.tolist() == [True, False, True, False, False, True, True]
     assert sorted(zip(*(axis.tolist() for axis in kept.edge_mask.nonzero()), strict=True)) == [(0, 5), (2, 0), (6, 2)]
+
+
+def test_strongest_edges_by_share_by_target_and_in_all():
+    """Each rule takes from what the one before left; zeros are never kept."""
+    matrix = graph(_5_0=2, _5_1=-1, _3_2=1, _0_2=3, _1_2=-4, _2_6=-6, _3_6=1, _4_6=1)
+    output = np.array([1, 2, 3, 0, 0, 0, 4.0])
+
+    def kept(**rules):
+        return {(int(source), int(target)) for target, source in np.argwhere(pruning.strongest(matrix, output, **rules))}
+
+    everything = {(5, 0), (5, 1), (3, 2), (0, 2), (1, 2), (2, 6), (3, 6), (4, 6)}
+    assert kept() == everything
+    assert kept(min_share=0.126) == everything - {(3, 2), (3, 6), (4, 6)}
+    assert kept(top_k=1) == {(5, 0), (5, 1), (1, 2), (2, 6)}
+    assert kept(top_k=2) == everything - {(3, 2), (4, 6)}  # of equal ones the first
+    assert kept(most=3) == {(2, 6), (5, 1), (1, 2)}  # 6/8 * 4, 1 * 2, 4/8 * 3
+    assert kept(min_share=0.126, top_k=1, most=3) == {(2, 6), (5, 1), (1, 2)}
+
+
+def test_strongest_edges_agree_with_sorting_everything():
+    """Blocks of rows do not matter."""
+    generator = np.random.default_rng(0)
+    matrix = np.tril(generator.normal(size=(1100, 1100)) ** 3, -1).astype(np.float32)
+    output = generator.random(1100)
+    scores = np.abs(matrix) / np.maximum(np.abs(matrix).sum(1, keepdims=True, dtype=np.float64), 1e-30) * output[:, None]
+    largest = np.zeros(matrix.shape, dtype=bool)
+    largest.ravel()[np.argsort(-scores.ravel())[:5000]] = True
+    assert np.array_equal(pruning.strongest(matrix, output, most=5000), largest)
