@@ -54,7 +54,7 @@ KNOWN_DIGESTS = [
 ]
 PLAIN_SOURCE = "a8962ca61bac0880ea4314cb5871c835160152c11deb2ea0dd83f49daf6f7a4e"
 NOT_EFFECTIVE = {("model", "path"), ("transcoders", "path"), ("model", "device"), ("model", "threads")}
-ANOTHER_TEXT = {("activations", "layers"): "0-1"}
+ANOTHER_TEXT = {("attribution", "memory"): "2GB", ("activations", "layers"): "0-1"}
 
 
 class Example(msgspec.Struct):
