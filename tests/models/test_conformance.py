@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 import torch
 from safetensors.numpy import load_file
+from safetensors.torch import load_file as load_tensors
+from safetensors.torch import save_file
 
+from bench import naive
 from circuitstore.models import pruning
 from circuitstore.models.attribution import attribute
 from circuitstore.models.capture import capture
@@ -104,3 +107,22 @@ def test_influence_of_the_reference_matrix(case):
     levels[: len(graph.selected_features)] = graph.active_features[graph.selected_features, 0]
     levels[-len(graph.logit_token_ids) :] = 4
     np.testing.assert_allclose(pruning.influence(expected["adjacency_matrix"], weights, levels), total, rtol=1e-9)
+
+
+def test_a_variant_with_skip_connections_agrees_with_differentiation(reference_model, tmp_path):
+    """circuit-tracer's cases have no skip: with one, every edge of the reference model is held against autograd."""
+    expected = load_file(CONFORMANCE / "relu" / "expected.safetensors")
+    generator = torch.Generator().manual_seed(0)
+    for path in (CONFORMANCE / "relu").glob("layer_*.safetensors"):
+        tensors = load_tensors(path)
+        d_model = len(tensors["b_dec"])
+        save_file(tensors | {"W_skip": torch.randn(d_model, d_model, generator=generator) * 0.3 / d_model**0.5}, tmp_path / path.name)
+    tokens = expected["input_tokens"].tolist()
+    graph = attribute(reference_model, Transcoders.open(tmp_path), tokens, max_logits=5)
+    slow = naive.attribute(CONFORMANCE / "model", tmp_path, tokens, max_logits=5, batch=8)
+    assert np.array_equal(graph.active_features, slow.features)
+    largest = np.abs(slow.adjacency).max(axis=1, keepdims=True)
+    assert (np.abs(graph.adjacency_matrix - slow.adjacency) <= 1e-5 * largest).all()
+    without = attribute(reference_model, Transcoders.open(CONFORMANCE / "relu"), tokens, max_logits=5)
+    embeddings = slice(-len(tokens) - len(graph.logit_token_ids), -len(graph.logit_token_ids))
+    assert not np.allclose(graph.adjacency_matrix[-1, embeddings], without.adjacency_matrix[-1, embeddings], rtol=0.1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import numpy as np
 import pytest
 import torch
@@ -69,6 +71,25 @@ def test_full_graph_agrees_with_one_gradient_per_target(case):
     assert np.array_equal(graph.active_features, slow.features)
     np.testing.assert_allclose(graph.activation_values, slow.values, rtol=1e-4, atol=1e-5)
     assert np.array_equal(graph.logit_token_ids, slow.logit_ids)
+    assert_rows_agree(graph, slow)
+    assert_rows_add_up(graph)
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_any_small_model_agrees(tmp_path, monkeypatch, seed):
+    """Architecture, shape, transcoders, prompt and targets are drawn; every edge and every sum is as by differentiation."""
+    draw = random.Random(seed)
+    kind = draw.choice(["qwen3", "llama"])  # with and without norms of queries and keys
+    monkeypatch.setitem(families.FAMILIES, "llama", families.Family())
+    layers, skip, top_k = draw.randint(1, 5), draw.random() < 0.3, draw.choice([None, None, 4])
+    options = {"kv_heads": draw.choice([1, 2, 4]), "tied": draw.random() < 0.5, "bias": draw.random() < 0.5}
+    model = write_model(tmp_path / "m", seed, kind=kind, layers=layers, **options)
+    coders = write_transcoders(tmp_path / "t", seed, layers=layers, skip=skip, top_k=top_k, threshold=draw.random() < 0.5)
+    tokens = [208, *(draw.randrange(200) for _ in range(draw.randint(1, 9)))]
+    asked = draw.choice([{}, {"targets": (9, 4)}, {"difference": (5, 6)}, {"max_logits": 3}])
+    graph = attribute(load_model(model), Transcoders.open(coders), tokens, **asked)
+    slow = naive.attribute(model, coders, tokens, top_k=top_k, batch=draw.randint(1, 9), **asked)
+    assert np.array_equal(graph.active_features, slow.features)
     assert_rows_agree(graph, slow)
     assert_rows_add_up(graph)
 
