@@ -1,5 +1,6 @@
 """How long one attribution graph takes, and of what that time is made, on a random Qwen3 of the 0.6B shape.
 
+    python bench/attribution.py --sweep
     python bench/attribution.py [--tokens 12] [--nodes 1000] [--naive 8] [--order both] [--peer PYTHON] [--runs 3] [--threads 1]
 
 Builds the model (28 layers, d_model 1024, 16/8 heads, vocabulary 20,000) and transcoders (4,096 features a layer, about 40 active
@@ -8,6 +9,7 @@ now (float32, the shape of the engine's own products), the graph, the same graph
 `--naive` targets at a time, in the order that a batch is of one layer and in the order of influence, as the reference goes), and
 with --peer circuit-tracer in another interpreter. Prints CPU seconds, what the engine multiplies, which share of the peak that is,
 the ratio pair by pair, the largest disagreement, and the peak memory. Loading is left out; one small graph comes before all.
+With --sweep: CPU seconds and GFLOP at 8 to 64 tokens and at 250 to 4,000 nodes, and the exponents that fit them.
 """
 
 from __future__ import annotations
@@ -155,6 +157,28 @@ def parts(model, transcoders, tokens, nodes) -> dict[str, float]:
     return seconds
 
 
+def flops(work: Callable[[], Any]) -> float:
+    """FLOP of all matrix products."""
+    in_place = {torch.ops.aten.addmm_: lambda added, a, b, **_: 2 * a[0] * a[1] * b[1]}  # which the counter does not know
+    with FlopCounterMode(display=False, custom_mapping=in_place) as counted:
+        work()
+    return counted.get_total_flops()
+
+
+def sweep(model, transcoders, prompt: Callable[[int], list[int]]) -> None:
+    """Print cost against tokens (1,000 nodes) and nodes (12 tokens), with the exponent of a power of each."""
+    cases = {"tokens": [(n, 1000) for n in (8, 16, 32, 64)], "nodes": [(12, n) for n in (250, 500, 1000, 2000, 4000)]}
+    for varied, points in cases.items():
+        measured = []
+        for tokens, nodes in points:
+            work = partial(attribute, model, transcoders, prompt(tokens), max_feature_nodes=nodes)
+            seconds = min(timed(work)[0] for _ in range(2))
+            measured.append((tokens if varied == "tokens" else nodes, seconds, flops(work) / 1e9))
+            print(f"{tokens:4} tokens {nodes:6} nodes {seconds:8.2f} CPU s {measured[-1][2]:9.0f} GFLOP", flush=True)
+        x, *ys = np.log(np.array(measured)).T
+        print(f"exponent of {varied}: CPU s {np.polyfit(x, ys[0], 1)[0]:.2f}, FLOP {np.polyfit(x, ys[1], 1)[0]:.2f}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, default=Path("bench-0.6b"), help="where the random model is kept (4 GB)")
@@ -168,13 +192,20 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--sweep", action="store_true", help="cost against tokens and nodes")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     folders = build(options.folder, options.seed)
     model, transcoders = load_model(folders[0]), Transcoders.open(folders[1])
-    tokens = [208, *np.random.default_rng(options.seed).integers(0, SHAPE["vocab"], options.tokens - 1).tolist()]
-    nodes = options.nodes or None
+
+    def prompt(length: int) -> list[int]:
+        return [208, *np.random.default_rng(options.seed).integers(0, SHAPE["vocab"], length - 1).tolist()]
+
+    tokens, nodes = prompt(options.tokens), options.nodes or None
     attribute(model, transcoders, tokens[:3], max_feature_nodes=10)  # pages in the weights: loading is left out
+    if options.sweep:
+        sweep(model, transcoders, prompt)
+        return
     loaded = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     rows: list[dict[str, float]] = []
     slow = naive.load(*folders) if options.naive else None
@@ -198,12 +229,9 @@ def main() -> None:
             row["ratio to peer"] = row["peer CPU s"] / row["CPU s"]
         row["identity"] = identity(graph)
         rows.append(row)
-    in_place = {torch.ops.aten.addmm_: lambda added, a, b, **_: 2 * a[0] * a[1] * b[1]}  # which the counter does not know
-    with FlopCounterMode(display=False, custom_mapping=in_place) as counted:
-        attribute(model, transcoders, tokens, max_feature_nodes=nodes)
     result = {name: statistics.median(row[name] for row in rows if name in row) for name in rows[0]}
     result |= {"active features": len(graph.active_features), "nodes": len(graph.node_influence)}
-    result["GFLOP"] = counted.get_total_flops() / 1e9
+    result["GFLOP"] = flops(partial(attribute, model, transcoders, tokens, max_feature_nodes=nodes)) / 1e9
     result["share of matmul peak"] = statistics.median(result["GFLOP"] / row["CPU s"] / row["matmul peak, GFLOP/s"] for row in rows)
     result |= {f"part: {name}, CPU s": spent for name, spent in parts(model, transcoders, tokens, nodes).items()}
     print(json.dumps(result, indent=2) if options.json else "\n".join(f"{name:32} {value:10.4g}" for name, value in result.items()))

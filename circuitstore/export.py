@@ -1,4 +1,4 @@
-"""Writing figures out of the store into a folder of ordinary files.
+"""Writing figures and graphs out of the store into a folder of ordinary files.
 
 Beside the files stands `provenance.json`: which artifact they came from, all artifacts above that one with their code, settings
 and weights by hash, and the sha256 of each file written. A file that is not listed there, or was changed since, is somebody's
@@ -37,11 +37,64 @@ def export_figures(
     format that was not drawn, InputError for a file in the way that is not from here (unless `force`), or an unwritable folder.
     """
     artifact = named(store, profile, behaviour, "figures")
-    files = _files(store, artifact, kinds)
+    return _write_all(store, artifact, (profile, behaviour, "figures"), _files(store, artifact, kinds), folder, force)
+
+
+def export_graphs(
+    store: Store,
+    profile: str,
+    behaviour: str,
+    folder: str,
+    kinds: tuple[str, ...] = (),
+    *,
+    prompts: tuple[str, ...] = (),
+    force: bool = False,
+) -> list[Written]:
+    """Write the attribution graph of every prompt, or of these, to PROMPT.json or PROMPT.graphml in a folder (`interchange`).
+
+    `kinds` are json, graphml, or both; json when empty. Features carry the reviewer's label, else the automatic one, when phase
+    `interpretation` was built. Raises MissingError, UsageError (no such prompt), DamageError, and InputError as `export_figures`.
+    """
+    from circuitstore.interchange import to_bytes, to_file, to_graphml
+    from circuitstore.storage.objects import reader
+
+    artifact = named(store, profile, behaviour, "attribution")
+    cells = {str(cell.coords["prompt"]): cell for cell in artifact.cells}
+    if unknown := [name for name in prompts if name not in cells]:
+        raise UsageError(f"--prompt {unknown[0]}", expected=f"one of {len(cells)} prompts ({', '.join(list(cells)[:3])}, …)")
+    threshold, labels = artifact.components["config"].get("node_threshold"), _labels(store, profile, behaviour)
+    files: dict[str, bytes] = {}
+    for name in prompts or cells:
+        graph = reader(store, cells[name].object).cell(cells[name].row)
+        if "json" in kinds or not kinds:
+            made = to_file(graph, slug=f"{behaviour}-{name}", scan=profile, node_threshold=threshold, labels=labels)
+            files[f"{name}.json"] = to_bytes(made)
+        if "graphml" in kinds:
+            files[f"{name}.graphml"] = to_graphml(graph)
+    return _write_all(store, artifact, (profile, behaviour, "attribution"), files, folder, force)
+
+
+def _labels(store: Store, profile: str, behaviour: str) -> dict[tuple[int, int], str]:
+    """(layer, feature) → the reviewer's label, else the automatic one; empty before `interpretation` is built."""
+    from circuitstore.api import REVIEWED
+    from circuitstore.api import open as open_phase
+
+    if (profile, behaviour, REVIEWED) not in store.refs():
+        return {}
+    found = open_phase(REVIEWED, behaviour=behaviour, store=store.root, profile=profile)
+    columns = [found[name].to_numpy().tolist() for name in ("layer", "feature", "reviewer_label", "label")]
+    return {(layer, feature): reviewed or automatic for layer, feature, reviewed, automatic in zip(*columns, strict=True)}
+
+
+def _write_all(
+    store: Store, artifact: Artifact, of: tuple[str, str, str], files: dict[str, bytes], folder: str, force: bool
+) -> list[Written]:
+    """Write files and where they are from; nothing that is not from here is overwritten unless `force`."""
+    profile, behaviour, phase = of
     ledger = {
         "profile": profile,
         "behaviour": behaviour,
-        "figures": {"artifact": artifact.key, "content": artifact.content},
+        phase: {"artifact": artifact.key, "content": artifact.content},
         "artifacts": _above(store, artifact, {}),
     }
     known = _known(folder)

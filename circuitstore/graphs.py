@@ -11,8 +11,9 @@ from circuitstore.models.nodes import nodes, to_networkx
 
 if TYPE_CHECKING:
     import networkx as nx
+    import xarray as xr
 
-__all__ = ["graph", "nodes", "to_networkx"]
+__all__ = ["dataset", "graph", "nodes", "to_networkx"]
 
 
 def graph(
@@ -24,8 +25,13 @@ def graph(
     pruned: bool = True,
 ) -> nx.DiGraph:
     """The attribution graph of one prompt of a behaviour, see `to_networkx`. Raises MissingError, UsageError, DamageError."""
+    return to_networkx(dataset(prompt, behaviour=behaviour, store=store, profile=profile), pruned=pruned)
+
+
+def dataset(prompt: str, *, behaviour: str, store: str | os.PathLike[str] | None = None, profile: str | None = None) -> xr.Dataset:
+    """The same graph as phase `attribution` keeps it. Raises MissingError, UsageError, DamageError."""
     tree = open_phase("attribution", behaviour=behaviour, store=store, profile=profile)
     if prompt not in tree.children:
         known = ", ".join(list(tree.children)[:3])
         raise UsageError(f"prompt {prompt!r} of {behaviour}", expected=f"one of its {len(tree.children)} prompts ({known}, …)")
-    return to_networkx(tree[prompt].to_dataset(), pruned=pruned)
+    return tree[prompt].to_dataset()

@@ -28,6 +28,7 @@ class Commands(click.Group):
         "attribute": "attribute",
         "review": "review",
         "export": "export",
+        "diff": "compare",
     }
 
     def list_commands(self, context: click.Context) -> list[str]:

@@ -3,40 +3,60 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 
 import click
 
 from circuitstore.command import options
 
+FIGURES, GRAPHS = ("png", "svg", "pdf"), ("json", "graphml")
+
 
 @click.command()
-@click.argument("what", type=click.Choice(["figures"]))
+@click.argument("what", type=click.Choice(["figures", "graphs"]))
 @click.argument("destination", required=False, metavar="[DEST]")
 @options.behaviour
-@click.option("--format", "kinds", type=click.Choice(["png", "svg", "pdf"]), multiple=True, help="Only this format; may be repeated.")
+@click.option(
+    "--format",
+    "kinds",
+    type=click.Choice([*FIGURES, *GRAPHS]),
+    multiple=True,
+    help="Only this format; may be repeated.",
+)
+@click.option("--prompt", "-p", "prompts", multiple=True, metavar="ID", help="Only the graph of this prompt; may be repeated.")
 @click.option("--force", is_flag=True, help="Overwrite files that are not from an export, or were changed since.")
 @options.profile
 @options.store
 @options.as_json
-def export(what, destination, behaviours, kinds, force, profile, store, as_json) -> None:
-    """Write the figures that `build figures` drew, their captions and the report (report.html) to DEST.
+def export(what, destination, behaviours, kinds, prompts, force, profile, store, as_json) -> None:
+    """Write what was built to DEST: `figures`, their captions and the report (report.html), or attribution `graphs`.
 
-    DEST is figures/PROFILE/BEHAVIOUR unless named; with several behaviours each has a folder in it.
+    Graphs are the JSON of circuit-tracer and Neuronpedia, one file a prompt, or GraphML. DEST is figures/PROFILE/BEHAVIOUR or
+    graphs/PROFILE/BEHAVIOUR unless named; with several behaviours each has a folder in it.
     """
     from circuitstore.api import profile_name, refs
-    from circuitstore.export import export_figures
+    from circuitstore.errors import UsageError
+    from circuitstore.export import export_figures, export_graphs
     from circuitstore.storage.layout import Store
 
+    formats, phase = (FIGURES, "figures") if what == "figures" else (GRAPHS, "attribution")
+    if wrong := [kind for kind in kinds if kind not in formats]:
+        raise UsageError(f"--format {wrong[0]}", expected=f"of {what}: " + ", ".join(formats))
+    if prompts and what == "figures":
+        raise UsageError("--prompt", expected="with `export graphs` only")
+    write = partial(export_graphs, prompts=prompts) if what == "graphs" else export_figures
     name, opened = profile_name(profile), Store(store).check()
-    chosen = list(dict.fromkeys(behaviours)) or [behaviour for behaviour, phase in refs(store=store, profile=profile) if phase == what]
-    folders = {behaviour: default_folder(name, behaviour) for behaviour in chosen or ["any"]}
+    built = [behaviour for behaviour, kind in refs(store=store, profile=profile) if kind == phase]
+    chosen = list(dict.fromkeys(behaviours)) or built
+    folders = {behaviour: default_folder(what, name, behaviour) for behaviour in chosen or ["any"]}
     if destination:
         folders = {behaviour: os.path.join(destination, behaviour) if len(folders) > 1 else destination for behaviour in folders}
     written = {}
     for behaviour, folder in folders.items():
-        written[behaviour] = export_figures(opened, name, behaviour, folder, kinds, force=force)
+        written[behaviour] = write(opened, name, behaviour, folder, kinds, force=force)
         new = sum(file.changed for file in written[behaviour])
-        click.echo(f"{behaviour}: {len(written[behaviour])} files in {folder}, {new} written; read {folder}{os.sep}report.html", err=True)
+        read = f"; read {folder}{os.sep}report.html" if what == "figures" else ""
+        click.echo(f"{behaviour}: {len(written[behaviour])} files in {folder}, {new} written{read}", err=True)
     if as_json:
         options.print_json({behaviour: [file.path for file in files] for behaviour, files in written.items()})
         return
@@ -45,9 +65,9 @@ def export(what, destination, behaviours, kinds, force, profile, store, as_json)
             click.echo(file.path)
 
 
-def default_folder(profile: str, behaviour: str) -> str:
-    """Where figures go when no folder is named."""
-    return os.path.join("figures", profile, behaviour)
+def default_folder(what: str, profile: str, behaviour: str) -> str:
+    """Where files go when no folder is named."""
+    return os.path.join(what, profile, behaviour)
 
 
 def hint(profile: str, behaviours: list[str], store: str) -> str:
