@@ -23,9 +23,11 @@ MAY_IMPORT = {  # room → rooms of the library it may import
     "api": {"errors", "storage"},
     "single": {"api", "engine", "pipeline", "storage"},
     "graphs": {"api", "errors", "models"},
-    "export": {"api", "errors", "storage"},
+    "interchange": {"_version", "errors", "models"},
+    "comparison": {"interchange", "models"},
+    "export": {"api", "errors", "interchange", "storage"},
     "review": {"api", "errors", "storage"},
-    "command": {"errors", "storage", "engine", "pipeline", "api", "single", "graphs", "export", "review", "_version"},
+    "command": {"errors", "storage", "engine", "pipeline", "api", "single", "graphs", "export", "review", "interchange", "comparison", "_version"},
     "__init__": {"_version", "api", "single", "graphs"},
     "__main__": {"command"},
 }
