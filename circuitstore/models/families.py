@@ -1,7 +1,7 @@
 """Where an architecture keeps its parts.
 
 The rest of the package speaks of "the value projection of layer 3"; this table says what that is called inside a
-transformers model. Another pre-norm architecture with RMS norms (Llama, Mistral) is one more entry, nothing else.
+transformers model. Another pre-norm architecture with RMS norms (Mistral, say) is one more entry, nothing else.
 The query and key side is absent on purpose: it only shapes the attention pattern, which is read off whole.
 """
 
@@ -32,7 +32,10 @@ class Family:
     mlp: str = "mlp"
 
 
-FAMILIES: dict[str, Family] = {"qwen3": Family()}
+FAMILIES: dict[str, Family] = {
+    "qwen3": Family(),
+    "llama": Family(),  # Llama 3.2, SmolLM2: no norms of queries and keys, whose pattern is read off whole anyway
+}
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ CONFORMANCE = Path(__file__).parents[1] / "conformance"
 TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
 
 
-def write_model(folder, seed=0, *, kind="qwen3", layers=3, kv_heads=2, tied=False, bias=False) -> Path:
+def write_model(folder, seed=0, *, kind="qwen3", layers=3, kv_heads=2, tied=False, bias=False, **more) -> Path:
     """A model with 4 heads, d_model 48 (other than heads * head_dim), vocabulary 210; weights far from any symmetry."""
     torch.manual_seed(seed)
     config = AutoConfig.for_model(
@@ -30,6 +30,7 @@ def write_model(folder, seed=0, *, kind="qwen3", layers=3, kv_heads=2, tied=Fals
         attention_bias=bias,
         max_position_embeddings=64,
         initializer_range=0.15,
+        **more,
     )
     model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
     with torch.no_grad():

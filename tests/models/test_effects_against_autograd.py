@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from bench import naive
-from circuitstore.models import families
 from circuitstore.models.attribution import attribute, find_features
 from circuitstore.models.capture import capture
 from circuitstore.models.edges import ActiveFeatures
@@ -19,6 +18,14 @@ from circuitstore.models.transcoders import Transcoders
 from .random_model import write_model, write_transcoders
 
 TOKENS = [208, 17, 3, 99, 3, 150, 42]
+ROPE_3 = {  # of Llama 3.2, with a context short enough to matter here
+    "rope_type": "llama3",
+    "rope_theta": 500_000.0,
+    "factor": 32.0,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 16,
+}
 CASES = {
     "gqa1": ({"kv_heads": 4}, {}),
     "gqa2-tied": ({"kv_heads": 2, "tied": True}, {}),
@@ -30,15 +37,14 @@ CASES = {
     "one-layer": ({"layers": 1}, {"layers": 1}),
     "five-layers": ({"layers": 5, "kv_heads": 4}, {"layers": 5, "skip": True}),
     "llama": ({"kind": "llama", "bias": True}, {}),
+    "llama-3-rope": ({"kind": "llama", "tied": True, "rope_parameters": ROPE_3}, {"threshold": True}),
 }
 
 
 @pytest.fixture(params=[(name, seed) for name in CASES for seed in (0, 1)], ids=lambda p: f"{p[0]}-{p[1]}")
-def case(request, tmp_path, monkeypatch):
+def case(request, tmp_path):
     name, seed = request.param
     model_options, transcoder_options = CASES[name]
-    if name == "llama":  # the promise of families.py: another architecture is one more entry
-        monkeypatch.setitem(families.FAMILIES, "llama", families.Family())
     return (
         write_model(tmp_path / "model", seed, **model_options),
         write_transcoders(tmp_path / "transcoders", seed + 100, **transcoder_options),
@@ -76,11 +82,10 @@ def test_full_graph_agrees_with_one_gradient_per_target(case):
 
 
 @pytest.mark.parametrize("seed", range(30))
-def test_any_small_model_agrees(tmp_path, monkeypatch, seed):
+def test_any_small_model_agrees(tmp_path, seed):
     """Architecture, shape, transcoders, prompt and targets are drawn; every edge and every sum is as by differentiation."""
     draw = random.Random(seed)
     kind = draw.choice(["qwen3", "llama"])  # with and without norms of queries and keys
-    monkeypatch.setitem(families.FAMILIES, "llama", families.Family())
     layers, skip, top_k = draw.randint(1, 5), draw.random() < 0.3, draw.choice([None, None, 4])
     options = {"kv_heads": draw.choice([1, 2, 4]), "tied": draw.random() < 0.5, "bias": draw.random() < 0.5}
     model = write_model(tmp_path / "m", seed, kind=kind, layers=layers, **options)
