@@ -67,6 +67,16 @@ def test_the_model_shows_the_behaviour(folder):
     assert (prompts.split.values == "test").sum() == 20
 
 
+def filled(folder: Path, word: str) -> str:
+    """A word of a command, with a prompt's id and a file where README has a placeholder."""
+    first = next(iter(cs.open("attribution", behaviour="plural", store=folder / "store").children))
+    theirs = folder / "graphs" / "tiny" / "plural" / f"{first}.json"
+    if word == "theirs.json" and not theirs.is_file():
+        done = run([sys.executable, str(ROOT / "cli.py"), "export", "graphs", "--behaviour", "plural", "--prompt", first], folder)
+        assert done.returncode == 0, done.stderr
+    return {"plural/ID": f"plural/{first}", "theirs.json": str(theirs)}.get(word, word)
+
+
 def test_readme_shows_commands():
     """The list under test below is not empty by accident."""
     assert len(SHOWN) >= 8
@@ -75,7 +85,7 @@ def test_readme_shows_commands():
 @pytest.mark.parametrize("command", SHOWN)
 def test_readme_commands_run(folder, command):
     """Each command that README shows does what it says: exit code 0, no traceback."""
-    words = shlex.split(command)[1:]
+    words = [filled(folder, word) for word in shlex.split(command)[1:]]
     if words[0] == "build" and "--behaviour" not in words and "--prompts" not in words:
         words += ["prompts", "--behaviour", "plural"]  # the same command, for less than everything
     done = run([sys.executable, str(ROOT / "cli.py"), *words], folder)
