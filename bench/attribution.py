@@ -47,14 +47,22 @@ from circuitstore.models.transcoders import Transcoders  # noqa: E402
 
 SHAPE = {"layers": 28, "d_model": 1024, "d_mlp": 3072, "heads": 16, "kv_heads": 8, "head_dim": 128, "vocab": 20_000, "features": 4096}
 PEER = """
-import resource, sys, time, torch
+import os, resource, sys, time, torch
+from pathlib import Path
 from circuit_tracer import ReplacementModel, attribute
+from circuit_tracer.transcoder.single_layer_transcoder import load_transcoder_set
 model, transcoders, tokens, nodes, batch, threads = sys.argv[1:]
 torch.set_num_threads(int(threads))
-replaced = ReplacementModel.from_pretrained(model, transcoders, dtype=torch.float32, device="cpu")
+paths = {i: f"{transcoders}/layer_{i}.safetensors" for i in range(len(list(Path(transcoders).glob("layer_*.safetensors"))))}
+known = dict(scan="", feature_input_hook="mlp.hook_in", feature_output_hook="mlp.hook_out", device=torch.device("cpu"), dtype=torch.float32)
+coders = load_transcoder_set(paths, lazy_encoder=False, lazy_decoder=True, **known)
+replaced = ReplacementModel.from_pretrained_and_transcoders(
+    os.path.abspath(model), coders, backend="nnsight", device=torch.device("cpu"), dtype=torch.float32
+)
+ids = torch.tensor([int(t) for t in tokens.split(",")])
 started = time.process_time()
-attribute(torch.tensor([int(t) for t in tokens.split(",")]), replaced, max_feature_nodes=int(nodes) or None, batch_size=int(batch))
-print(time.process_time() - started, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+graph = attribute(ids, replaced, max_feature_nodes=int(nodes) or None, batch_size=int(batch))
+print(time.process_time() - started, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, len(graph.selected_features))
 """
 
 
@@ -225,7 +233,7 @@ def main() -> None:
         if options.peer:
             command = [options.peer, "-c", PEER, *map(str, folders), ",".join(map(str, tokens)), str(options.nodes)]
             output = subprocess.run([*command, str(options.peer_batch), str(options.threads)], check=True, capture_output=True, text=True)
-            row["peer CPU s"] = float(output.stdout.split()[-2])
+            row["peer CPU s"] = float(output.stdout.split()[-3])
             row["ratio to peer"] = row["peer CPU s"] / row["CPU s"]
         row["identity"] = identity(graph)
         rows.append(row)

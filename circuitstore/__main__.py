@@ -7,9 +7,17 @@ import sys
 
 gc.disable()  # collecting while modules load is a fifth of the time of a build with nothing to do; `runner` turns it on to work
 
-from circuitstore.command import main  # noqa: E402
+from circuitstore import command  # noqa: E402
 
 __all__ = ["main"]
+
+
+def main() -> int:
+    """Run the command of `sys.argv` as this process's only one; returns the exit code."""
+    code = command.main()
+    gc.freeze()  # the interpreter's last collection would look at everything once more, which costs as much as planning
+    return code
+
 
 if __name__ == "__main__":
     sys.exit(main())
