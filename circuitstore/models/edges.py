@@ -6,7 +6,7 @@ their places.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,9 +56,8 @@ class Edges:
         self.level = np.concatenate([found.layer, np.full(self.n_logits, self.n_layers)])  # (target,)
         self.position = np.concatenate([found.position, np.full(self.n_logits, self.n_positions - 1)])  # (target,)
         self.bias, self.errors = self._split_outputs(covered)
-        # What has one value for every target, however many there are, is carried forward once.
-        everyone = np.arange(self.n_active + self.n_logits)
-        self.bias_share, self.first_share = self._carried(self._constants, everyone, biased=True)
+        # What has one value for every target, however many there are, is carried forward once: bias, and embedding of position 0.
+        self.constant = list(self.network.carry(self._constants, biased=True))  # as `carry` yields them
 
     def _split_outputs(self, covered: Tensor) -> tuple[Tensor, Tensor]:
         """What each MLP output holds besides features and skip: bias and error, (layer, position, d_model) float32.
@@ -92,10 +91,10 @@ class Edges:
             channels[0] = self.bias[entry - 1]
         return channels
 
-    def _carried(self, entering: Callable[[int], Tensor], targets: np.ndarray, *, biased: bool) -> np.ndarray:
-        """What constants send to targets: (channel, target) float32."""
+    def _received(self, streams: Iterable[Tensor], targets: np.ndarray) -> np.ndarray:
+        """What targets read of constants that `FrozenNetwork.carry` has carried: (channel, target) float32."""
         shares = []
-        for level, stream in enumerate(self.network.carry(entering, biased=biased)):
+        for level, stream in enumerate(streams):
             chosen = targets[self.level[targets] == level]
             shares.append(torch.einsum("cnd,nd->cn", stream[:, torch.from_numpy(self.position[chosen])], self._read(chosen)))
         order = np.argsort(self.level[targets], kind="stable")
@@ -167,7 +166,7 @@ class Edges:
         )
         effects(self.network, ends, self._sources(features), out, memory=self.memory // 2)
         first = len(features) + self.n_layers * self.n_positions
-        out[ends.index, first] = torch.from_numpy(self.first_share[targets])
+        out[ends.index, first] = torch.from_numpy(self._received(self.constant, targets)[1])
 
     def _sources(self, features: np.ndarray) -> Ends:
         """Features, errors and embeddings, in the order of nodes, without those of position 0."""
@@ -209,9 +208,7 @@ class Edges:
             vectors=lambda entries: reads[entries],
         )
         effects(self.network, ends, self._sources(features), rows, memory=self.memory // 2)
-        for stream in self.network.carry(self._constants, biased=True):
-            final = stream
-        rows[:, len(features) + self.n_layers * self.n_positions] = (reads @ final[1, -1]).cpu()
+        rows[:, len(features) + self.n_layers * self.n_positions] = (reads @ self.constant[-1][1, -1]).cpu()
         return rows.numpy()
 
     def shares(self, selected: np.ndarray, logits: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -228,8 +225,9 @@ class Edges:
         if len(selected) < self.n_active:
             left_out = ~np.isin(np.arange(self.n_active), selected)
             none = torch.zeros(1, *self.bias.shape[1:], device=self.device)
-            omitted = self._carried(lambda entry: self._decoded(entry - 1, left_out)[None] if entry else none, targets, biased=False)
-        by_target = (self.bias_share[targets] + own_bias, omitted[0], preactivation)
+            left = self.network.carry(lambda entry: self._decoded(entry - 1, left_out)[None] if entry else none, biased=False)
+            omitted = self._received(left, targets)
+        by_target = (self._received(self.constant, targets)[0] + own_bias, omitted[0], preactivation)
         rows = np.concatenate([np.arange(len(selected)), len(selected) + self.n_inputs + np.arange(self.n_logits)])
         by_node = np.zeros((3, len(selected) + self.n_inputs + self.n_logits), dtype=np.float32)
         by_node[:, rows] = by_target
