@@ -8,7 +8,8 @@ at every layer and position) from a seed, once, into --folder. Then, in turn, ru
 now (float32, the shape of the engine's own products), the graph, the same graph by automatic differentiation (`bench/naive.py`,
 `--naive` targets at a time, in the order that a batch is of one layer and in the order of influence, as the reference goes), and
 with --peer circuit-tracer in another interpreter. Prints CPU seconds, what the engine multiplies, which share of the peak that is,
-the ratio pair by pair, the largest disagreement, and the peak memory. Loading is left out; one small graph comes before all.
+the ratio pair by pair, the largest disagreement, the peak memory, and the rows carried beside the fewest that any cut needs. Loading
+is left out; one small graph comes before all.
 With --sweep: CPU seconds and GFLOP at 8 to 64 tokens and at 250 to 4,000 nodes, and the exponents that fit them.
 """
 
@@ -156,7 +157,8 @@ def parts(model, transcoders, tokens, nodes) -> dict[str, float]:
     from circuitstore.models import attribution as module
 
     undo = [watch(module, "capture", "forward pass"), watch(module, "find_features", "encoders"), watch(edges, "effects", "effects")]
-    undo += [watch(edges.Edges, "_carried", "constants"), watch(pruning, "prune", "pruning"), watch(pruning, "influence", "influence")]
+    undo += [watch(edges.Edges, "_received", "reads of constants")]
+    undo += [watch(pruning, "prune", "pruning"), watch(pruning, "influence", "influence")]
     try:
         seconds["all"], _ = timed(lambda: attribute(model, transcoders, tokens, max_feature_nodes=nodes))
     finally:
@@ -171,6 +173,25 @@ def flops(work: Callable[[], Any]) -> float:
     with FlopCounterMode(display=False, custom_mapping=in_place) as counted:
         work()
     return counted.get_total_flops()
+
+
+def carried(graph: Graph, n_layers: int) -> tuple[int, int]:
+    """Rows carried through one layer at one position: by the best single cut, and the fewest that any cut needs.
+
+    At a layer and position, every source before it meets every target behind it: one of the two must have been carried there, for each
+    such pair. The fewest rows that cover all pairs are the smaller of the two sets (vertex cover of a complete bipartite graph).
+    """
+    n_positions = len(graph.input_tokens)
+    layer, position, _ = graph.active_features[graph.selected_features].T
+    targets, sources = np.zeros((2, n_layers + 1, n_positions))
+    np.add.at(targets, (layer, position), 1)
+    targets[n_layers, -1] += len(graph.logit_token_ids)
+    np.add.at(sources, (layer + 1, position), 1)
+    sources[:, 1:] += 1  # errors, and at the input of layer 0 embeddings
+    before = sources.cumsum(0).cumsum(1)[:n_layers, 1:]
+    behind = targets[::-1, ::-1].cumsum(0).cumsum(1)[::-1, ::-1][:n_layers, 1:]
+    single = min(before[:cut].sum() + behind[cut:].sum() for cut in range(n_layers + 1))
+    return int(single), int(np.minimum(before, behind).sum())
 
 
 def sweep(model, transcoders, prompt: Callable[[int], list[int]]) -> None:
@@ -233,7 +254,8 @@ def main() -> None:
         if options.peer:
             command = [options.peer, "-c", PEER, *map(str, folders), ",".join(map(str, tokens)), str(options.nodes)]
             output = subprocess.run([*command, str(options.peer_batch), str(options.threads)], check=True, capture_output=True, text=True)
-            row["peer CPU s"] = float(output.stdout.split()[-3])
+            spent, peak, _ = output.stdout.split()[-3:]
+            row["peer CPU s"], row["peer peak GB"] = float(spent), float(peak) / 1e6
             row["ratio to peer"] = row["peer CPU s"] / row["CPU s"]
         row["identity"] = identity(graph)
         rows.append(row)
@@ -241,6 +263,7 @@ def main() -> None:
     result |= {"active features": len(graph.active_features), "nodes": len(graph.node_influence)}
     result["GFLOP"] = flops(partial(attribute, model, transcoders, tokens, max_feature_nodes=nodes)) / 1e9
     result["share of matmul peak"] = statistics.median(result["GFLOP"] / row["CPU s"] / row["matmul peak, GFLOP/s"] for row in rows)
+    result["rows carried"], result["fewest rows of any cut"] = carried(graph, model.n_layers)
     result |= {f"part: {name}, CPU s": spent for name, spent in parts(model, transcoders, tokens, nodes).items()}
     print(json.dumps(result, indent=2) if options.json else "\n".join(f"{name:32} {value:10.4g}" for name, value in result.items()))
 
