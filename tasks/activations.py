@@ -24,7 +24,7 @@ def activations(cells, config, prompts, model):
     for _, group in groupby(cells, key=lambda cell: cell["prompt"]):
         same_prompt = list(group)
         tokens = prompts.one(same_prompt[0]).tokens.values.tolist()
-        captured = capture(model, tokens)
+        captured = capture(model, tokens, last_only=True)
         last = slice(-config.positions if config.positions else None, None)
         for cell in same_prompt:
             layer = cell["layer"]

@@ -12,6 +12,8 @@ import xarray as xr
 from circuitstore.models.attribution import ActiveFeatures, attribute
 from circuitstore.models.pruning import strongest
 
+ROWS = 512  # of a matrix of edges, looked at at a time
+
 
 def attribution(cells, config, prompts, features, model, transcoders):
     """Yield one dataset a prompt; `node` runs over features, errors (layer-major), embeddings, logits, in this order.
@@ -70,8 +72,8 @@ def dataset(graph, model, token_text: np.ndarray, config) -> xr.Dataset:
     )
     target, source = np.nonzero(kept)
     weight = graph.adjacency_matrix[target, source]
-    others = np.where(kept, 0, graph.adjacency_matrix)
-    held, left = (float(np.abs(part).sum(dtype=np.float64)) for part in (weight, others))
+    unstored, left = _unstored(graph.adjacency_matrix, kept)
+    held = float(np.abs(weight).sum(dtype=np.float64))
     per_node = ("node_preactivation", "node_bias", "node_omitted", "node_influence", "node_cumulative", "prune_node_mask")
     per_logit = ("logit_token_ids", "logit_against_ids", "logit_probabilities")
     return xr.Dataset(
@@ -88,7 +90,7 @@ def dataset(graph, model, token_text: np.ndarray, config) -> xr.Dataset:
             "edge_source": ("edge", source.astype(np.int32)),
             "edge_weight": ("edge", weight),
             "prune_edge_mask": ("edge", graph.prune_edge_mask[target, source]),
-            "node_unstored": ("node", others.sum(1, dtype=np.float64).astype(np.float32)),
+            "node_unstored": ("node", unstored),
             "kept_weight": ((), np.float64(held / (held + left) if left else 1.0)),
             "replacement_score": ((), np.float64(graph.replacement_score)),
             "completeness_score": ((), np.float64(graph.completeness_score)),
@@ -98,6 +100,16 @@ def dataset(graph, model, token_text: np.ndarray, config) -> xr.Dataset:
         },
         attrs={"structure": "graph"},
     )
+
+
+def _unstored(adjacency: np.ndarray, kept: np.ndarray) -> tuple[np.ndarray, float]:
+    """Of the edges that are not kept: their sum into each node (node,) float32, and the sum of their absolute values."""
+    sums, size = [], 0.0
+    for start in range(0, len(adjacency), ROWS):  # the whole would be a second matrix
+        others = np.where(kept[start : start + ROWS], 0, adjacency[start : start + ROWS])
+        sums.append(others.sum(1, dtype=np.float64))
+        size += float(np.abs(others).sum(dtype=np.float64))
+    return np.concatenate(sums).astype(np.float32), size
 
 
 def _contributions(graph) -> dict:
@@ -114,14 +126,9 @@ def _contributions(graph) -> dict:
 
 def summary(cells, config):
     """Means over prompts of both graph scores and of the agreement of gradient and direct; the largest identity error."""
-    graphs = [cell for _, cell in cells]
-    return {
-        "graphs": len(graphs),
-        "replacement_score": float(np.mean([float(graph.replacement_score) for graph in graphs])),
-        "completeness_score": float(np.mean([float(graph.completeness_score) for graph in graphs])),
-        "identity_error": max(float(graph.identity_error) for graph in graphs),
-        "gradient_direct_spearman": float(np.mean([float(graph.gradient_direct_spearman) for graph in graphs])),
-    }
+    names = ("replacement_score", "completeness_score", "gradient_direct_spearman", "identity_error")
+    graphs = np.array([[float(graph[name]) for name in names] for _, graph in cells])  # one in memory at a time
+    return {"graphs": len(graphs), **dict(zip(names[:3], graphs[:, :3].mean(0).tolist(), strict=True)), names[3]: float(graphs[:, 3].max())}
 
 
 def _active(layers: list, n_layers: int, n_tokens: int) -> ActiveFeatures:

@@ -21,7 +21,7 @@ def baseline(cells, config, prompts, model):
     """
     for cell in cells:
         prompt = prompts.one(cell)
-        logits = capture(model, prompt.tokens.values.tolist()).logits[-1].float()
+        logits = capture(model, prompt.tokens.values.tolist(), last_only=True).logits[-1]
         log_probs = torch.log_softmax(logits, -1)
         correct, incorrect = int(prompt.correct_id), int(prompt.incorrect_id)
         top = torch.topk(logits, min(config.top_k, len(logits)))
@@ -50,14 +50,13 @@ def baseline(cells, config, prompts, model):
 
 def summary(cells, config):
     """Accuracy (the share of prompts with a positive margin), its gate, and the mean margin in nats."""
-    margins = np.array([float(cell.logit_difference) for _, cell in cells])
-    first = np.array([int(cell.rank_correct) == 1 for _, cell in cells])
+    margins, ranks = np.array([(float(cell.logit_difference), int(cell.rank_correct)) for _, cell in cells]).T
     accuracy = float((margins > 0).mean())
     failed = f"accuracy {accuracy:.3f} on {len(margins)} prompts is below the gate of {config.gate:.3f}" if accuracy < config.gate else ""
     return {
         "prompts": len(margins),
         "accuracy": accuracy,
-        "top1_accuracy": float(first.mean()),
+        "top1_accuracy": float((ranks == 1).mean()),
         "mean_logit_difference": float(margins.mean()),
         "gate": failed,
     }

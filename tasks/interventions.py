@@ -106,7 +106,7 @@ class _Plan:
         self.places[group][1].append((place, regime, ordered.tobytes()))
 
     def run(self, model, transcoders, tokens: list[int], answers: tuple[int, int]) -> dict[str, tuple]:
-        base = capture(model, tokens, patterns=True)
+        base = capture(model, tokens, patterns=True, last_only=True)
         outcome: dict[tuple[str, bytes], np.ndarray] = {}
         for regime, sets in self.sets.items():
             keys = list(sets)

@@ -29,10 +29,10 @@ def fail_on_b(patch: pytest.MonkeyPatch, phase, workspace: Workspace) -> None:
     captured = phase.capture
     marked = [int(token) for token in load_prompts(workspace).tokens.sel(prompt="b").values if token >= 0]
 
-    def capture(model, tokens):
+    def capture(model, tokens, **how):
         if list(tokens) == marked:
             raise ValueError("a strange prompt")
-        return captured(model, tokens)
+        return captured(model, tokens, **how)
 
     patch.setattr(phase, "capture", capture)
 
@@ -146,8 +146,8 @@ def test_other_result_for_the_same_key_is_reported(workspace, monkeypatch):
     key = workspace.artifact("baseline").key
     captured = baseline_phase.capture
 
-    def perturbed(model, tokens):
-        found = captured(model, tokens)
+    def perturbed(model, tokens, **how):
+        found = captured(model, tokens, **how)
         found.logits[-1] += 1
         return found
 

@@ -15,6 +15,7 @@ from circuitstore.storage.layout import Store
 from circuitstore.storage.objects import ObjectReader
 
 OPEN_OBJECTS = 8  # cells are read in order, so few objects are in use at a time
+KEPT_BYTES = 1 << 28  # of all open objects together, whatever their number
 
 
 class Upstream:
@@ -47,10 +48,23 @@ class Upstream:
     def _read(self, cell: Cell) -> xr.Dataset:
         if cell.object not in self._readers:
             self._readers[cell.object] = ObjectReader(self.store, cell.object).preload()
-            if len(self._readers) > OPEN_OBJECTS:
+            while len(self._readers) > 1 and (len(self._readers) > OPEN_OBJECTS or self._kept() > KEPT_BYTES):
                 self._readers.popitem(last=False)
         self._readers.move_to_end(cell.object)
         return self._readers[cell.object].cell(cell.row)
+
+    def _kept(self) -> int:
+        return sum(reader.loaded_bytes for reader in self._readers.values())
+
+
+class Cells:
+    """All cells of a phase with their coordinates, read anew each time they are gone through: never all in memory."""
+
+    def __init__(self, upstream: Upstream, cell: Coords):
+        self._upstream, self._cell = upstream, cell
+
+    def __iter__(self) -> Iterator[tuple[Coords, xr.Dataset]]:
+        return self._upstream.each(self._cell)
 
 
 def _hashable(coords: Coords) -> tuple:

@@ -127,6 +127,8 @@ def _compute(planner: Planner, step: Step, reporter: Reporter, options: Options)
     gc.enable()
     entries, failures = {}, []
     for result in _results(_batches(planner, step), reporter, options):
+        for warning in result.warnings:
+            reporter.warn(f"{task.name} of {behaviour}: {warning}")
         entries.update({(cell.key, digest("coords", cell.coords)): (cell, result.object) for cell in result.entries})
         failures += result.failures
     planner.forget()
@@ -168,10 +170,15 @@ def _results(work: list[Batch], reporter: Reporter, options: Options) -> Iterato
             yield run_batch(batch, reporter.progress)
         return
     from joblib import Parallel, delayed
+    from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-    for result in Parallel(n_jobs=options.jobs, return_as="generator_unordered")(delayed(run_batch)(batch) for batch in work):
-        reporter.progress(len(result.entries) + len(result.failures))
-        yield result
+    try:
+        for result in Parallel(n_jobs=options.jobs, return_as="generator_unordered")(delayed(run_batch)(batch) for batch in work):
+            reporter.progress(len(result.entries) + len(result.failures))
+            yield result
+    except TerminatedWorkerError as error:
+        where, remedy = f"phase {work[0].phase}", "use fewer --jobs: each has a model of its own (see `circuitstore plan`)"
+        raise BuildError(where, got="a worker process that was killed, as systems do when memory runs out", remedy=remedy) from error
 
 
 def _failed(step: Step, failures: list[Failure]) -> BuildError:
@@ -202,11 +209,11 @@ def _warn(cell: PlannedCell, place: Place, content: str, step: Step, reporter: R
 def _summary(planner: Planner, step: Step, cells: list[Cell]) -> dict[str, object]:
     if not step.task.summary:
         return {}
-    from circuitstore.engine.inputs import Upstream
+    from circuitstore.engine.inputs import Cells, Upstream
 
     module = importlib.import_module(f"{planner.pipeline.package}.{step.task.name}")
     read = Upstream(planner.store, step.task.name, [({}, cells)])
-    return module.summary(read.all({}), step.selection.config(step.task.name))
+    return module.summary(Cells(read, {}), step.selection.config(step.task.name))
 
 
 def _gate(phase: str, artifact: Artifact, reporter: Reporter, *, last: bool, options: Options) -> None:

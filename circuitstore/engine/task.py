@@ -46,7 +46,8 @@ class Task(msgspec.Struct, frozen=True):
     rows: for a phase without cell axes, the axis along which it yields its output, so that what reads single rows is
         keyed by single rows.
     whole: config fields that only choose cells, or judge the whole, and so are no part of a single cell's key.
-    summary: its module has `summary(cells, config) -> dict`, plain data about the whole; `{"gate": "…"}` in it, when not
+    summary: its module has `summary(cells, config) -> dict`, plain data about the whole, cells (coordinates, dataset) being read as
+        they are gone through, so that to keep none is to have one in memory; `{"gate": "…"}` in it, when not
         empty, stops the build with that text.
     batch: most cells committed together as one object.
     """

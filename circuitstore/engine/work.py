@@ -6,10 +6,12 @@ and return hashes. A cell that fails loses no other: the phase is called again w
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import platform
 import resource
+import sys
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
@@ -28,6 +30,7 @@ from circuitstore.storage.layout import Store
 from circuitstore.storage.objects import write_object
 
 PROVENANCE_PACKAGES = ("circuitstore", "torch", "transformers", "safetensors", "numpy", "scipy", "zarr", "xarray")
+TOO_LARGE = "`circuitstore plan` says how much it takes; use a larger machine, or ask for less (attribution.memory, shorter prompts)"
 RESOURCES_KEPT = 6  # a model and its transcoders, and those of another profile for comparison
 _loaded: OrderedDict[str, Any] = OrderedDict()
 
@@ -60,6 +63,7 @@ class Result(msgspec.Struct, frozen=True):
     object: str
     entries: list[Entry]
     failures: list[Failure]
+    warnings: list[str] = []
 
 
 def run_batch(batch: Batch, progress: Callable[[int], None] = lambda cells: None) -> Result:
@@ -70,17 +74,22 @@ def run_batch(batch: Batch, progress: Callable[[int], None] = lambda cells: None
     task = pipeline.task(batch.phase)
     module = load_module(f"{batch.package}.{batch.phase}", batch.components["code"])
     failures: list[Failure] = []
+    warnings: list[str] = []
     finished: list[tuple[PlannedCell, Coords, Any]] = []
     try:
-        for cell, coords, content in _outputs(task, module, batch, failures, progress):
+        for cell, coords, content in _outputs(task, module, batch, failures, warnings, progress):
             finished.append((cell, coords, content))
     finally:  # Ctrl-C keeps what is done
         check_loaded(batch.components["code"])
         result = _commit(batch, finished, failures, started)
-    return result
+    return msgspec.structs.replace(result, warnings=warnings)
 
 
-def _outputs(task: Task, module, batch: Batch, failures: list[Failure], progress) -> Iterator[tuple[PlannedCell, Coords, Any]]:
+def _outputs(
+    task: Task, module, batch: Batch, failures: list[Failure], warnings: list[str], progress
+) -> Iterator[tuple[PlannedCell, Coords, Any]]:
+    """Every finished cell, its coordinates and content. When memory runs out, what is left is given to the phase half as many at a
+    time: no cell depends on which others are given with it, so that changes no result."""
     function, config = getattr(module, task.name), batch.selection.config(task.name)
     inputs = _inputs(task, batch)
     if task.rows:  # all rows or none
@@ -94,24 +103,31 @@ def _outputs(task: Task, module, batch: Batch, failures: list[Failure], progress
         progress(1)
         yield from ((batch.cells[0], coords, content) for coords, content in rows)
         return
-    waiting = list(batch.cells)
+    waiting, most = list(batch.cells), len(batch.cells)
     while waiting:
-        done = 0
+        given, done, exhausted = waiting[:most], 0, False
         try:
-            for coords, content in function([cell.coords for cell in waiting], config, **inputs):
-                if done == len(waiting) or coords != waiting[done].coords:
+            for coords, content in function([cell.coords for cell in given], config, **inputs):
+                if done == len(given) or coords != given[done].coords:
                     raise _ContractError(f"phase {task.name}", expected="the cells it was given, in order", got=coords)
-                yield waiting[done], coords, content
+                yield given[done], coords, content
                 done += 1
                 progress(1)
-            if done < len(waiting):
-                raise _ContractError(f"phase {task.name}", expected=f"{len(waiting)} cells", got=done)
+            if done < len(given):
+                raise _ContractError(f"phase {task.name}", expected=f"{len(given)} cells", got=done)
         except _ContractError:
             raise
         except Exception as error:
-            failures.append(Failure(waiting[done].coords, _reason(error)))
-            progress(1)
-            done += 1
+            exhausted = out_of_memory(error)
+            if len(given) == 1 or not exhausted:
+                failures.append(Failure(given[done].coords, _reason(error)))
+                progress(1)
+                done += 1
+        if exhausted:  # only here, for until now the error held all that the phase had in memory
+            free_memory()
+            if len(given) > 1:
+                most = len(given) // 2
+                warnings.append(f"out of memory with {len(given)} cells at once, going on with {most}")
         waiting = waiting[done:]
 
 
@@ -136,7 +152,12 @@ def _load(batch: Batch, name: str) -> Any:
     key = digest("resource", [name, batch.components["resources"][name]])
     if key not in _loaded:
         resource = importlib.import_module(batch.package).PIPELINE.resources(batch.selection, batch.store)[name]
-        loaded = resource.load()
+        try:
+            loaded = resource.load()
+        except Exception as error:
+            if not out_of_memory(error.__cause__ or error):
+                raise
+            raise BuildError(name, expected="enough memory to load it", got=_reason(error), remedy=TOO_LARGE) from error
         if resource.identity() != batch.components["resources"][name]:
             raise BuildError(name, expected="the files that this build was planned with", got="files changed since", remedy="build again")
         _loaded[key] = loaded
@@ -146,7 +167,25 @@ def _load(batch: Batch, name: str) -> Any:
     return _loaded[key]
 
 
+def out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out, of the host or of an accelerator. torch says so in three ways, NumPy and Python in one."""
+    torch = sys.modules.get("torch")
+    if isinstance(error, MemoryError) or (torch is not None and isinstance(error, torch.OutOfMemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in ("can't allocate memory", "ALLOC_FAILED"))
+
+
+def free_memory() -> None:
+    """Give back what nothing uses any more, also to the accelerator, which keeps freed blocks in pieces."""
+    gc.collect()
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
+
+
 def _reason(error: Exception) -> str:
+    if out_of_memory(error):
+        return f"out of memory: {str(error).splitlines()[0] if str(error) else type(error).__name__}; {TOO_LARGE}"
     if isinstance(error, CircuitstoreError):
         return str(error)
     trace = error.__traceback__
@@ -173,7 +212,6 @@ def _commit(batch: Batch, finished: list, failures: list[Failure], started: floa
 
 def provenance(started: float) -> dict[str, object]:
     """Where and with what something was computed; recorded, but no part of any key."""
-    import sys
     from importlib import metadata
 
     versions = {}

@@ -105,7 +105,7 @@ def attribute(
     _check_method(method, logit_prob, gradient_threshold)
     transcoders.check_fits(model.n_layers, model.d_model)
     with torch.no_grad():
-        run = capture(model, tokens, patterns=True)
+        run = capture(model, tokens, patterns=True, last_only=True)
         found = find_features(transcoders, run) if features is None else _checked(features, transcoders, run)
         ids, against, weights, directions = _logits(model, run, targets, difference, max_logits, logit_prob)
         edges = Edges(model, transcoders, run, found, directions, memory)
@@ -195,7 +195,7 @@ def _logits(
     else:
         top, ids = torch.topk(probabilities, min(max_logits, model.vocab_size))
         ids = ids[: int(torch.searchsorted(top.cumsum(0), logit_prob)) + 1]
-    directions = unembedding[ids].float() - unembedding.mean(dim=0, dtype=torch.float32)
+    directions = unembedding[ids].float() - model.parts.mean_unembedding
     return ids.cpu().numpy(), np.full(len(ids), -1), probabilities[ids].cpu().numpy(), directions
 
 

@@ -143,14 +143,15 @@ class Edges:
         everything = np.arange(self.n_active)
         levels = self.levels(everything)
         node_weights = padded(weights, len(levels))
-        targets, known = everything[:0], torch.zeros(0, len(levels))
-        chosen = self.n_active + np.arange(self.n_logits)
+        targets, chosen = everything[:0], self.n_active + np.arange(self.n_logits)
+        known = torch.zeros(self._rows_known(limit, stage), len(levels))
         while True:
-            rows = torch.zeros(len(chosen), len(levels))
-            self._fill(rows, chosen, np.arange(len(chosen)), everything)
-            targets, known = np.concatenate([targets, chosen]), torch.cat([known, rows])
+            self._fill(known, chosen, len(targets) + np.arange(len(chosen)), everything)
+            targets = np.concatenate([targets, chosen])
             nodes = np.where(targets < self.n_active, targets, targets + self.n_inputs)
-            ranked = np.argsort(-pruning.influence(known.numpy(), node_weights, levels, nodes)[: self.n_active], kind="stable")
+            ranked = np.argsort(
+                -pruning.influence(known[: len(targets)].numpy(), node_weights, levels, nodes)[: self.n_active], kind="stable"
+            )
             missing = limit - (len(targets) - self.n_logits)
             chosen = np.sort(ranked[~np.isin(ranked, targets)][: min(stage, missing)])
             if len(chosen) == missing:
@@ -237,11 +238,15 @@ class Edges:
         """(node,): the layer of features, n_layers for logits, -1 for errors and embeddings, which have no edges in."""
         return np.concatenate([self.found.layer[features], np.full(self.n_inputs, -1), self.level[self.n_active :]])
 
+    def _rows_known(self, limit: int, stage: int) -> int:
+        """How many rows are known, over every active feature, when the last stage of ``limit`` features is chosen."""
+        return self.n_logits + stage * ((limit - 1) // stage)
+
     def _check_size(self, limit: int, stage: int) -> None:
         others = self.n_inputs + self.n_logits
         size = 4 * (limit + others) ** 2
         if limit < self.n_active:  # rows of all but the last stage hold every active feature
-            size += 4 * (self.n_active + others) * (self.n_logits + stage * ((limit - 1) // stage))
+            size += 4 * (self.n_active + others) * self._rows_known(limit, stage)
         if size > self.memory:
             raise LimitError(
                 f"attribution graph of {self.n_active} active features",

@@ -8,18 +8,22 @@ The query and key side is absent on purpose: it only shapes the attention patter
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from operator import attrgetter
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from circuitstore.errors import ModelError
+from circuitstore.models.bits import raised
 
 
 @dataclass(frozen=True)
 class Family:
-    """Attribute paths: the first four start at the model, the others at one of its layers."""
+    """Attribute paths: the first five start at the model, the others at one of its layers."""
 
+    trunk: str = "model"  # everything but the unembedding
     embeddings: str = "model.embed_tokens"
     layers: str = "model.layers"
     final_norm: str = "model.norm"
@@ -54,6 +58,7 @@ class Layer:
 class Parts:
     """A model taken apart. ``embeddings`` and ``unembedding`` are (token, d_model), one tensor when tied."""
 
+    trunk: nn.Module  # token ids → output of the final norm
     embeddings: Tensor
     layers: tuple[Layer, ...]
     final_norm: nn.Module
@@ -62,6 +67,14 @@ class Parts:
     n_kv_heads: int
     head_dim: int
     norm_epsilon: float
+
+    @cached_property
+    def mean_unembedding(self) -> Tensor:
+        """The mean row of the unembedding (d_model,) float32."""
+        total = torch.zeros(self.unembedding.shape[1], device=self.unembedding.device)
+        for _, rows in raised(self.unembedding, self.unembedding.device):
+            total += rows.sum(0)
+        return total / len(self.unembedding)
 
 
 def family_of(model_type: str) -> Family:
@@ -86,6 +99,7 @@ def take_apart(model: nn.Module) -> Parts:
 
     names = ("attention_norm", "attention", "value", "output", "mlp_norm", "mlp")
     return Parts(
+        trunk=part(model, family.trunk),
         embeddings=part(model, family.embeddings).weight,
         layers=tuple(Layer(**{name: part(layer, getattr(family, name)) for name in names}) for layer in part(model, family.layers)),
         final_norm=part(model, family.final_norm),

@@ -128,7 +128,7 @@ def _gradients(model: LanguageModel, tokens: Sequence[int], layer: np.ndarray, p
                 hooks.callback(module.register_forward_hook(lambda _, args, output, leaf=leaf: output + leaf).remove)
             for module in (*(block.mlp_norm for block in parts.layers), parts.final_norm):
                 hooks.callback(module.register_forward_hook(lambda _, args, output, seen=seen: seen.append(output)).remove)
-            hf(ids.expand(count, -1), use_cache=False, logits_to_keep=1)
+            parts.trunk(ids.expand(count, -1), use_cache=False)
             where = zip(layer[part].tolist(), range(count), position[part].tolist(), reads[part], strict=True)
             total = torch.stack([seen[level][copy, place].float() @ read for level, copy, place, read in where]).sum()
             found = torch.autograd.grad(total, leaves, allow_unused=True)

@@ -51,7 +51,7 @@ class Intervened:
     """What the edited runs gave; ``variant`` is one set of edits."""
 
     logits: Tensor  # (variant, position, token) float32; the last position only when asked for
-    mlp_input: Tensor  # (variant, layer, position, d_model): encode it for the activations of the edited run
+    mlp_input: Tensor | None  # (variant, layer, position, d_model): encode it for the edited run's activations; not with `last_only`
 
 
 def intervene(
@@ -65,7 +65,7 @@ def intervene(
     last_only: bool = False,
 ) -> Intervened:
     """Run ``tokens`` (position,) once for every set of edits, all in one batch; a set may be an array (edit, 4), its columns
-    those of `Edit`.
+    those of `Edit`. ``last_only`` gives the logits of the last position and nothing else, which takes far less memory.
 
     ``base`` is the unedited run, with patterns, when it is known already. Raises UsageError for an unknown regime or an
     edit outside the model.
@@ -78,6 +78,7 @@ def intervene(
     by_layer = _by_layer(variants, transcoders, len(tokens))
     base = capture(model, tokens, patterns=regime != "free") if base is None else base
     mlp_input: list[Tensor] = []
+    seen = None if last_only else mlp_input
     final: list[Tensor] = []
     parts = model.parts
     with torch.no_grad(), ExitStack() as hooks:
@@ -87,13 +88,15 @@ def intervene(
             if regime == "direct":
                 hooks.callback(layer.attention_norm.register_forward_hook(_frozen_norm(base.attention_scale[index])).remove)
                 hooks.callback(layer.mlp_norm.register_forward_hook(_frozen_norm(base.mlp_scale[index])).remove)
-            edited = _edited_mlp(transcoders.layer(index), by_layer.get(index), base, index, regime == "direct", mlp_input)
+            edited = _edited_mlp(transcoders.layer(index), by_layer.get(index), base, index, regime == "direct", seen)
             hooks.callback(layer.mlp.register_forward_hook(edited).remove)
         if regime == "direct":
             hooks.callback(parts.final_norm.register_forward_hook(_frozen_norm(base.final_scale)).remove)
         hooks.callback(parts.final_norm.register_forward_hook(lambda _, args, output: final.append(output)).remove)
-        model.hf(base.tokens.expand(len(variants), -1), use_cache=False, logits_to_keep=1)
-    return Intervened(unembed(model, final[0][:, -1:] if last_only else final[0]), torch.stack(mlp_input, dim=1))
+        parts.trunk(base.tokens.expand(len(variants), -1), use_cache=False)
+    if last_only:
+        return Intervened(unembed(model, final[0][:, -1:]), None)
+    return Intervened(unembed(model, final[0]), torch.stack(mlp_input, dim=1))
 
 
 @dataclass(frozen=True)
@@ -130,13 +133,14 @@ def _by_layer(
 
 
 def _edited_mlp(
-    transcoder: LayerTranscoder, edits: _LayerEdits | None, base: Capture, index: int, direct: bool, seen: list[Tensor]
+    transcoder: LayerTranscoder, edits: _LayerEdits | None, base: Capture, index: int, direct: bool, seen: list[Tensor] | None
 ) -> Callable:
     """A hook that adds the edits of a layer to its MLP output, which in the direct regime is first put back as it was."""
 
     def hook(module: torch.nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
         x = args[0]  # (variant, position, d_model)
-        seen.append(x)
+        if seen is not None:
+            seen.append(x)
         if direct:
             output = base.mlp_output[index].expand_as(output).clone()
             if (skip := transcoder.skip) is not None:

@@ -38,7 +38,7 @@ def extreme_tokens(model: LanguageModel, directions: Tensor, count: int) -> Extr
     """
     unembedding, known = model.parts.unembedding, len(model.tokenizer)
     scaled = directions.to(model.device, torch.float32) * cast(Tensor, model.parts.final_norm.weight).float()
-    mean = (scaled @ unembedding.mean(dim=0, dtype=torch.float32))[:, None]
+    mean = (scaled @ model.parts.mean_unembedding)[:, None]
     largest, smallest = _Running(count, largest=True), _Running(count, largest=False)
     for start in range(0, min(known, len(unembedding)), _VOCABULARY_CHUNK):
         rows = unembedding[start : min(start + _VOCABULARY_CHUNK, known)].float()

@@ -40,7 +40,8 @@ def influence(adjacency: np.ndarray, weights: np.ndarray, levels: np.ndarray, ro
         members = np.flatnonzero(levels[rows] == level)
         given = result[rows[members]] + weights[rows[members]]
         for start in range(0, len(members), _BLOCK):  # a level has no edges within itself
-            block = np.abs(adjacency[members[start : start + _BLOCK]].astype(np.float64))
+            block = adjacency[members[start : start + _BLOCK]].astype(np.float64)
+            np.abs(block, out=block)
             total = block.sum(axis=1)
             share = np.divide(given[start : start + _BLOCK], total, out=np.zeros_like(total), where=total > 0)
             result += share @ block
@@ -163,6 +164,7 @@ def _threshold(values: np.ndarray, share: float) -> float:
 
 def _row_shares(adjacency: np.ndarray) -> np.ndarray:
     """Â: |A| as float64 with each row divided by its sum; a row of zeros stays so."""
-    shares = np.abs(adjacency.astype(np.float64))
+    shares = adjacency.astype(np.float64)
+    np.abs(shares, out=shares)
     total = shares.sum(axis=1, keepdims=True)
     return np.divide(shares, total, out=shares, where=total > 0)

@@ -28,11 +28,11 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from circuitstore.errors import ModelError, UsageError
+from circuitstore.models.bits import raised
 
 INPUT_HOOK, OUTPUT_HOOK, KIND = "mlp.hook_in", "mlp.hook_out", "transcoder_set"
 THRESHOLD = "activation_function.threshold"
 _DTYPES = ("F32", "F16", "BF16")
-_ENCODER_CHUNK = 8_192  # encoder rows raised to float32 at a time
 
 
 @dataclass(frozen=True)
@@ -186,10 +186,8 @@ class LayerTranscoder:
             if x.ndim != 2 or x.shape[1] != self.d_model:
                 raise UsageError(f"input {index} of {self.path}", expected=f"(position, {self.d_model})", got=tuple(x.shape))
         rows = [x.to(self.device, torch.float32).contiguous() for x in inputs]
-        encoder = self._map("W_enc")
-        for start in range(0, self.n_features, _ENCODER_CHUNK):
-            weight = encoder[start : start + _ENCODER_CHUNK].to(self.device).float()
-            bias = self.b_enc[start : start + _ENCODER_CHUNK]
+        for start, weight in raised(self._map("W_enc"), self.device):
+            bias = self.b_enc[start : start + len(weight)]
             for x in rows:
                 yield start, torch.addmm(bias, x, weight.T)
 

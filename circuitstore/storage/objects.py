@@ -158,6 +158,11 @@ class ObjectReader:
             self._loaded = {name: self._values(name, slice(None)) for name in self.variables}
         return self
 
+    @property
+    def loaded_bytes(self) -> int:
+        """How much of the object is kept in memory."""
+        return sum(values.nbytes for values in self._loaded.values())
+
     def array(self, name: str) -> zarr.Array:
         if name not in self._arrays:
             array: Any = self.group[name]
@@ -208,7 +213,8 @@ class ObjectReader:
         """One whole cell, its content hash checked. Raises DamageError."""
         variables = {}
         for name in self.variables:
-            variables[name] = xr.Variable(self.dims(name), self.part(name, row), dict(self.array(name).attrs))
+            values = np.array(self.part(name, row))  # a view would keep all cells of a preloaded object in memory
+            variables[name] = xr.Variable(self.dims(name), values, dict(self.array(name).attrs))
         cell = xr.Dataset(variables, attrs=self.attributes(row))
         found, stated = content_hash(cell), self.manifest.cells[row]
         if found != stated:

@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
 from circuitstore.errors import LimitError, ModelError, UsageError
+from circuitstore.models import bits
 from circuitstore.models.attribution import attribute
 from circuitstore.models.capture import capture
 from circuitstore.models.load import load_model, load_tokenizer, tokenize
@@ -201,7 +202,7 @@ def test_activations_by_the_formula(tmp_path, options):
 
 def test_a_prompt_is_encoded_the_same_in_any_company(transcoder_folder, monkeypatch):
     """To the bit, also over several chunks of the encoder."""
-    monkeypatch.setattr("circuitstore.models.transcoders._ENCODER_CHUNK", 16)
+    monkeypatch.setitem(bits.RAISED_BYTES, "cpu", 16 * 4 * 48)
     coder = Transcoders.open(transcoder_folder).layer(0)
     prompts = [torch.randn(n, 48, generator=torch.Generator().manual_seed(n)) for n in (5, 1, 12)]
     for prompt, together in zip(prompts, coder.active(prompts), strict=True):
