@@ -40,6 +40,27 @@ class Transcoders(Section, frozen=True):
     path: str
 
 
+class Shape(Section, frozen=True):
+    """Sizes of the model and its transcoders, for `plan` when their files are not here; no part of any key.
+
+    dtype, transcoder_dtype: of the files; tied: one matrix for embedding and unembedding; features: of one layer's transcoder; active:
+    features active at a position and layer, which no file says.
+    """
+
+    layers: Count | None = None
+    d_model: Count | None = None
+    heads: Count | None = None
+    kv_heads: Count | None = None
+    head_dim: Count | None = None
+    d_mlp: Count | None = None
+    vocabulary: Count | None = None
+    tied: bool | None = None
+    dtype: Literal["float32", "bfloat16", "float16"] | None = None
+    features: Count | None = None
+    transcoder_dtype: Literal["float32", "bfloat16", "float16"] | None = None
+    active: Annotated[float, msgspec.Meta(gt=0)] | None = None
+
+
 class Prompts(Section, frozen=True):
     """How many prompts are drawn, and what is put before each: Qwen3 has no token that begins a text."""
 
@@ -190,6 +211,7 @@ class Profile(Section, frozen=True):
     circuit: Circuit = Circuit()
     interventions: Interventions = Interventions()
     figures: Figures = Figures()
+    shape: Shape = Shape()
 
 
 class Text(msgspec.Struct, frozen=True):
@@ -273,9 +295,14 @@ def profile_names() -> list[str]:
     return sorted(name[:-5] for name in os.listdir(PROFILES) if name.endswith(".toml"))
 
 
+def profile_path(name: str) -> str:
+    """The file of a built-in profile, or the file that is named."""
+    return name if name.endswith(".toml") else os.path.join(PROFILES, name + ".toml")
+
+
 def load_profile(name: str, settings: tuple[str, ...] = ()) -> tuple[str, Profile]:
     """(name, profile) of a built-in profile or a TOML file, with `phase.field=value` settings applied. Raises UsageError."""
-    path = name if name.endswith(".toml") else os.path.join(PROFILES, name + ".toml")
+    path = profile_path(name)
     try:
         tables = _tables(path)
     except FileNotFoundError:

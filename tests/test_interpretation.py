@@ -77,7 +77,11 @@ def planted(order: np.random.Generator | None = None):
     for part in (prompts, features) if order else ():
         order.shuffle(part)
     tokenizer = type("Tokenizer", (), {"__len__": lambda self: len(WORDS), "decode": lambda self, ids: WORDS[ids[0]]})()
-    parts = SimpleNamespace(unembedding=torch.eye(len(WORDS)), final_norm=SimpleNamespace(weight=torch.ones(len(WORDS))))
+    parts = SimpleNamespace(
+        unembedding=torch.eye(len(WORDS)),
+        mean_unembedding=torch.full((len(WORDS),), 1 / len(WORDS)),
+        final_norm=SimpleNamespace(weight=torch.ones(len(WORDS))),
+    )
     model = SimpleNamespace(tokenizer=tokenizer, parts=parts, device="cpu")
     transcoders = SimpleNamespace(layer=lambda layer: SimpleNamespace(decoder_rows=lambda ids: torch.eye(len(WORDS))[ids]))
     return (Read(prompts), Read(features), model, transcoders), config.Interpretation(top_prompts=4, top_tokens=2)
@@ -208,7 +212,7 @@ def test_extreme_tokens_are_those_of_the_whole_vocabulary(monkeypatch):
     generator = torch.Generator().manual_seed(0)
     unembedding, gain, directions = (torch.randn(*shape, generator=generator) for shape in ((50, 8), (8,), (3, 8)))
     tokenizer = type("Tokenizer", (), {"__len__": lambda self: 45})()
-    parts = SimpleNamespace(unembedding=unembedding, final_norm=SimpleNamespace(weight=gain))
+    parts = SimpleNamespace(unembedding=unembedding, mean_unembedding=unembedding.mean(0), final_norm=SimpleNamespace(weight=gain))
     model = SimpleNamespace(parts=parts, device="cpu", tokenizer=tokenizer)
     monkeypatch.setattr("circuitstore.models.lens._VOCABULARY_CHUNK", 7)
     found = extreme_tokens(model, directions, 4)

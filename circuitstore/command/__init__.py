@@ -20,6 +20,8 @@ class Commands(click.Group):
 
     homes: ClassVar[dict[str, str]] = {
         "build": "build",
+        "plan": "plan",
+        "profile": "plan",
         "status": "inspect",
         "explain": "inspect",
         "show": "inspect",

@@ -15,7 +15,7 @@ from circuitstore.storage.layout import Store
 from circuitstore.storage.objects import ObjectReader
 
 OPEN_OBJECTS = 8  # cells are read in order, so few objects are in use at a time
-KEPT_BYTES = 1 << 28  # of all open objects together, whatever their number
+KEPT_BYTES = 1 << 26  # of all open objects together, whatever their number
 
 
 class Upstream:

@@ -35,6 +35,7 @@ from torch import Tensor
 
 from circuitstore.models.replacement import FrozenLayer, FrozenNetwork
 
+STARTING = 256  # rows that start at a time, about: what every head makes of them is kept apart until it is spread
 CHUNK = 2_048  # place-rows moved at a time: their heads stay in the cache, and the weights are worth reading for them
 
 
@@ -173,15 +174,17 @@ class _Way:
         joining = list(_by_position(self.ends, batch[self.ends.layer[batch] == index]))
         if not joining:
             return flight
-        made = None if layer is None else self._by_head(torch.cat([vectors for *_, vectors in joining]), layer)
-        blocks, done = [], 0
-        for start, entries, vectors in joining:
-            state = vectors.new_zeros(self.reach(start), *vectors.shape)
-            if layer is not None and made is not None:
-                torch.mm(self._spreading(layer, start), made[:, done : done + len(entries)].flatten(1), out=state.flatten(1))
-            state[0] += vectors
-            blocks.append(_Block(start, entries, state))
-            done += len(entries)
+        blocks = []
+        for group in _gathered(joining, STARTING):
+            made = None if layer is None else self._by_head(torch.cat([vectors for *_, vectors in group]), layer)
+            done = 0
+            for start, entries, vectors in group:
+                state = vectors.new_zeros(self.reach(start), *vectors.shape)
+                if layer is not None and made is not None:
+                    torch.mm(self._spreading(layer, start), made[:, done : done + len(entries)].flatten(1), out=state.flatten(1))
+                state[0] += vectors
+                blocks.append(_Block(start, entries, state))
+                done += len(entries)
         if flight and len(flight[-1].state) < CHUNK // 2:
             return flight[:-1] + _packed([*flight[-1].blocks, *blocks], CHUNK)
         return flight + _packed(blocks, CHUNK)
@@ -225,6 +228,18 @@ class _Way:
             pattern = layer.pattern[:, :, 1 : start + 1, 1 : start + 1].flip(2, 3)  # kv, group, query j, key i
             return pattern.permute(0, 3, 1, 2)[:, None]
         return layer.pattern[:, :, start:, start:][:, :, :, None]  # kv, group, query i, 1, key j
+
+
+def _gathered(joining: list[tuple[int, Tensor, Tensor]], most: int) -> Iterator[list[tuple[int, Tensor, Tensor]]]:
+    """The same (position, entries, vectors), those of one position cut into parts of at most ``most`` rows, together as many."""
+    group: list[tuple[int, Tensor, Tensor]] = []
+    for start, entries, vectors in joining:
+        for part in zip(entries.split(most), vectors.split(most), strict=True):
+            if group and sum(len(entries) for _, entries, _ in group) + len(part[0]) > most:
+                yield group
+                group = []
+            group.append((start, *part))
+    yield group
 
 
 def _packed(blocks: list[_Block], most: int) -> _Flight:

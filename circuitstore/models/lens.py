@@ -16,6 +16,7 @@ from torch import Tensor
 from circuitstore.models.load import LanguageModel
 
 _VOCABULARY_CHUNK = 16_384  # unembedding rows raised to float32 at a time
+_DIRECTIONS = 1_024  # multiplied with them at a time
 
 
 @dataclass(frozen=True)
@@ -38,14 +39,17 @@ def extreme_tokens(model: LanguageModel, directions: Tensor, count: int) -> Extr
     """
     unembedding, known = model.parts.unembedding, len(model.tokenizer)
     scaled = directions.to(model.device, torch.float32) * cast(Tensor, model.parts.final_norm.weight).float()
-    mean = (scaled @ model.parts.mean_unembedding)[:, None]
-    largest, smallest = _Running(count, largest=True), _Running(count, largest=False)
+    blocks = scaled.split(_DIRECTIONS)
+    means = [(block @ model.parts.mean_unembedding)[:, None] for block in blocks]
+    running = [(_Running(count, largest=True), _Running(count, largest=False)) for _ in blocks]
     for start in range(0, min(known, len(unembedding)), _VOCABULARY_CHUNK):
         rows = unembedding[start : min(start + _VOCABULARY_CHUNK, known)].float()
-        values = scaled @ rows.T - mean
-        largest.see(values, start)
-        smallest.see(values, start)
-    return ExtremeTokens(*largest.arrays(), *smallest.arrays())
+        for block, mean, (largest, smallest) in zip(blocks, means, running, strict=True):
+            values = block @ rows.T - mean
+            largest.see(values, start)
+            smallest.see(values, start)
+    columns = [(*largest.arrays(), *smallest.arrays()) for largest, smallest in running]
+    return ExtremeTokens(*(np.concatenate(column) for column in zip(*columns, strict=True)))
 
 
 class _Running:

@@ -1,0 +1,172 @@
+"""Baseline to attribution at the exact shape of Qwen3-4B, with random weights: what it really takes, beside what `plan` said.
+
+    python bench/real_shape.py FOLDER [--layers 3] [--prompts 3] [--phases prompts baseline activations features attribution]
+
+Builds, once, into FOLDER a random model of the 4B shape with --layers of its 36 layers (d_model 2560, 32/8 heads of width 128,
+d_mlp 9728, vocabulary 151,936, tied, bfloat16) and transcoders of 163,840 features a layer in bfloat16, biased so that about 70 are
+active at every layer and position (1.7 GB a layer). The tokenizer is that of `tiny`, whose vocabulary is smaller. Then every phase
+is built by the real command line in a process of its own, from the store that the ones before it left, and `circuitstore plan`
+says beforehand what it should take.
+
+Memory is measured as *anonymous* memory, `RssAnon` of /proc/PID/status read every 5 ms: what the process itself needs and what a
+machine runs out of. Pages of mapped weight files count in the resident set too (`VmHWM`, printed beside it), but the kernel takes
+these back whenever somebody needs the memory. A peak shorter than 5 ms can be missed; writing 100 MB takes longer.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from transformers import AutoConfig, AutoModelForCausalLM
+
+ROOT = Path(__file__).parent.parent
+LAYERS, D_MODEL, FEATURES, ACTIVE = 36, 2560, 163_840, 70
+PHASES = ("prompts", "baseline", "activations", "features", "attribution")
+PROFILE = """[model]
+path = "model"
+dtype = "bfloat16"
+threads = 1
+
+[transcoders]
+path = "transcoders"
+
+[activations]
+positions = 0
+
+[shape]
+active = {active}
+"""
+
+
+def write_model(folder: Path, layers: int) -> None:
+    """The model, with its norms' gains at one and weights of transformers' own initialisation."""
+    config = AutoConfig.for_model(
+        "qwen3",
+        vocab_size=151_936,
+        hidden_size=D_MODEL,
+        intermediate_size=9728,
+        num_hidden_layers=layers,
+        num_attention_heads=32,
+        num_key_value_heads=8,
+        head_dim=128,
+        tie_word_embeddings=True,
+        max_position_embeddings=40_960,
+        rope_theta=1_000_000,
+    )
+    AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16).save_pretrained(folder)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copyfile(ROOT / "tasks" / "profiles" / "tiny" / "model" / name, folder / name)
+
+
+def write_transcoders(folder: Path, layers: int) -> None:
+    """Rows of the encoder have norm one, so pre-activations of a normalised input are standard normal, less the bias."""
+    folder.mkdir(parents=True, exist_ok=True)
+    bias = float(torch.special.ndtri(torch.tensor(ACTIVE / FEATURES, dtype=torch.float64)))
+    for layer in range(layers):
+        tensors = {
+            "W_enc": torch.randn(FEATURES, D_MODEL).mul_(D_MODEL**-0.5).bfloat16(),
+            "b_enc": torch.full((FEATURES,), bias).bfloat16(),
+            "W_dec": torch.randn(FEATURES, D_MODEL).mul_(0.02).bfloat16(),
+            "b_dec": (torch.randn(D_MODEL) * 0.02).bfloat16(),
+        }
+        save_file(tensors, folder / f"layer_{layer}.safetensors")
+
+
+def build(folder: Path, layers: int) -> Path:
+    """Write model, transcoders and profile, unless they are there already; returns the profile."""
+    profile = folder / f"shape-4b-{layers}.toml"
+    if not profile.is_file():
+        torch.manual_seed(0)
+        write_model(folder / "model", layers)
+        write_transcoders(folder / "transcoders", layers)
+        profile.write_text(PROFILE.format(active=ACTIVE))
+    return profile
+
+
+@dataclass
+class Peak:
+    """Largest memory of a process, bytes, and its wall time in seconds."""
+
+    anonymous: int = 0
+    resident: int = 0
+    seconds: float = 0.0
+
+
+def watched(command: list[str]) -> tuple[Peak, str]:
+    """Run a command to its end and watch its memory; returns the peak and its standard output."""
+    peak, started = Peak(), time.monotonic()
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    status = Path(f"/proc/{process.pid}/status")
+    while process.poll() is None:
+        try:
+            fields = dict(line.split(":", 1) for line in status.read_text().splitlines() if ":" in line)
+        except (FileNotFoundError, ProcessLookupError):
+            break
+        if "RssAnon" in fields:
+            peak.anonymous = max(peak.anonymous, int(fields["RssAnon"].split()[0]) * 1024)
+            peak.resident = max(peak.resident, int(fields["VmHWM"].split()[0]) * 1024)
+        time.sleep(0.005)
+    out, _ = process.communicate()
+    peak.seconds = time.monotonic() - started
+    if process.returncode:
+        raise SystemExit(f"{' '.join(command)} failed with {process.returncode}")
+    return peak, out
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="where model, transcoders and store are kept")
+    parser.add_argument("--layers", type=int, default=3)
+    parser.add_argument("--prompts", type=int, default=4, help="even: they come in pairs")
+    parser.add_argument("--phases", nargs="+", default=PHASES, choices=PHASES)
+    parser.add_argument("--set", dest="settings", action="append", default=[])
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    profile = build(options.folder.resolve(), options.layers)
+    store = options.folder / "store"
+    shutil.rmtree(store, ignore_errors=True)
+    selection = ["--profile", str(profile), "--behaviour", "plural", "--set", f"prompts.train={options.prompts}", "--set", "prompts.test=0"]
+    selection += [word for setting in options.settings for word in ("--set", setting)]
+    cli = [sys.executable, str(ROOT / "cli.py")]
+    _, said = watched([*cli, "plan", "attribution", *selection, "--json"])
+    planned = {row["phase"]: row for row in json.loads(said)["phases"]}
+    rows = []
+    for phase in options.phases:
+        peak, out = watched([*cli, "build", phase, *selection, "--store", str(store), "--ignore-gate", "--json"])
+        built = next(row for row in json.loads(out)["phases"] if row["phase"] == phase)
+        plan = planned[phase]
+        rows.append(
+            {
+                "phase": phase,
+                "cells": built["computed"],
+                "seconds": built["seconds"],
+                "planned seconds": plan["seconds"],
+                "peak GB": peak.anonymous / 1e9,
+                "planned GB": plan["host_bytes"] / 1e9,
+                "ratio": peak.anonymous / plan["host_bytes"],
+                "resident GB": peak.resident / 1e9,
+            }
+        )
+        if not options.json:
+            print(
+                "  ".join(f"{name} {value:.3g}" if isinstance(value, float) else str(value) for name, value in rows[-1].items()), flush=True
+            )
+    if "attribution" in options.phases:
+        _, said = watched(
+            [*cli, "show", "attribution", "--behaviour", "plural", "--profile", str(profile), "--store", str(store), "--json"]
+        )
+        summary = json.loads(said)["summary"]
+        print(json.dumps({"phases": rows, "attribution": summary}, indent=2) if options.json else f"attribution: {summary}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,117 @@
+"""`plan` and `profile`: what a build would cost before anything is downloaded, and what it would be built with."""
+
+from __future__ import annotations
+
+import click
+
+from circuitstore.command import options
+
+
+@click.command()
+@click.argument("phases", nargs=-1, metavar="[PHASE]...")
+@options.settings
+@options.prompts
+@options.behaviour
+@options.profile
+@click.option("--device", metavar="NAME", help="What computes: cpu, a100, … Default: cpu, or a100 if the profile computes elsewhere.")
+@options.as_json
+def plan(phases, profile, behaviours, prompts, settings, device, as_json) -> None:
+    """Say what building PHASE and all it needs would cost: bytes to download, memory, bytes in the store, time.
+
+    Reckoned from shapes alone, as if nothing had been built: nothing is downloaded, loaded or written. Memory is that of a process that
+    builds one phase; `mapped` are weight files that the system may drop and read again. Time is a rough estimate for the device.
+    """
+    from circuitstore import pipeline
+
+    tasks = pipeline.load().PIPELINE.closure(phases)
+    selections = options.selections(profile, behaviours, prompts, settings)
+    from tasks.plan import plan as reckon
+
+    result = reckon(selections, tasks, device)
+    if as_json:
+        options.print_json(result)
+    else:
+        _print(result)
+
+
+def _print(result) -> None:
+    click.echo(f"{'phase':<16}{'behaviour':<12}{'cells':>8}{'host':>10}{'mapped':>10}{'device':>10}{'store':>10}{'time':>10}")
+    for row in result.phases:
+        amounts = "".join(f"{_bytes(n):>10}" for n in (row.host_bytes, row.mapped_bytes, row.device_bytes, row.store_bytes))
+        cells = "unknown" if row.cells is None else row.cells
+        click.echo(f"{row.phase:<16}{row.behaviour:<12}{cells:>8}{amounts}{_time(row.seconds):>10}")
+    files = [("model", result.model_bytes, result.model_here), ("transcoders", result.transcoder_bytes, result.transcoders_here)]
+    click.echo()
+    for name, size, here in files:
+        click.echo(f"{name:<14}{_bytes(size):>10}  {'here' if here else 'to be downloaded'}")
+    click.echo(f"{'download':<14}{_bytes(result.download_bytes):>10}")
+    click.echo(f"{'host memory':<14}{_bytes(result.host_bytes):>10}  at most, and {_bytes(result.mapped_bytes)} of mapped weights")
+    if result.device != "cpu":
+        click.echo(f"{'device memory':<14}{_bytes(result.device_bytes):>10}  at most, of {_bytes(result.device_memory)} ({result.device})")
+    click.echo(f"{'store':<14}{_bytes(result.store_bytes):>10}")
+    click.echo(f"{'time':<14}{_time(result.seconds):>10}  on {result.device}, an estimate")
+    if result.active_assumed:
+        click.echo(f"assumed: {result.active:g} features active at a position and layer (--set shape.active=…)", err=True)
+    if result.unknown:
+        click.echo(f"unknown: {', '.join(result.unknown)} (add a [shape] table to the profile, or download the files)", err=True)
+
+
+def _bytes(size: float | None) -> str:
+    if size is None:
+        return "unknown"
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:.3g} TB"
+
+
+def _time(seconds: float | None) -> str:
+    if seconds is None:
+        return "unknown"
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+@click.group()
+def profile() -> None:
+    """Profiles: which there are, and every setting of one."""
+
+
+@profile.command("list")
+@options.as_json
+def list_profiles(as_json) -> None:
+    """List the profiles that come built in."""
+    from circuitstore import pipeline
+
+    pipeline.load()
+    from tasks.config import profile_names
+
+    if as_json:
+        options.print_json({"profiles": profile_names()})
+    else:
+        click.echo("\n".join(profile_names()))
+
+
+@profile.command("show")
+@options.profile
+@options.settings
+@options.as_json
+def show_profile(profile, settings, as_json) -> None:
+    """Print every setting as a build would use it, and where it comes from: default, profile or --set."""
+    from circuitstore import pipeline
+
+    pipeline.load()
+    from tasks.describe import describe
+
+    rows = describe(profile, settings)
+    if as_json:
+        options.print_json({"settings": rows})
+        return
+    for row in rows:
+        click.echo(f"{row.section + '.' + row.field:<36}{_shown(row.value):<44}{row.origin}")
+
+
+def _shown(value: object) -> str:
+    return "unknown" if value is None else str(list(value)) if isinstance(value, tuple) else str(value)
