@@ -3,40 +3,30 @@
 **Memory** of a phase is that of a process that builds this phase alone. `host` is the process's own (anonymous) memory, which a
 machine can run out of; `mapped` is weight files mapped from disk, which are fast while the kernel keeps them and which it may take
 back; `device` is that of an accelerator, 0 when the CPU computes. Weights that are used in the dtype of their file are mapped, others
-are a copy. The constants below are measured (docs/real-models.md says on what, and how far the sums are from measurements).
+are a copy. `costs.py` has the formulas.
 
 **Time** is an estimate, no promise:  max(FLOP / FLOP per second, bytes of weights read / bandwidth) / share, of every product, plus a
-start of each phase and a little for every cell and every byte stored. Devices are data: `devices.toml`.
+start of each phase, the reading of files, and a little for every cell and every byte stored. Devices are data: `devices.toml`.
 
 **What no file says** is how many features are active: `shape.active` of the profile, else `ASSUMED_ACTIVE` a position and layer.
 """
 
 from __future__ import annotations
 
-import math
 import os
-from collections.abc import Callable, Iterator
 
 import msgspec
 
 from circuitstore.engine.task import Task
-from tasks.config import Selection, layer_range
-from tasks.shapes import BYTES, Sizes, device, lengths, parameters, sizes
+from tasks.config import Selection
+from tasks.costs import ASSUMED_ACTIVE, WORK, Job, Product
+from tasks.shapes import Sizes, device, sizes
 
-ASSUMED_ACTIVE = 70.0
 MB = 1_000_000
-IMPORTED = {"prompts": 231 * MB, "features": 216 * MB, "pairs": 216 * MB, "circuit": 216 * MB, "figures": 330 * MB}
+IMPORTED = {"prompts": 231 * MB, "features": 216 * MB, "pairs": 60 * MB, "circuit": 60 * MB, "figures": 140 * MB}
 IMPORTED_MODEL = 328 * MB  # transformers with a model class, and torch's first products, come on top
 START, PER_CELL, PER_STORED_BYTE = 4.0, 0.005, 1e-8  # seconds
-PRUNED_COPIES = 3.0  # of the matrix of edges: masks, and shares in float64 of the nodes that are kept
-PRELOADED = 1 << 26  # bytes of upstream objects kept open (engine/inputs.py)
-STARTING = 256  # rows that start at a time (models/effects.py)
-CHUNK = 2048  # rows moved at a time (models/effects.py)
-VARIANTS = 64  # edited runs at a time (tasks/interventions.py)
-COMMIT = 3.0  # copies of a batch while it is written: as cells, joined, and packed
-ACTIVATIONS_STORED = {2: 0.68, 4: 0.74}  # of their bytes, by bytes of a number: measured after compression
-PER_CELL_STORED, OBJECT_STORED = 320, 12_500  # bytes: in a journal; names, shapes and hashes of an object of small arrays
-EDGE_BYTES, EDGE_STORED = 13, 2.9  # target, source, weight, mask; measured after compression
+FILES = 2e9  # bytes a second of weights that come from files; from a network file system it is less
 
 
 class Cost(msgspec.Struct, frozen=True):
@@ -81,15 +71,14 @@ def plan(selections: list[Selection], tasks: tuple[Task, ...], device_name: str 
     known = sizes(first.profile_name, first.profile)
     machine = device(where)
     costs = [_cost(task, selection, known, where, machine) for task in tasks for selection in selections]
-    parts = [(known.model_bytes, known.model_here), (known.transcoder_bytes, known.transcoders_here)]
     return Plan(
         profile=first.profile_name,
         device=where,
-        model_bytes=known.model_bytes,
-        model_here=known.model_here,
-        transcoder_bytes=known.transcoder_bytes,
-        transcoders_here=known.transcoders_here,
-        download_bytes=_total([0 if here else size for size, here in parts]),
+        model_bytes=known.model.size,
+        model_here=known.model.here,
+        transcoder_bytes=known.transcoders.size,
+        transcoders_here=known.transcoders.here,
+        download_bytes=_total([known.model.missing, known.transcoders.missing]),
         host_bytes=_most([cost.host_bytes for cost in costs]),
         mapped_bytes=_most([cost.mapped_bytes for cost in costs]),
         device_bytes=_most([cost.device_bytes for cost in costs]),
@@ -112,7 +101,7 @@ def _total(values: list):
 
 
 def _cost(task: Task, selection: Selection, known: Sizes, where: str, machine: dict[str, float]) -> Cost:
-    if known.missing or task.name not in WORK:
+    if known.missing:
         return Cost(task.name, selection.behaviour, None, None, None, None, None, None)
     job = Job(selection, known, task)
     work = WORK[task.name](job)
@@ -123,9 +112,8 @@ def _cost(task: Task, selection: Selection, known: Sizes, where: str, machine: d
     host = (IMPORTED_MODEL if "model" in needs else IMPORTED[task.name]) + work.host
     mapped = (0 if copied else model) + (job.encoder_bytes if "transcoders" in needs else 0)
     cores = (selection.profile.model.threads or os.cpu_count() or 1) if on_cpu else 1
-    seconds = (
-        START + PER_CELL * work.cells + PER_STORED_BYTE * work.batch * COMMIT + sum(_seconds(p, machine, cores) for p in work.products)
-    )
+    seconds = START + PER_CELL * work.cells + PER_STORED_BYTE * work.stored + (model + work.files) / FILES
+    seconds += sum(_seconds(product, machine, cores) for product in work.products)
     return Cost(
         phase=task.name,
         behaviour=selection.behaviour,
@@ -138,200 +126,6 @@ def _cost(task: Task, selection: Selection, known: Sizes, where: str, machine: d
     )
 
 
-class Product(msgspec.Struct, frozen=True):
-    """A matrix product, so many times: floating-point operations, bytes of weights read for them, and dtype."""
-
-    flop: float
-    read: float
-    dtype: str
-    times: float = 1
-
-
 def _seconds(product: Product, machine: dict[str, float], cores: int) -> float:
     rate = machine["bfloat16" if product.dtype != "float32" else "float32"] * cores
     return product.times * max(product.flop / rate, product.read / machine["bandwidth"]) / machine["share"]
-
-
-class Work(msgspec.Struct):
-    """What a phase does: cells; bytes of tensors and of other memory at its peak; bytes of one batch and stored; products."""
-
-    cells: int
-    host: float
-    tensors: float
-    batch: float
-    stored: float
-    products: list[Product]
-
-
-class Job:
-    """The numbers of one phase of one selection, by the names that the formulas use."""
-
-    def __init__(self, selection: Selection, known: Sizes, task: Task):
-        shape, profile = known.shape, selection.profile
-        self.shape, self.profile, self.task = shape, profile, task
-        self.layers, self.d, self.heads, self.d_mlp, self.vocabulary = (
-            int(getattr(shape, name) or 0) for name in ("layers", "d_model", "heads", "d_mlp", "vocabulary")
-        )
-        self.width = self.heads * int(shape.head_dim or 0)  # of all heads
-        self.features, self.active = int(shape.features or 0), shape.active or ASSUMED_ACTIVE
-        self.dtype = profile.model.dtype
-        self.itemsize = BYTES[self.dtype]
-        count = parameters(shape) or 0
-        self.trunk = count - (1 if shape.tied else 2) * self.vocabulary * self.d  # parameters that a forward pass multiplies with
-        self.model_bytes = count * self.itemsize
-        self.copies_model = self.dtype != shape.dtype
-        self.encoder_bytes = self.features * self.d * BYTES[shape.transcoder_dtype or "bfloat16"]
-        self.tokens = lengths(selection)
-        self.prompts, self.longest = len(self.tokens), max(self.tokens, default=0)
-        self.kept_layers = len(layer_range(profile.activations.layers, self.layers))
-        self.kept = [min(n, profile.activations.positions or n) for n in self.tokens]
-        self.encoded = [kept - (kept == n) for kept, n in zip(self.kept, self.tokens, strict=True)]  # not the prepended token
-
-    def forward(self, tokens: int, copies: int = 1, times: float = 1) -> list[Product]:
-        """One forward pass of so many copies, and the logits of the last position."""
-        run = Product(2 * self.trunk * tokens * copies, self.trunk * self.itemsize, self.dtype, times)
-        last = Product(2 * self.vocabulary * self.d * copies, self.vocabulary * self.d * self.itemsize, "float32", times)
-        return [run, last]
-
-    def captured(self, *, patterns: bool) -> float:
-        """Bytes of one forward pass with everything kept: four streams a layer, twice while they are stacked, logits, the MLP."""
-        n = self.longest
-        streams = 7 * self.layers * n * self.d * self.itemsize
-        attention = self.layers * self.heads * n * n * (2 * self.itemsize + 4) if patterns else 0
-        return streams + attention + n * self.d_mlp * 3 * self.itemsize + 16 * self.vocabulary
-
-
-def _prompts(job: Job) -> Work:
-    return Work(1, 0, 0, 0, 450 * job.prompts + 6000, [])
-
-
-def _baseline(job: Job) -> Work:
-    batch = 2000 * min(job.prompts, job.task.batch)
-    stored = OBJECT_STORED * math.ceil(job.prompts / job.task.batch) + 580 * job.prompts
-    return Work(job.prompts, batch, job.captured(patterns=False), batch, stored, _each(job, job.forward))
-
-
-def _activations(job: Job) -> Work:
-    cells = job.prompts * job.kept_layers
-    row = 3 * job.d * job.itemsize
-    batch = min(cells, job.task.batch) * max(job.kept, default=0) * row
-    stored = ACTIVATIONS_STORED[job.itemsize] * sum(job.kept) * job.kept_layers * row + PER_CELL_STORED * cells
-    return Work(cells, COMMIT * batch, job.captured(patterns=False), batch, stored, _each(job, job.forward))
-
-
-def _features(job: Job) -> Work:
-    """A batch is one layer of many prompts: read and raised to float32, their features found, and written."""
-    cells = job.prompts * job.kept_layers
-    together = min(job.task.batch, job.prompts) / max(job.prompts, 1)
-    kept, encoded = (together * sum(values) for values in (job.kept, job.encoded))
-    entries = encoded * job.active
-    opened = min(PRELOADED, sum(job.kept) * job.kept_layers * 3 * job.d * job.itemsize)
-    host = opened + kept * 3 * job.d * job.itemsize + COMMIT * (entries * 8 + together * job.prompts * job.d * 8)
-    tensors = kept * job.d * (4 * 2 + job.itemsize) + entries * 40
-    stored = job.kept_layers * sum(job.encoded) * job.active * 5.5 + cells * (PER_CELL_STORED + 0.6 * 8 * job.d)
-    one = Product(2 * job.features * job.d * sum(job.encoded), job.encoder_bytes, "float32", job.kept_layers)
-    return Work(cells, host, tensors, entries * 8, stored, [one])
-
-
-class Graph(msgspec.Struct, frozen=True):
-    """How large the attribution graph of a prompt is."""
-
-    active: int
-    features: int
-    nodes: int
-    edges: int
-    known_rows: int
-
-
-def graph(job: Job, tokens: int, encoded: int) -> Graph:
-    """Of a prompt of so many tokens, at so many of which there are features."""
-    config = job.profile.attribution
-    active = round(job.kept_layers * encoded * job.active)
-    features = min(active, config.max_feature_nodes)
-    nodes = features + (job.layers + 1) * tokens + config.max_logits
-    below = 0.5 * (1 - 1 / job.layers)  # of pairs of layers: the source's is below the target's; errors likewise
-    before = 0.5 * (1 + 1 / max(encoded, 1))  # of pairs of positions: the source's is not after the target's
-    edges = features * ((features + job.layers * encoded) * below + encoded) * before + config.max_logits * nodes
-    rows = config.max_logits + config.stage * ((features - 1) // config.stage) if features < active else 0
-    return Graph(active, features, nodes, round(min(edges, config.max_edges)), rows)
-
-
-def _attribution(job: Job) -> Work:
-    """The largest prompt decides on memory: the matrix of edges, the rows known while nodes are chosen, and the rows in flight."""
-    config = job.profile.attribution
-    largest = graph(job, job.longest, max(job.encoded, default=0))
-    matrix, known = 4.0 * largest.nodes**2, 4.0 * largest.known_rows * (largest.active + (job.layers + 1) * job.longest)
-    column = 20 * 512 * (largest.active if known else largest.nodes)  # a block of rows in float64
-    head_dim = job.width / job.heads
-    folded = 4 * job.d * (2 * job.width + head_dim * int(job.shape.kv_heads or 0))
-    starting = 4 * STARTING * job.heads * (job.d + head_dim) + 2 * 4 * job.d * job.width
-    moving = 3 * 4 * CHUNK * job.width
-    late, early, _ = _meeting(job, largest, job.longest)
-    most = config.memory_bytes() / 2  # of rows in flight, each way
-    flight = sum(min(2 * 4 * job.d * rows * job.longest / 2, most) for rows in (late, early))  # twice: sorted where they meet
-    carried = max(known + column, matrix + max(flight + folded + max(starting, moving), PRUNED_COPIES * matrix))
-    finished = min(job.prompts, job.task.batch) * (EDGE_BYTES * largest.edges + 60 * largest.active + 32 * largest.nodes)
-    inputs = job.captured(patterns=True) + 4 * 4 * job.layers * job.longest * job.d
-    stored, products = 0.0, []
-    for n, count in _counted(job):
-        one = graph(job, n, max(n - 1, 0))
-        stored += count * (EDGE_STORED * one.edges + 12 * one.active + 20 * one.nodes)
-        products += [Product(p.flop, p.read, p.dtype, p.times * count) for p in (*job.forward(n, times=3), _carrying(job, one, n))]
-    return Work(job.prompts, max(finished * COMMIT - carried, finished), inputs + carried, finished, stored, products)
-
-
-def _meeting(job: Job, one: Graph, tokens: int) -> tuple[float, float, float]:
-    """Rows carried backward, rows carried forward, and multiplications, with the cheapest layer to meet at (models/effects.py)."""
-    targets = (one.features if not one.known_rows else job.profile.attribution.stage) / job.layers  # of each layer
-    sources = (one.active if one.known_rows else one.features) / job.layers + tokens  # errors too
-    place = job.d * (job.width + int(job.shape.kv_heads or 0) * int(job.shape.head_dim or 0))
-    best = (0.0, 0.0, math.inf)
-    for cut in range(job.layers + 1):
-        late, early = targets * (job.layers - cut), sources * cut
-        moved = tokens / 2 * place * (late * (job.layers - cut) / 2 + early * cut / 2)
-        cost = moved + late * early * job.d * tokens / 3
-        if cost < best[2]:
-            best = (late, early, cost)
-    return best
-
-
-def _carrying(job: Job, one: Graph, tokens: int) -> Product:
-    stages = 1 + math.ceil(one.features / job.profile.attribution.stage) if one.known_rows else 1
-    multiplied = _meeting(job, one, tokens)[2]
-    weights = 4.0 * job.layers * job.d * job.width * 1.25
-    return Product(2 * multiplied * stages, 5 * weights * stages, "float32")
-
-
-def _interventions(job: Job) -> Work:
-    """Every set of edits is one run of the model; equal sets run once."""
-    config, kinds = job.profile.interventions, 5 + len(job.profile.interventions.strengths)
-    runs = config.features * kinds * 2 + config.features * config.controls + 2 * len(config.sizes) * (2 * kinds + config.controls)
-    runs += 2 * len(config.swap_sizes) + 2 * len(config.circuit_sizes) + 2
-    n = job.longest
-    layer = VARIANTS * n * (3 * job.d_mlp + 8 * job.d + 3 * job.width) * job.itemsize + 3 * 4 * VARIANTS * n * job.d
-    logits = 5 * 4 * VARIANTS * job.vocabulary
-    largest = graph(job, n, max(job.encoded, default=0))
-    edits = 3 * 4 * job.d * largest.active / job.layers
-    opened = min(PRELOADED, job.task.batch * EDGE_BYTES * largest.edges) + EDGE_BYTES * largest.edges
-    products = _each(job, lambda m: job.forward(m, VARIANTS, runs / VARIANTS))
-    return Work(job.prompts, opened, job.captured(patterns=True) + max(layer, logits) + edits, 0, 20_000 * job.prompts, products)
-
-
-def _each(job: Job, work: Callable[[int], list[Product]]) -> list[Product]:
-    """The products of all prompts, given those of one with so many tokens."""
-    return [Product(p.flop, p.read, p.dtype, p.times * count) for n, count in _counted(job) for p in work(n)]
-
-
-def _counted(job: Job) -> Iterator[tuple[int, int]]:
-    """(tokens, how many prompts have so many)."""
-    yield from ((n, job.tokens.count(n)) for n in sorted(set(job.tokens)))
-
-
-WORK: dict[str, Callable[[Job], Work]] = {
-    "prompts": _prompts,
-    "baseline": _baseline,
-    "activations": _activations,
-    "features": _features,
-    "attribution": _attribution,
-    "interventions": _interventions,
-}

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from circuitstore.errors import InputError, UsageError
-from tasks.config import HERE, Profile, Selection, Shape
+from tasks.config import HERE, Profile, Section, Selection, Shape
 
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 STORED = {"F32": "float32", "BF16": "bfloat16", "F16": "float16"}
@@ -30,15 +30,27 @@ IN_CONFIG = {
 PIECE = re.compile(r" ?[^\W\d]+|\d| ?[^\s\w]+|\s+")  # nearly what Qwen's tokenizer makes of common words
 
 
+class Files(msgspec.Struct, frozen=True):
+    """Bytes of the files of a model or of all transcoders, None if unknown, and how many of them are on this machine."""
+
+    size: int | None
+    present: int
+
+    @property
+    def here(self) -> bool:
+        return self.size is not None and self.present >= self.size
+
+    @property
+    def missing(self) -> int | None:
+        return None if self.size is None else max(self.size - self.present, 0)
+
+
 class Sizes(msgspec.Struct, frozen=True):
-    """What was found; None is unknown. Bytes are those of the files, `here` says whether they are on this machine."""
+    """What was found."""
 
     shape: Shape
-    model_bytes: int | None
-    model_here: bool
-    transcoder_bytes: int | None  # of all layers
-    transcoders_here: bool
-    has_skip: bool
+    model: Files
+    transcoders: Files
 
     @property
     def missing(self) -> list[str]:
@@ -48,19 +60,14 @@ class Sizes(msgspec.Struct, frozen=True):
 
 def sizes(name: str, profile: Profile) -> Sizes:
     """The sizes of a profile. Raises InputError for a file that is there and cannot be read."""
-    model, transcoders = _model_files(profile.model.path), _transcoder_files(profile.transcoders.path)
-    found = {**_table().get(name, {}), **_known(profile.shape)}
-    found.update(_of_model(profile.model.path, model))
-    layer, has_skip = _of_transcoder(transcoders)
-    shape = msgspec.convert({**found, **layer}, Shape)
-    return Sizes(
-        shape=shape,
-        model_bytes=sum(map(os.path.getsize, model)) if model else _model_bytes(shape),
-        model_here=bool(model),
-        transcoder_bytes=sum(map(os.path.getsize, transcoders)) if transcoders else _transcoder_bytes(shape),
-        transcoders_here=bool(transcoders),
-        has_skip=has_skip,
-    )
+    folder = local_folder(profile.model)
+    model, transcoders = _safetensors(folder), _safetensors(local_folder(profile.transcoders))
+    found = {**_table().get(name, {}), **_known(profile.shape), **_of_model(folder, model), **_of_transcoder(transcoders)}
+    shape = msgspec.convert(found, Shape)
+    present = [sum(map(os.path.getsize, files)) for files in (model, transcoders)]
+    whole = present[0] if model and _complete(folder) else _model_bytes(shape)
+    layers = present[1] if transcoders and len(transcoders) >= (shape.layers or 0) else _transcoder_bytes(shape)
+    return Sizes(shape, Files(whole, present[0]), Files(layers, present[1]))
 
 
 def parameters(shape: Shape) -> int | None:
@@ -87,7 +94,7 @@ def lengths(selection: Selection) -> list[int]:
             behaviours.load(selection.behaviour), train=profile.prompts.train, test=profile.prompts.test, seed=profile.prompts.seed
         )
         texts = [row.text for row in drawn]
-    file = os.path.join(profile.model.path, "tokenizer.json")
+    file = os.path.join(local_folder(profile.model), "tokenizer.json")
     extra = profile.prompts.prepend != "none"
     if not os.path.isfile(file):
         return [len(PIECE.findall(text)) + extra for text in texts]
@@ -105,12 +112,31 @@ def _known(struct: msgspec.Struct) -> dict[str, object]:
     return {name: value for name, value in msgspec.structs.asdict(struct).items() if value is not None}
 
 
-def _model_files(folder: str) -> list[str]:
-    return _safetensors(folder) if os.path.isfile(os.path.join(folder, "config.json")) else []
+def local_folder(section: Section) -> str:
+    """Where the files of a model or of transcoders lie, or would lie once downloaded: a profile's path, or the hub's cache."""
+    repo = getattr(section, "repo", "")
+    if not repo:
+        return str(getattr(section, "path", ""))
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    cached = os.path.join(HF_HUB_CACHE, "models--" + repo.replace("/", "--"))
+    revision = str(getattr(section, "revision", "main"))
+    try:
+        with open(os.path.join(cached, "refs", revision), encoding="utf-8") as file:  # a branch; a commit is its own name
+            revision = file.read().strip()
+    except OSError:
+        pass
+    return os.path.join(cached, "snapshots", revision, str(getattr(section, "subfolder", "")))
 
 
-def _transcoder_files(folder: str) -> list[str]:
-    return _safetensors(folder)
+def _complete(folder: str) -> bool:
+    """Whether every shard that the model's index lists is there."""
+    try:
+        with open(os.path.join(folder, "model.safetensors.index.json"), "rb") as file:
+            names = set(msgspec.json.decode(file.read())["weight_map"].values())
+    except FileNotFoundError:
+        return True
+    return all(os.path.isfile(os.path.join(folder, name)) for name in names)
 
 
 def _safetensors(folder: str) -> list[str]:
@@ -122,7 +148,7 @@ def _safetensors(folder: str) -> list[str]:
 
 def _of_model(folder: str, files: list[str]) -> dict[str, object]:
     """Sizes that the model's own files state."""
-    if not files:
+    if not files or not os.path.isfile(os.path.join(folder, "config.json")):
         return {}
     from circuitstore.models.identity import read_config
 
@@ -135,15 +161,15 @@ def _of_model(folder: str, files: list[str]) -> dict[str, object]:
     return found
 
 
-def _of_transcoder(files: list[str]) -> tuple[dict[str, object], bool]:
-    """Sizes that the header of the first layer's file states, and whether it has a skip connection."""
+def _of_transcoder(files: list[str]) -> dict[str, object]:
+    """Sizes that the header of the first layer's file states."""
     if not files:
-        return {}, False
+        return {}
     header = _header(files[0])
     if "W_enc" not in header:
         raise InputError(files[0], expected="a transcoder with a tensor W_enc", got=", ".join(sorted(header)) or "no tensors")
     encoder = header["W_enc"]
-    return {"features": encoder["shape"][0], "transcoder_dtype": _dtype(encoder, files[0])}, "W_skip" in header
+    return {"features": encoder["shape"][0], "transcoder_dtype": _dtype(encoder, files[0])}
 
 
 def _header(path: str) -> dict[str, dict]:
