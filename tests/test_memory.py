@@ -161,8 +161,8 @@ def owner_of(array: np.ndarray) -> np.ndarray:
 
 
 def test_features_of_many_prompts_read_each_encoder_once_in_memory_that_does_not_grow(tmp_path, monkeypatch):
-    """100 prompts: one reading of each encoder, counted. Four times the layers take no more memory: one layer of all prompts is held, and of
-    what lies beside it in the same objects no more than a stated amount."""
+    """100 prompts: one reading of each encoder, counted. Four times the layers take no more memory: one layer of all prompts is held,
+    and of what lies beside it in the same objects no more than a stated amount."""
     monkeypatch.setattr(inputs, "KEPT_BYTES", 2 * 10**6)  # two objects
     for name in ("shallow", "deep"):
         (tmp_path / name).mkdir()
