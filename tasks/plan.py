@@ -23,7 +23,7 @@ from tasks.costs import ASSUMED_ACTIVE, WORK, Job, Product
 from tasks.shapes import Sizes, device, sizes
 
 MB = 1_000_000
-IMPORTED = {"prompts": 231 * MB, "features": 216 * MB, "pairs": 60 * MB, "circuit": 60 * MB, "figures": 140 * MB}
+IMPORTED = {"prompts": 231 * MB, "features": 216 * MB, "pairs": 60 * MB, "circuit": 60 * MB, "figures": 310 * MB}
 IMPORTED_MODEL = 328 * MB  # transformers with a model class, and torch's first products, come on top
 START, PER_CELL, PER_STORED_BYTE = 4.0, 0.005, 1e-8  # seconds
 FILES = 2e9  # bytes a second of weights that come from files; from a network file system it is less
