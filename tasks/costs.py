@@ -153,9 +153,11 @@ def _attribution(job: Job) -> Work:
     starting = 4 * STARTING * job.heads * (job.d + head_dim) + 2 * 4 * job.d * job.width
     moving = 3 * 4 * CHUNK * job.width
     late, early, _ = _meeting(job, largest, job.longest)
-    most = config.memory_bytes() / 2  # of rows in flight, each way
-    flight = sum(min(2 * 4 * job.d * rows * job.longest / 2, most) for rows in (late, early))  # twice: sorted where they meet
-    carried = max(known + column, matrix + max(flight + folded + max(starting, moving), PRUNED_COPIES * matrix))
+    most = config.memory_bytes() / 4 * job.d / (2 * job.d + job.width)  # of rows in flight, each way (`effects`)
+    back, on = (min(4 * job.d * rows * job.longest / 2, most) for rows in (late, early))
+    joined = max(3 * back + on, 2 * back + 3 * on) if on else 0  # where they meet they are sorted, the second beside the sorted first
+    flight = max(back + on + max(starting, moving), joined)
+    carried = max(known + column, matrix + max(flight + folded, PRUNED_COPIES * matrix))
     finished = min(job.prompts, job.task.batch) * (EDGE_BYTES * largest.edges + 60 * largest.active + 32 * largest.nodes)
     inputs = job.captured(patterns=True) + 4 * 4 * job.layers * job.longest * job.d
     stored, products = 0.0, []
@@ -168,14 +170,18 @@ def _attribution(job: Job) -> Work:
 
 def _meeting(job: Job, one: Graph, tokens: int) -> tuple[float, float, float]:
     """Rows carried backward, rows carried forward, and multiplications, with the cheapest layer to meet at (models/effects.py)."""
-    targets = (one.features if not one.known_rows else job.profile.attribution.stage) / job.layers  # of each layer
-    sources = (one.active if one.known_rows else one.features) / job.layers + tokens  # errors too
-    place = job.d * (job.width + int(job.shape.kv_heads or 0) * int(job.shape.head_dim or 0))
+    config, head_dim = job.profile.attribution, job.width / job.heads
+    targets = (config.stage if one.known_rows else one.features) / job.layers  # features, of each layer
+    sources = (one.active if one.known_rows else one.features) / job.layers + tokens  # and errors; they enter above their layer
+    place = job.d * (job.width + head_dim * int(job.shape.kv_heads or 0)) * tokens / 2
+    first = job.d * 2 * job.width
     best = (0.0, 0.0, math.inf)
     for cut in range(job.layers + 1):
-        late, early = targets * (job.layers - cut), sources * cut
-        moved = tokens / 2 * place * (late * (job.layers - cut) / 2 + early * cut / 2)
-        cost = moved + late * early * job.d * tokens / 3
+        above, below = job.layers - cut, max(cut - 1, 0)
+        late, early = targets * above + config.max_logits, (sources * below + tokens) * (cut > 0)
+        back = targets * (above * (above - 1) / 2 * place + above * first) + config.max_logits * above * place
+        on = sources * (below * (below - 1) / 2 * place + below * first) + tokens * below * place
+        cost = back + on + late * early * job.d * tokens / 3
         if cost < best[2]:
             best = (late, early, cost)
     return best
