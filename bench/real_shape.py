@@ -129,6 +129,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="where model, transcoders and store are kept")
     parser.add_argument("--layers", type=int, default=3)
     parser.add_argument("--prompts", type=int, default=4, help="even: they come in pairs")
+    parser.add_argument("--behaviour", default="plural")
     parser.add_argument("--phases", nargs="+", default=PHASES, choices=PHASES)
     parser.add_argument("--set", dest="settings", action="append", default=[])
     parser.add_argument("--json", action="store_true")
@@ -136,7 +137,16 @@ def main() -> None:
     profile = build(options.folder.resolve(), options.layers)
     store = options.folder / "store"
     shutil.rmtree(store, ignore_errors=True)
-    selection = ["--profile", str(profile), "--behaviour", "plural", "--set", f"prompts.train={options.prompts}", "--set", "prompts.test=0"]
+    selection = [
+        "--profile",
+        str(profile),
+        "--behaviour",
+        options.behaviour,
+        "--set",
+        f"prompts.train={options.prompts}",
+        "--set",
+        "prompts.test=0",
+    ]
     selection += [word for setting in options.settings for word in ("--set", setting)]
     cli = [sys.executable, str(ROOT / "cli.py")]
     _, said = watched([*cli, "plan", "attribution", *selection, "--json"])
@@ -164,7 +174,7 @@ def main() -> None:
             )
     if "attribution" in options.phases:
         _, said = watched(
-            [*cli, "show", "attribution", "--behaviour", "plural", "--profile", str(profile), "--store", str(store), "--json"]
+            [*cli, "show", "attribution", "--behaviour", options.behaviour, "--profile", str(profile), "--store", str(store), "--json"]
         )
         summary = json.loads(said)["summary"]
         print(json.dumps({"phases": rows, "attribution": summary}, indent=2) if options.json else f"attribution: {summary}")
