@@ -208,13 +208,14 @@ def no_labels() -> dict:
 
 
 def test_extreme_tokens_are_those_of_the_whole_vocabulary(monkeypatch):
-    """Chunks of the vocabulary give what one product gives; ids that the tokenizer lacks are left out."""
+    """Chunks of the vocabulary and of the directions give what one product gives; ids that the tokenizer lacks are left out."""
     generator = torch.Generator().manual_seed(0)
     unembedding, gain, directions = (torch.randn(*shape, generator=generator) for shape in ((50, 8), (8,), (3, 8)))
     tokenizer = type("Tokenizer", (), {"__len__": lambda self: 45})()
     parts = SimpleNamespace(unembedding=unembedding, mean_unembedding=unembedding.mean(0), final_norm=SimpleNamespace(weight=gain))
     model = SimpleNamespace(parts=parts, device="cpu", tokenizer=tokenizer)
     monkeypatch.setattr("circuitstore.models.lens._VOCABULARY_CHUNK", 7)
+    monkeypatch.setattr("circuitstore.models.lens._DIRECTIONS", 2)
     found = extreme_tokens(model, directions, 4)
     values = ((directions * gain) @ (unembedding - unembedding.mean(0)).T)[:, :45].numpy()
     order = np.argsort(-values, axis=1)

@@ -182,11 +182,12 @@ def test_stages_choose_by_the_rows_known_so_far(tmp_path):
 @pytest.mark.parametrize("cut", range(6))
 @pytest.mark.parametrize("plenty", [True, False])
 def test_every_cut_and_any_memory_give_the_same_effects(tmp_path, monkeypatch, cut, plenty):
-    """Where the two directions meet, and in how many batches, changes the last bits only."""
+    """Where the two directions meet, in how many batches, and how many rows start at once changes the last bits only."""
     folders = write_model(tmp_path / "m", 9, layers=5), write_transcoders(tmp_path / "t", 10, layers=5, skip=True)
     model, transcoders = load_model(folders[0]), Transcoders.open(folders[1])
     reference = attribute(model, transcoders, TOKENS).adjacency_matrix
     monkeypatch.setattr("circuitstore.models.effects.cheapest_cut", lambda *args: cut)
+    monkeypatch.setattr("circuitstore.models.effects.STARTING", 256 if plenty else 3)
     again = attribute(model, transcoders, TOKENS, memory=4 * 10**9 if plenty else reference.nbytes).adjacency_matrix
     assert np.abs(again - reference).max() < 1e-5 * np.abs(reference).max()
     assert ((again == 0) == (reference == 0)).all()

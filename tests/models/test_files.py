@@ -82,6 +82,20 @@ def test_half_precision_logits_are_float32(model_folder):
     assert not torch.equal(run.logits, run.logits.bfloat16().float())
 
 
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_logits_of_the_last_position(model_folder, monkeypatch, dtype):
+    """Alone they are what they are among all, to rounding; raised a few rows at a time, as at once; the mean row likewise."""
+    monkeypatch.setitem(bits.RAISED_BYTES, "cpu", 4 * 48 * 17)  # twelve pieces of 17 rows and a rest of 6
+    model = load_model(model_folder, dtype=dtype)
+    every, last = capture(model, TOKENS), capture(model, TOKENS, last_only=True)
+    assert last.logits.shape == (1, 210) and torch.equal(last.residual, every.residual)
+    torch.testing.assert_close(last.logits[0], every.logits[-1])
+    unembedding = model.parts.unembedding.float()
+    final = model.parts.final_norm(every.final_residual).float()
+    torch.testing.assert_close(every.logits, final @ unembedding.T)
+    torch.testing.assert_close(model.parts.mean_unembedding, unembedding.mean(0))
+
+
 def test_wrong_tokens_are_refused(model_folder):
     """None, unknown ids, or more than the model has positions."""
     model = load_model(model_folder)
