@@ -69,7 +69,7 @@ class Activation:
         key = "k" if kind == "topk" else "top_k"
         top_k = config.get(key)
         if (top_k is not None or kind == "topk") and (type(top_k) is not int or top_k < 1):
-            raise ModelError(f"{key} in {where}", expected="a positive integer", got=top_k)
+            raise ModelError(f"{key} in {where}", expected="a positive integer", got="none" if top_k is None else top_k)
         return cls(kind, top_k)
 
 

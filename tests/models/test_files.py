@@ -272,7 +272,7 @@ def test_listed_files_come_in_listed_order(transcoder_folder):
         ({"feature_output_hook": "hook_resid_post"}, ("hook_resid_post", "mlp.hook_out")),
         ({"model_kind": "cross_layer_transcoder"}, ("cross_layer_transcoder", "transcoder_set")),
         ({"top_k": 0}, ("top_k",)),
-        ({"activation": "topk"}, ("k in", "a positive integer", "None")),
+        ({"activation": "topk"}, ("k in", "a positive integer")),
         ({"activation": "gelu"}, ("activation in", "relu or jumprelu or topk", "gelu")),
         ({"transcoders": ["layer_0.pt"]}, ("never loaded", "layer_0.pt")),
         ({"transcoders": ["layer_0.safetensors", "layer_9.safetensors"]}, ("layer_9.safetensors", "no such file")),
