@@ -11,6 +11,7 @@ import re
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from circuitstore.engine.loading import watch
 from circuitstore.engine.memo import shared
 from circuitstore.errors import UsageError
 from circuitstore.models import identity
@@ -78,15 +79,11 @@ class Folder:
 
     def transcoder_config(self) -> dict[str, Any]:
         """The transcoders' config.yaml, empty when there is none. Raises ModelError."""
-        from circuitstore.models import transcoder_files
-
-        return transcoder_files.read_config(self.path)
+        return _layout().read_config(self.path)
 
     def check(self, kind: str) -> list[str]:
         """Whether all files can be had; what a user should know. Raises ModelError."""
-        from circuitstore.models import hub
-
-        return hub.check(list(self._linked().values())) if kind == "transcoders" else []
+        return _hub().check(list(self._linked().values())) if kind == "transcoders" else []
 
     def here(self, kind: str) -> bool:
         """Whether nothing has to be downloaded."""
@@ -96,10 +93,8 @@ class Folder:
         """The folder, and for transcoders the file of each layer, or none for those that `Transcoders.open` finds. Raises ModelError."""
         if kind != "transcoders" or not (linked := self._linked()):
             return self.path, []
-        from circuitstore.models import hub, transcoder_files
-
-        paths = dict(zip(linked, hub.fetch(list(linked.values()), shared()), strict=True))
-        entries = transcoder_files.listed(self.transcoder_config(), self.path) or []
+        paths = dict(zip(linked, _hub().fetch(list(linked.values()), shared()), strict=True))
+        entries = _layout().listed(self.transcoder_config(), self.path) or []
         return self.path, [paths.get(index, os.path.join(self.path, entry.path)) for index, entry in enumerate(entries)]
 
     def pin(self, kind: str) -> None:
@@ -109,20 +104,16 @@ class Folder:
 
     def _linked(self) -> dict[int, tuple[Snapshot, str]]:
         """Layer → file of the hub, for those that config.yaml lists and that do not lie in the folder. Raises ModelError."""
-        from circuitstore.models import transcoder_files
-
-        path = os.path.join(self.path, transcoder_files.CONFIG)
+        path = os.path.join(self.path, "config.yaml")
         if not os.path.isfile(path) or b"hf://" not in identity.read_bytes(path):
             return {}
-        from circuitstore.models import hub
-
-        entries = transcoder_files.listed(self.transcoder_config(), path) or []
+        entries = _layout().listed(self.transcoder_config(), path) or []
         away = {i: e for i, e in enumerate(entries) if e.repo and not os.path.isfile(os.path.join(self.path, e.path))}
         sources = {(entry.repo, entry.revision) for entry in away.values()}
-        homes = {(repo, revision): hub.find(repo, revision or "main", partial(pinned, self.store)) for repo, revision in sources}
+        homes = {(repo, revision): _hub().find(repo, revision or "main", partial(pinned, self.store)) for repo, revision in sources}
         found = {i: (homes[entry.repo, entry.revision], entry.path) for i, entry in away.items()}
         for home, name in found.values():
-            hub.known(home, [name])
+            _hub().known(home, [name])
         return found
 
 
@@ -137,27 +128,19 @@ class Repository:
         for pin in pins(self.store):
             if (pin.kind, pin.repo, pin.revision, pin.subfolder) == (kind, self.repo, self.revision, self.subfolder):
                 return pin.identity
-        from circuitstore.models import hub
-
-        return hub.identity(self.snapshot(), kind, self.subfolder, partial(pinned, self.store))
+        return _hub().identity(self.snapshot(), kind, self.subfolder, partial(pinned, self.store))
 
     def config(self) -> dict[str, Any]:
         """The model's config.json. Raises ModelError."""
-        from circuitstore.models import hub
-
-        return hub.read_json(self.snapshot(), hub.CONFIG)
+        return _hub().read_json(self.snapshot(), _hub().CONFIG)
 
     def transcoder_config(self) -> dict[str, Any]:
         """The transcoders' config.yaml, empty when there is none. Raises ModelError."""
-        from circuitstore.models import hub
-
-        return hub.transcoder_config(self.snapshot(), self.subfolder)
+        return _hub().transcoder_config(self.snapshot(), self.subfolder)
 
     def check(self, kind: str) -> list[str]:
         """Whether all files can be had; what a user should know. Raises ModelError."""
-        from circuitstore.models import hub
-
-        return hub.check(self._files(kind))
+        return _hub().check(self._files(kind))
 
     def here(self, kind: str) -> bool:
         """Whether nothing has to be downloaded."""
@@ -165,9 +148,7 @@ class Repository:
 
     def fetch(self, kind: str) -> tuple[str, list[str]]:
         """The folder of the downloaded files, and for transcoders the file of each layer. Raises ModelError."""
-        from circuitstore.models import hub
-
-        paths = hub.fetch(self._files(kind), shared())
+        paths = _hub().fetch(self._files(kind), shared())
         layers = [path for path in paths if path.endswith(".safetensors")] if kind == "transcoders" else []
         return os.path.join(self.snapshot().folder, *filter(None, self.subfolder.split("/"))), layers
 
@@ -180,26 +161,22 @@ class Repository:
 
     def follow(self) -> tuple[str, str]:
         """(commit so far, "" for none, commit on the hub now), which the store takes the revision for from now on. Raises ModelError."""
-        from circuitstore.models import hub, hub_cache
+        from circuitstore.models import hub_cache
 
         if hub_cache.is_commit(self.revision):
             return self.revision, self.revision
         before = pinned(self.store, self.repo, self.revision) or hub_cache.commit_of(self.repo, self.revision)
-        after = hub.follow(self.repo, self.revision)
+        after = _hub().follow(self.repo, self.revision)
         if after != before:
             unpin(self.store, self.repo, self.revision)
         return before, after
 
     def snapshot(self) -> Snapshot:
         """The repository at the commit that its revision is taken for. Raises ModelError."""
-        from circuitstore.models import hub
-
-        return hub.find(self.repo, self.revision, partial(pinned, self.store))
+        return _hub().find(self.repo, self.revision, partial(pinned, self.store))
 
     def _files(self, kind: str) -> list[tuple[Snapshot, str]]:
-        from circuitstore.models import hub
-
-        return hub.files(self.snapshot(), kind, self.subfolder, partial(pinned, self.store))
+        return _hub().files(self.snapshot(), kind, self.subfolder, partial(pinned, self.store))
 
 
 def pinned(store: Store, repo: str, revision: str) -> str:
@@ -210,3 +187,18 @@ def pinned(store: Store, repo: str, revision: str) -> str:
 def _pin_linked(store: Store, homes: list[Snapshot]) -> None:
     for home in {home.address(""): home for home in homes if home.revision != home.commit}.values():
         write_pin(store, Pin("linked", home.repo, home.revision, "", home.commit, {}))
+
+
+def _hub() -> Any:
+    """`circuitstore.models.hub`, which a place in a folder and a build with nothing to do have no need of."""
+    watch("tasks")  # it brings code along that decides which file is which layer, and is in keys
+    from circuitstore.models import hub
+
+    return hub
+
+
+def _layout() -> Any:
+    watch("tasks")
+    from circuitstore.models import transcoder_files
+
+    return transcoder_files

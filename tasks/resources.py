@@ -39,7 +39,7 @@ def resources(selection: Selection, store: str) -> dict[str, Resource]:
             partial(transcoders.identity, "transcoders"),
             partial(_load_transcoders, profile, model, transcoders),
             (f"{MODELS}.transcoders",),
-            partial(_check_transcoders, profile, model, transcoders),
+            partial(_check_transcoders, selection, store, model, transcoders),
         ),
         "review": Resource(partial(_review_identity, selection, store), partial(_review, selection, store)),
     }
@@ -165,23 +165,15 @@ def _open_transcoders(profile: Profile, model: Place, transcoders: Place) -> Any
     return opened
 
 
-def _check_transcoders(profile: Profile, model: Place, transcoders: Place) -> list[str]:
+def _check_transcoders(selection: Selection, store: str, model: Place, transcoders: Place) -> list[str]:
+    from tasks.trained_on import note
+
+    profile = selection.profile
     notes = transcoders.check("transcoders")
     if transcoders.here("transcoders"):
         _open_transcoders(profile, model, transcoders)
     trained_on = profile.transcoders.trained_on or str(transcoders.transcoder_config().get("model_name") or "")
-    analysed = profile.model.repo
-    if trained_on and analysed and _last(trained_on) != _last(analysed):
-        notes.append(
-            f"transcoders {profile.transcoders.repo or profile.transcoders.path} were trained on {trained_on}, not on {analysed}: "
-            "compare the explained variance of features on both (docs/profiles.md)"
-        )
-    return notes
-
-
-def _last(repo: str) -> str:
-    """What a repository is called by anybody: "Qwen/Qwen3-4B" and "qwen3-4b" are the same model."""
-    return repo.rpartition("/")[2].lower()
+    return notes + note(Store(store), selection.behaviour, profile.model.repo, trained_on, transcoders.identity("transcoders"))
 
 
 def _device(profile: Profile) -> str:

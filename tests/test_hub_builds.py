@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 from hub_server import Hub, Repository
+from safetensors.numpy import load_file, save_file
 from workspace import MODEL, ROOT, TRANSCODERS, Outcome, Workspace, files, one_line_error, run
 
 import circuitstore as cs
+from circuitstore.storage.artifact import named
 from circuitstore.storage.layout import Store
 from circuitstore.storage.pins import pins
 
@@ -117,6 +119,28 @@ def test_a_warm_build_asks_nobody_and_imports_little(built):
         assert files(built.work.root) == before
 
 
+WATCHED = """
+import sys
+from circuitstore import pipeline
+from circuitstore.engine import loading
+pipeline.load()
+from tasks import config
+from tasks.resources import resources
+(selection,) = config.select(sys.argv[1], ("plural",), None, ())
+for name in ("model", "tokenizer", "transcoders"):
+    resources(selection, sys.argv[2])[name].identity()
+assert "circuitstore.models.hub" in sys.modules
+unwatched = [name for name in sys.modules if name == "circuitstore.models.transcoder_files" and name not in loading._sources]
+sys.exit(f"not from source: {unwatched}" if unwatched else 0)
+"""
+
+
+def test_planning_loads_code_of_keys_from_source(built, tmp_path):
+    """What decides which file is which layer is known by its source also when it runs before a build does."""
+    done = built.process(built.work.profile, tmp_path / "store", python=("-c", WATCHED))
+    assert done.code == 0, done.err
+
+
 def test_readers_pin_nothing(project):
     """`status` of another store resolves what it must, and writes nothing there."""
     shutil.rmtree(project.work.store)
@@ -155,10 +179,33 @@ def test_a_branch_that_moved_is_said_and_not_followed(project):
 
 def test_transcoders_of_another_model_are_warned_of(project):
     """By config.yaml's model_name, or trained_on if the profile says; not when it is the model that is analysed."""
-    warned = "were trained on random-qwen3-4l, not on someone/qwen3-mini"
+    warned = "were trained on random-qwen3-4l, not on someone/qwen3-mini; how well they do is not known for mine"
     assert warned in project.work.build("--set", "attribution.max_logits=2").err
     same = project.work.build("--set", "attribution.max_logits=3", "--set", f"transcoders.trained_on={REPO}")
     assert same.code == 0 and "were trained on" not in same.err
+
+
+def test_the_warning_tells_the_error_on_both_models(project):
+    """Once `features` is built on the model that they were trained on too, whatever the profile is called."""
+    project.hub.add("someone/first-model", scaled_model(project.home.parent / "first"))
+    other = project.work.root / "other.toml"
+    other.write_text(PROFILE.replace(REPO, "someone/first-model", 1))
+    built = run("build", "features", "--profile", other, *project.work.selection[2:])
+    assert built.code == 0, built.err
+    said = project.work.build("--set", "attribution.max_logits=2", "--set", "transcoders.trained_on=someone/first-model").err
+    stores = [named(Store(project.work.store), name, "mine", "features").summary["layers"] for name in ("other", "small")]
+    first, own = (sum(layer["explained_variance"] for layer in layers.values()) / 4 for layers in stores)
+    assert round(first, 3) != round(own, 3)
+    assert f"mean of 4 layers: {first:.3f} on someone/first-model, {own:.3f} on {REPO}" in said
+
+
+def scaled_model(folder: Path) -> Path:
+    """The model of `conformance/` with its first MLP halved."""
+    shutil.copytree(MODEL, folder)
+    tensors = load_file(folder / "model.safetensors")
+    tensors["model.layers.0.mlp.down_proj.weight"] = tensors["model.layers.0.mlp.down_proj.weight"] / 2
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    return folder
 
 
 def test_nothing_is_written_when_something_cannot_be_had(project):
