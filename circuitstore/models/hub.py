@@ -91,9 +91,9 @@ def read_json(snapshot: Snapshot, name: str) -> dict[str, Any]:
 
 
 def model_files(snapshot: Snapshot) -> list[str]:
-    """config.json and the weights: the files of the index, or one. Raises ModelError when there are none in safetensors."""
+    """config.json and the weights: one file, as transformers prefers, or those of the index. Raises ModelError when there are none."""
     names = [WEIGHTS]
-    if INDEX in snapshot.files:
+    if WEIGHTS not in snapshot.files and INDEX in snapshot.files:
         weight_map = read_json(snapshot, INDEX).get("weight_map")
         if not isinstance(weight_map, dict) or not weight_map:
             raise ModelError(f"{INDEX} of {snapshot.repo}", expected="a weight_map of file names", got=type(weight_map).__name__)

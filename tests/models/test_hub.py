@@ -94,6 +94,8 @@ def test_sharded_weights_are_those_of_the_index(server):
     server.repositories["a/b"].commit(files | {"model-2.safetensors": b"2"}, "fixed")
     assert [name for _, name in wanted("a/b", "model", "fixed")] == ["config.json", "model-1.safetensors", "model-2.safetensors"]
     assert hub.find("a/b", "fixed", never).files["model-1.safetensors"].size == 1
+    server.repositories["a/b"].commit(files | {"model.safetensors": b"whole"}, "both")
+    assert [name for _, name in wanted("a/b", "model", "both")] == ["config.json", "model.safetensors"]
 
 
 def test_weights_without_safetensors_are_refused(server):
@@ -246,21 +248,24 @@ def test_too_little_space(server, monkeypatch):
 
 def test_listed_files_of_other_repositories(server, tmp_path):
     """config.yaml in a subfolder: relative paths are relative to it, addresses name any repository, each at one commit of its own."""
-    folder = write_transcoders(tmp_path / "set", 7)
+    folder = write_transcoders(tmp_path / "set", 7, layers=4)
     addresses = [f"hf://{CODERS}/layer_0.safetensors?revision=v1", "hf://a/set/top.safetensors", "layer_2.safetensors"]
+    addresses += ["hf://a/last/deep/er.safetensors"]
     (folder / "config.yaml").write_text(yaml.safe_dump({"transcoders": addresses, "model_name": MODEL}))
     tagged = server.repositories[CODERS].refs["v1"] = server.repositories[CODERS].refs["main"]
     server.repositories[CODERS].commit({})
     files = {f"sets/relu/{path.name}": path.read_bytes() for path in folder.iterdir()}
     server.repositories["a/set"] = Repository()
     server.repositories["a/set"].commit(files | {"top.safetensors": files["sets/relu/layer_1.safetensors"]})
+    server.repositories["a/last"] = Repository()
+    last = server.repositories["a/last"].commit({"deep/er.safetensors": files["sets/relu/layer_3.safetensors"]})
     snapshot = hub.find("a/set", "main", never)
     found = hub.identity(snapshot, "transcoders", "sets/relu", never)["files"]
     names = ["sets/relu/config.yaml", f"hf://{CODERS}/layer_0.safetensors?revision={tagged}", "top.safetensors"]
-    assert list(found) == [*names, "sets/relu/layer_2.safetensors"]
+    assert list(found) == [*names, "sets/relu/layer_2.safetensors", f"hf://a/last/deep/er.safetensors?revision={last}"]
     paths = hub.fetch(hub.files(snapshot, "transcoders", "sets/relu", never), MEMORY)[1:]
     opened = Transcoders.open(Path(snapshot.folder) / "sets" / "relu", files=paths)
-    expected = [tmp_path / "coders" / "layer_0.safetensors", folder / "layer_1.safetensors", folder / "layer_2.safetensors"]
+    expected = [tmp_path / "coders" / "layer_0.safetensors", *(folder / f"layer_{i}.safetensors" for i in (1, 2, 3))]
     assert [path.read_bytes() for path in opened.files] == [path.read_bytes() for path in expected]
 
 
