@@ -175,6 +175,10 @@ def test_a_branch_that_moved_is_said_and_not_followed(project):
     rebuilt = project.work.build()
     assert rebuilt.computed == {"features": 12, "attribution": 3}, rebuilt.err
     assert {pin.commit for pin in pins(Store(project.work.store)) if pin.repo == CODERS} == {new}
+    again = run("update", "--profile", project.work.profile, "--store", project.work.store)
+    assert again.code == 0 and f"{CODERS} main: {new[:12]}, as before" in again.out
+    project.hub.stop()
+    assert "an answer" in one_line_error(run("update", "--profile", project.work.profile, "--store", project.work.store), code=1)
 
 
 def test_transcoders_of_another_model_are_warned_of(project):
@@ -271,6 +275,13 @@ def test_local_transcoders_may_list_files_of_the_hub(project, tmp_path):
     listed = cs.attribute("the cat sat", model=MODEL, transcoders=folder, **asked)
     assert listed.edge_weight.equals(local.edge_weight)
     assert [(pin.kind, pin.repo, pin.commit) for pin in pins(Store(tmp_path / "graphs"))] == [("linked", CODERS, commit)]
+
+
+def test_there_is_nothing_to_follow_in_folders(tmp_path):
+    """`update` of a profile of local folders asks nobody and makes no store."""
+    outcome = run("update", "--store", tmp_path / "store")
+    assert outcome.code == 0 and "local folders" in outcome.err
+    assert not (tmp_path / "store").exists()
 
 
 def test_a_damaged_pin_is_named(project):

@@ -35,7 +35,8 @@ Pinned = Callable[[str, str], str]  # (repo, revision) → the commit it is take
 def find(repo: str, revision: str, pinned: Pinned) -> Snapshot:
     """A repository at a revision: pinned, else as the cache knows it, else as the hub says now.
 
-    Asks the hub only for a revision or a list of files that is not on this machine. Raises ModelError.
+    Asks the hub only for a revision or a list of files that is not on this machine, and downloads nothing but small files then: sizes
+    are in ``files``, and `read_json` gives config.json. Raises ModelError.
     """
     commit = revision if is_commit(revision) else pinned(repo, revision) or hub_cache.commit_of(repo, revision)
     files = hub_cache.listing(repo, commit) if commit else None
@@ -226,6 +227,7 @@ def _blob_id(path: str) -> str:
 
 def _ask(repo: str, revision: str, commit: str) -> tuple[str, dict[str, HubFile]]:
     """(commit, list of files) by asking the hub, which leaves both in the cache, with the small files. Raises ModelError."""
+    newest(repo, commit or revision)  # for an error at once: what follows tries again for half a minute when nobody answers
     with asking(repo, revision):
         from huggingface_hub import HfApi, snapshot_download
 

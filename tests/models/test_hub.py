@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -229,10 +230,12 @@ def test_gated_weights_are_noticed_before_a_build(server):
     refused(lambda: hub.check(found), MODEL, "gated", "HF_TOKEN")
 
 
-def test_nobody_answers(server, hub_client, tmp_path):
-    """Without a connection: one line, finished files stay."""
+def test_nobody_answers(server, monkeypatch):
+    """Without a connection: one line at once, whatever is asked; the client's own patience is for downloads."""
     found = wanted(CODERS, "transcoders")
     server.stop()
+    monkeypatch.setattr(time, "sleep", lambda seconds: pytest.fail("waits to try again"))
+    refused(lambda: hub.find("someone/other", "0" * 40, never), "someone/other", "an answer", "connection")
     refused(lambda: hub.check(found), CODERS, "an answer", "connection")
     refused(lambda: hub.find("someone/other", "main", never), "someone/other", "an answer", "connection")
 
