@@ -32,10 +32,11 @@ def attribute(
 ) -> xr.Dataset:
     """The attribution graph of a text, or of token ids (position,) that begin with the prepended special token.
 
-    `model` is a profile, or with `transcoders` a model's folder. Explained are the logits of `target`, one or more answers of one
-    token each, or the one less `against`; without any, the fewest tokens that hold `logit_prob`, at most `max_logits`.
-    `max_feature_nodes` keeps only the most influential features as nodes. Variables are those of phase `attribution`; with `full`
-    every edge is there, also as adjacency_matrix (node_target, node_source) float32 and prune_edge_matrix, rows are targets.
+    `model` is a profile, or with `transcoders` a model's folder; either may be a repository of the Hugging Face hub, "OWNER/NAME",
+    "OWNER/NAME/SUBFOLDER" or "OWNER/NAME@REVISION", where there is no folder of that name. Explained are the logits of `target`, one
+    or more answers of one token each, or the one less `against`; without any, the fewest tokens that hold `logit_prob`, at most
+    `max_logits`. `max_feature_nodes` keeps only the most influential features as nodes. Variables are those of phase `attribution`;
+    with `full` every edge is there, also as adjacency_matrix (node_target, node_source) float32 and prune_edge_matrix, rows are targets.
     Kept in the store: the same question is answered once. Raises UsageError, ModelError, StoreError.
     """
     from circuitstore.engine.planner import Planner

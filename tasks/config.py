@@ -13,6 +13,7 @@ import msgspec
 from circuitstore.engine.memo import shared
 from circuitstore.errors import UsageError
 from circuitstore.storage.layout import safe_name
+from tasks.places import FIELDS, check_place, place
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 PROFILES, BEHAVIOURS = os.path.join(HERE, "profiles"), os.path.join(HERE, "behaviours")
@@ -26,18 +27,30 @@ class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Model(Section, frozen=True):
-    """The language model: a local folder in the Hugging Face layout, relative to the profile's file."""
+    """The language model: a local folder in the Hugging Face layout, relative to the profile's file, or a repository of the hub.
 
-    path: str
+    revision: a commit, or a branch or tag, which is resolved to a commit once. What is in keys are the files' digests.
+    """
+
+    path: str = ""
+    repo: str = ""
+    revision: str = "main"
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
-    device: str = "cpu"  # where to compute; no part of any key
+    device: str = "cpu"  # where to compute, "auto" for a GPU if there is one; no part of any key
     threads: Annotated[int, msgspec.Meta(ge=0)] = 0  # of torch, 0 for its own choice; no part of any key
 
 
 class Transcoders(Section, frozen=True):
-    """One transcoder a layer: a local folder, relative to the profile's file."""
+    """One transcoder a layer: a local folder, relative to the profile's file, or a repository of the hub; or a subfolder of either.
 
-    path: str
+    trained_on: the model's repository, if config.yaml does not say; another one than is analysed is warned of.
+    """
+
+    path: str = ""
+    repo: str = ""
+    revision: str = "main"
+    subfolder: str = ""
+    trained_on: str = ""
 
 
 class Shape(Section, frozen=True):
@@ -254,18 +267,21 @@ def select(profile: str, behaviours: tuple[str, ...], prompts_file: str | None, 
 
 
 def select_text(profile: str, transcoders: str | None, text: Text, settings: tuple[str, ...]) -> Selection:
-    """The selection of one text, with a profile or, when `transcoders` is given, a model's folder. Raises UsageError."""
+    """The selection of one text, with a profile; when `transcoders` (a folder or repository) is given, `profile` may be a model's too.
+
+    Raises UsageError.
+    """
     if text.against and len(text.targets) != 1:
         raise UsageError("--against", expected="one --target, from whose logit it is subtracted", got=f"{len(text.targets)} of them")
     if not (text.text or text.tokens):
         raise UsageError("text", expected="at least one token", got="nothing")
-    if transcoders is None:
-        name, loaded = load_profile(profile, settings)
+    if transcoders is None or (not os.path.isdir(profile) and (profile.endswith(".toml") or profile in profile_names())):
+        name, loaded = load_profile(profile, settings, {} if transcoders is None else {"transcoders": place(transcoders)})
     else:
-        tables = {"model": {"path": os.path.abspath(profile)}, "transcoders": {"path": os.path.abspath(transcoders)}}
+        tables: dict[str, dict] = {"model": place(profile), "transcoders": place(transcoders)}
         for setting in settings:
             _apply(tables, setting)
-        name, loaded = os.path.basename(os.path.abspath(profile)), _convert(tables, profile)
+        name, loaded = os.path.basename(tables["model"].get("path") or tables["model"]["repo"]), _convert(tables, profile)
     identity = hashlib.sha256(msgspec.json.encode(text)).hexdigest()
     return Selection(safe_name(name, "profile"), loaded, f"text-{identity[:16]}", text=text)
 
@@ -300,11 +316,14 @@ def profile_path(name: str) -> str:
     return name if name.endswith(".toml") else os.path.join(PROFILES, name + ".toml")
 
 
-def load_profile(name: str, settings: tuple[str, ...] = ()) -> tuple[str, Profile]:
-    """(name, profile) of a built-in profile or a TOML file, with `phase.field=value` settings applied. Raises UsageError."""
+def load_profile(name: str, settings: tuple[str, ...] = (), replaced: dict[str, dict] | None = None) -> tuple[str, Profile]:
+    """(name, profile) of a built-in profile or a TOML file, with whole tables `replaced` and `phase.field=value` settings applied.
+
+    Raises UsageError.
+    """
     path = profile_path(name)
     try:
-        tables = _tables(path)
+        tables = _tables(path) | (replaced or {})
     except FileNotFoundError:
         known = ", ".join(profile_names())
         raise UsageError(f"unknown profile {name!r}", expected=f"one of {known}, or the path of a .toml file") from None
@@ -334,7 +353,7 @@ def _tables(path: str) -> dict:
 
 
 def _absolute(base: str, path: str) -> str:
-    return os.path.normpath(os.path.join(base, os.path.expanduser(path)))
+    return path and os.path.normpath(os.path.join(base, os.path.expanduser(path)))
 
 
 def _apply(tables: dict, setting: str) -> None:
@@ -349,7 +368,10 @@ def _apply(tables: dict, setting: str) -> None:
         known = ", ".join(section.__struct_fields__) or "nothing: it has no settings"
         raise UsageError(f"--set {setting}", expected=f"a field of {phase}: {known}", got=repr(field))
     kind = next(known.type for known in msgspec.structs.fields(section) if known.name == field)
-    tables.setdefault(phase, {})[field] = _value(text.strip(), kind is str)
+    table = tables.setdefault(phase, {})
+    if field in FIELDS:  # the last word on where files are, also when the profile names another kind of place
+        table = tables[phase] = {name: value for name, value in table.items() if name not in (*FIELDS, "revision")}
+    table[field] = _value(text.strip(), kind is str)
 
 
 def _value(text: str, is_text: bool) -> object:
@@ -362,7 +384,10 @@ def _value(text: str, is_text: bool) -> object:
 
 def _convert(tables: dict, path: str) -> Profile:
     try:
-        return msgspec.convert(tables, Profile)
+        profile = msgspec.convert(tables, Profile)
+        for section in ("model", "transcoders"):
+            check_place(getattr(profile, section), section, os.path.basename(path))
+        return profile
     except msgspec.ValidationError as error:
         what, _, where = str(error).partition(" - at ")
         place = where.strip("`").removeprefix("$.") or "the profile"

@@ -8,37 +8,38 @@ from typing import Any
 
 from circuitstore.engine.fingerprint import digest
 from circuitstore.engine.loading import watch
-from circuitstore.engine.memo import shared
 from circuitstore.engine.task import Resource
-from circuitstore.models import identity
 from circuitstore.storage.layout import Store
 from circuitstore.storage.reviews import Labels, labels_of
 from tasks.config import Profile, Prompts, Selection
+from tasks.places import Folder, Repository, place_of
 
 MODELS = "circuitstore.models"
+Place = Folder | Repository
 
 
 def resources(selection: Selection, store: str) -> dict[str, Resource]:
     """All resources of one selection. Their identities are cheap; what they load may not be."""
     profile = selection.profile
+    model, transcoders = place_of(profile.model, store), place_of(profile.transcoders, store)
     return {
         "behaviour": _behaviour(selection),
         "study": Resource(partial(_study, selection), partial(_study, selection)),
         "text": Resource(partial(_text, selection), partial(_text, selection)),
         "tokenizer": Resource(
-            partial(identity.tokenizer_identity, profile.model.path, shared()),
-            partial(_load_tokenizer, profile),
-            (f"{MODELS}.load",),
-            partial(_load_tokenizer, profile),
+            partial(model.identity, "tokenizer"), partial(_load_tokenizer, model), (f"{MODELS}.load",), partial(_check_tokenizer, model)
         ),
         "model": Resource(
-            partial(_model_identity, profile), partial(_load_model, profile), (f"{MODELS}.load",), partial(_check_model, profile)
+            partial(_model_identity, profile, model),
+            partial(_load_model, profile, model),
+            (f"{MODELS}.load",),
+            partial(_check_model, profile, model),
         ),
         "transcoders": Resource(
-            partial(identity.transcoders_identity, profile.transcoders.path, shared()),
-            partial(_load_transcoders, profile),
+            partial(transcoders.identity, "transcoders"),
+            partial(_load_transcoders, profile, model, transcoders),
             (f"{MODELS}.transcoders",),
-            partial(_check_transcoders, profile),
+            partial(_check_transcoders, selection, store, model, transcoders),
         ),
         "review": Resource(partial(_review_identity, selection, store), partial(_review, selection, store)),
     }
@@ -94,7 +95,7 @@ def _declared_prompts(name: str, config: Prompts) -> list[Any]:
 
 def _review(selection: Selection, store: str) -> Labels:
     """Reviewers' labels of this behaviour's features, (layer, feature) → Label."""
-    transcoders = identity.transcoders_identity(selection.profile.transcoders.path, shared())
+    transcoders = place_of(selection.profile.transcoders, store).identity("transcoders")
     return labels_of(Store(store), selection.profile_name, selection.behaviour, transcoders)
 
 
@@ -104,39 +105,82 @@ def _review_identity(selection: Selection, store: str) -> dict[str, object]:
     return {f"layer {layer} feature {feature}": [label.label, label.author, label.note] for (layer, feature), label in labels}
 
 
-def _model_identity(profile: Profile) -> dict[str, object]:
-    return {**identity.model_identity(profile.model.path, shared()), "dtype": profile.model.dtype}
+def _model_identity(profile: Profile, model: Place) -> dict[str, object]:
+    return {**model.identity("model"), "dtype": profile.model.dtype}
 
 
-def _load_tokenizer(profile: Profile) -> Any:
+def _load_tokenizer(model: Place) -> Any:
+    loaded = _open_tokenizer(model)
+    model.pin("tokenizer")
+    return loaded
+
+
+def _open_tokenizer(model: Place) -> Any:
     from circuitstore.models.load import load_tokenizer
 
-    return load_tokenizer(profile.model.path)
+    return load_tokenizer(model.fetch("tokenizer")[0])
 
 
-def _load_model(profile: Profile) -> Any:
+def _check_tokenizer(model: Place) -> list[str]:
+    notes = model.check("tokenizer")
+    if model.here("tokenizer"):
+        _open_tokenizer(model)
+    return notes
+
+
+def _load_model(profile: Profile, model: Place) -> Any:
     from circuitstore.models.load import load_model
 
     _limit_threads(profile)
-    return load_model(profile.model.path, dtype=profile.model.dtype, device=profile.model.device)
+    model.fetch("tokenizer")
+    loaded = load_model(model.fetch("model")[0], dtype=profile.model.dtype, device=_device(profile))
+    model.pin("model")
+    return loaded
 
 
-def _check_model(profile: Profile) -> None:
+def _check_model(profile: Profile, model: Place) -> list[str]:
+    from circuitstore.models.families import family_of
     from circuitstore.models.load import check_model
 
-    check_model(profile.model.path, device=profile.model.device)
+    family_of(str(model.config().get("model_type", "nothing named model_type")))
+    notes = model.check("model")
+    if model.here("model"):
+        check_model(model.fetch("model")[0], device=_device(profile))
+    return notes
 
 
-def _check_transcoders(profile: Profile) -> None:
-    config = identity.read_config(profile.model.path)
-    _load_transcoders(profile).check_fits(config["num_hidden_layers"], config["hidden_size"])
+def _load_transcoders(profile: Profile, model: Place, transcoders: Place) -> Any:
+    loaded = _open_transcoders(profile, model, transcoders)
+    transcoders.pin("transcoders")
+    return loaded
 
 
-def _load_transcoders(profile: Profile) -> Any:
+def _open_transcoders(profile: Profile, model: Place, transcoders: Place) -> Any:
     from circuitstore.models.transcoders import Transcoders
 
     _limit_threads(profile)
-    return Transcoders.open(profile.transcoders.path)
+    folder, files = transcoders.fetch("transcoders")
+    opened, config = Transcoders.open(folder, files=files, device=_device(profile)), model.config()
+    opened.check_fits(config["num_hidden_layers"], config["hidden_size"])
+    return opened
+
+
+def _check_transcoders(selection: Selection, store: str, model: Place, transcoders: Place) -> list[str]:
+    from tasks.trained_on import note
+
+    profile = selection.profile
+    notes = transcoders.check("transcoders")
+    if transcoders.here("transcoders"):
+        _open_transcoders(profile, model, transcoders)
+    trained_on = profile.transcoders.trained_on or str(transcoders.transcoder_config().get("model_name") or "")
+    return notes + note(Store(store), selection.behaviour, profile.model.repo, trained_on, transcoders.identity("transcoders"))
+
+
+def _device(profile: Profile) -> str:
+    """Where to compute: as named, or for "auto" on a GPU if there is one."""
+    import torch
+
+    return profile.model.device if profile.model.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _limit_threads(profile: Profile) -> None:

@@ -69,3 +69,25 @@ def pristine_tree(tmp_path_factory) -> Path:
 def tree(pristine_tree: Path, tmp_path: Path) -> Path:
     """A copy of the code that a test may edit."""
     return Path(shutil.copytree(pristine_tree, tmp_path / "tree"))
+
+
+@pytest.fixture
+def hub_client(monkeypatch):
+    """`hub_client(hub, home)`: from now on huggingface_hub in this process asks that hub and keeps files below `home`."""
+
+    def connect(hub, home: Path, *, offline: bool = False) -> None:
+        from huggingface_hub import constants
+
+        environment = hub.environment(home) | ({"HF_HUB_OFFLINE": "1"} if offline else {})
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr(constants, "ENDPOINT", environment["HF_ENDPOINT"])  # which the client reads when it is imported
+        monkeypatch.setattr(
+            constants, "HUGGINGFACE_CO_URL_TEMPLATE", environment["HF_ENDPOINT"] + "/{repo_id}/resolve/{revision}/{filename}"
+        )
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(home / "hub"))
+        monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(home / "token"))
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", offline)
+        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+
+    return connect

@@ -53,7 +53,8 @@ KNOWN_DIGESTS = [
     ("cell", [1, 1.0, "1", b"1", True, None], "62dfef8b971d462f9eed85b8a27ce7d12e904caea21f615c125907341c5a3f2d"),
 ]
 PLAIN_SOURCE = "a8962ca61bac0880ea4314cb5871c835160152c11deb2ea0dd83f49daf6f7a4e"
-NOT_EFFECTIVE = {("model", "path"), ("transcoders", "path"), ("model", "device"), ("model", "threads")}
+PLACE = {(section, field) for section in ("model", "transcoders") for field in ("path", "repo", "revision")}  # in keys by content
+NOT_EFFECTIVE = PLACE | {("transcoders", "subfolder"), ("transcoders", "trained_on"), ("model", "device"), ("model", "threads")}
 ANOTHER_TEXT = {("attribution", "memory"): "2GB", ("activations", "layers"): "0-1"}
 
 
@@ -206,9 +207,9 @@ def test_settings_of_different_values_never_share_a_key(project):
     assert len(changed) == len(set(changed)) >= len(EFFECTIVE)
 
 
-@pytest.mark.parametrize("setting", ["model.device=cuda", "model.threads=3"])
+@pytest.mark.parametrize("setting", ["model.device=cuda", "model.device=auto", "model.threads=3", "transcoders.trained_on=other/model"])
 def test_where_it_is_computed_is_in_no_key(project, setting):
-    """Device and threads are recorded with a result, but results are looked up without them."""
+    """Device and threads are recorded with a result, but results are looked up without them; nor does it matter what is said of it."""
     assert {phase: step.key for phase, step in planned(project, setting).items()} == {
         phase: step.key for phase, step in planned(project).items()
     }

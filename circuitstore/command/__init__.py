@@ -31,6 +31,7 @@ class Commands(click.Group):
         "review": "review",
         "export": "export",
         "diff": "compare",
+        "update": "update",
     }
 
     def list_commands(self, context: click.Context) -> list[str]:

@@ -21,7 +21,8 @@ from circuitstore.errors import InputError
 
 COMPUTE = "circuitstore.models"  # of the library, only models compute content; the rest carries it
 DECLARING = ("", ".config", ".resources")  # of a tasks package, these only declare: what they say is in the key as values
-IDENTIFIES = f"{COMPUTE}.identity"  # likewise; and the package itself is a docstring
+# Likewise: they say what files are, and a digest of each is in the key. The package itself is a docstring.
+IDENTIFIES = tuple(f"{COMPUTE}.{name}" for name in ("identity", "hub", "hub_cache", "hub_errors"))
 
 
 def encode(value: object) -> bytes:
@@ -81,7 +82,7 @@ def source_hash(source: bytes) -> str:
 
 def declares(module: str, package: str) -> bool:
     """Whether a module's code is no part of any key."""
-    return module in (COMPUTE, IDENTIFIES) or module in (package + name for name in DECLARING)
+    return module in (COMPUTE, *IDENTIFIES) or module in (package + name for name in DECLARING)
 
 
 class Code:

@@ -113,18 +113,20 @@ class Planner:
             why = [f"{sum(c.place is None for c in cells)} cells are missing or damaged in the store"]
         return Step(task, selection, STALE if previous else MISSING, why or ["never built"], components, key, keys, None, cells)
 
-    def check(self, steps: list[Step]) -> None:
-        """Ask every resource that something will be computed with whether it can be used. Raises InputError."""
+    def check(self, steps: list[Step]) -> list[str]:
+        """Ask every resource that something will be computed with whether it can be used; what it warns of. Raises InputError."""
         if all(step.state == FRESH for step in steps):
-            return
+            return []
         from circuitstore.engine.loading import watch
 
         watch(self.pipeline.package)  # what is loaded from here on must be known by its source
+        notes: dict[str, None] = {}  # a profile's are the same for every behaviour
         for selection in {step.selection.behaviour: step.selection for step in steps}.values():
             needed = {name for step in steps if step.state != FRESH and step.selection is selection for name in step.task.needs}
             for name, resource in self.pipeline.resources(selection, self.store.root).items():
                 if name in needed and resource.check is not None:
-                    resource.check()
+                    notes.update(dict.fromkeys(resource.check()))
+        return list(notes)
 
     def _resources(self, selection: Any) -> dict[str, Resource]:
         """The resources of a selection, each asked for its identity once."""

@@ -63,7 +63,8 @@ def build(planner: Planner, selections: list[Any], goals: tuple[str, ...], repor
     tasks = planner.pipeline.closure(goals)
     # Whatever can be known to be wrong stops here, before anything is written.
     plan = {selection.behaviour: {s.task.name: s for s in planner.steps(selection, tasks)} for selection in selections}
-    planner.check([step for steps in plan.values() for step in steps.values()])
+    for note in planner.check([step for steps in plan.values() for step in steps.values()]):
+        reporter.warn(note)
     planner.memo.save()
     done: dict[str, dict[str, Artifact]] = {selection.behaviour: {} for selection in selections}
     reports: list[PhaseReport] = []

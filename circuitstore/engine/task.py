@@ -12,7 +12,7 @@ It is pure: what it yields depends only on these arguments, and a cell's result 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
@@ -27,13 +27,14 @@ class Resource(msgspec.Struct, frozen=True):
 
     `identity()` is plain data that enters the key and must be cheap (no torch). `load()` gives what the phase receives.
     `modules` are code that `load` runs and a static reader cannot find. `check()` raises InputError for what `load` could not
-    use; it is called before a build writes anything, and only if something is to be computed with it.
+    use, and returns what a user should know all the same, a line each; it is called before a build writes anything, and only if
+    something is to be computed with it.
     """
 
     identity: Callable[[], dict[str, object]]
     load: Callable[[], Any]
     modules: tuple[str, ...] = ()
-    check: Callable[[], None] | None = None
+    check: Callable[[], Iterable[str]] | None = None
 
 
 class Task(msgspec.Struct, frozen=True):

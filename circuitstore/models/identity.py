@@ -42,14 +42,20 @@ def file_hash(path: str, memory: Remembers) -> str:
     return known
 
 
+def read_bytes(path: str) -> bytes:
+    """The content of a small file. Raises ModelError."""
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError as error:
+        raise ModelError(path, expected="a readable file", got=error.strerror or error) from error
+
+
 def model_identity(folder: str, memory: Remembers) -> dict[str, object]:
     """sha256 of the configuration and of each weight file, and the number of layers. Raises ModelError."""
-    config = read_config(folder)
+    layers = layer_count(read_config(folder), os.path.join(folder, "config.json"))
     names = _files(folder, "weights", lambda name: name.endswith(".safetensors"))
-    for name in ("num_hidden_layers", "hidden_size"):
-        if not isinstance(config.get(name), int):
-            raise ModelError(os.path.join(folder, "config.json"), expected=name, got=config.get(name))
-    return {"files": _hashes(folder, ["config.json", *names], memory), "layers": config["num_hidden_layers"]}
+    return {"files": _hashes(folder, ["config.json", *names], memory), "layers": layers}
 
 
 def tokenizer_identity(folder: str, memory: Remembers) -> dict[str, object]:
@@ -65,7 +71,15 @@ def transcoders_identity(folder: str, memory: Remembers) -> dict[str, object]:
     return {"files": _hashes(folder, [*config, *names], memory)}
 
 
-def read_config(folder: str) -> dict[str, object]:
+def layer_count(config: dict[str, Any], where: str) -> int:
+    """Number of layers by a model's config.json, which must also give its width. Raises ModelError."""
+    for name in ("num_hidden_layers", "hidden_size"):
+        if not isinstance(config.get(name), int):
+            raise ModelError(where, expected=name, got=config.get(name))
+    return config["num_hidden_layers"]
+
+
+def read_config(folder: str) -> dict[str, Any]:
     """A model folder's config.json. Raises ModelError."""
     path = os.path.join(folder, "config.json")
     try:

@@ -163,7 +163,7 @@ def _read_config(folder: Path) -> dict:
 def _check_weight_files(folder: Path) -> None:
     index = folder / "model.safetensors.index.json"
     names = ["model.safetensors"]
-    if index.is_file():
+    if index.is_file() and not (folder / names[0]).is_file():  # the order in which transformers looks
         try:
             names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
         except (ValueError, KeyError, TypeError, AttributeError) as error:

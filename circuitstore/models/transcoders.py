@@ -6,7 +6,8 @@ A transcoder reads the *normalised* MLP input x (output of the norm before the M
     prediction = activation W_dec + b_dec      W_dec (feature, d_model)      [+ W_skip x,  W_skip (d_model, d_model)]
 
 with act one of ReLU, JumpReLU (kept where it exceeds a threshold per feature: tensor ``activation_function.threshold``)
-or either of them followed by the k largest of each position (``top_k: k`` in config.yaml).
+either of them followed by the k largest of each position (``top_k: k`` in config.yaml), or the k largest whatever their sign
+(``activation: topk`` and ``k``). Without ``activation`` a file with thresholds is JumpReLU, one without is ReLU.
 
 Source: *Transcoders Find Interpretable LLM Feature Circuits* (Dunefsky et al., 2024); skip: *Transcoders Beat Sparse
 Autoencoders* (Paulo et al., 2025); JumpReLU: *Jumping Ahead* (Rajamanoharan et al., 2024). The files are those that
@@ -15,23 +16,23 @@ circuit-tracer reads. Opening a file maps it into memory: only the rows that are
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 import torch
-import yaml
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from circuitstore.errors import ModelError, UsageError
+from circuitstore.models import transcoder_files
 from circuitstore.models.bits import raised
 
 INPUT_HOOK, OUTPUT_HOOK, KIND = "mlp.hook_in", "mlp.hook_out", "transcoder_set"
 THRESHOLD = "activation_function.threshold"
+ACTIVATIONS = ("relu", "jumprelu", "topk")
 _DTYPES = ("F32", "F16", "BF16")
 
 
@@ -52,27 +53,45 @@ class SparseRows:
         return np.repeat(np.arange(len(self.pointer) - 1), np.diff(self.pointer))
 
 
+@dataclass(frozen=True)
+class Activation:
+    """What config.yaml says of the activation function; the rest is in the files (see the top)."""
+
+    kind: str = ""  # "relu", "jumprelu", "topk" or not said
+    top_k: int | None = None
+
+    @classmethod
+    def of(cls, config: dict, where: str) -> Activation:
+        """Raises ModelError for an unknown function, or one without its k."""
+        kind = config.get("activation") or ""
+        if kind not in ("", *ACTIVATIONS):
+            raise ModelError(f"activation in {where}", expected=" or ".join(ACTIVATIONS), got=kind)
+        key = "k" if kind == "topk" else "top_k"
+        top_k = config.get(key)
+        if (top_k is not None or kind == "topk") and (type(top_k) is not int or top_k < 1):
+            raise ModelError(f"{key} in {where}", expected="a positive integer", got="none" if top_k is None else top_k)
+        return cls(kind, top_k)
+
+
 class Transcoders:
     """One transcoder a layer, of one folder. Nothing but config.yaml is read until a layer is asked for."""
 
-    def __init__(self, files: Sequence[Path], *, top_k: int | None = None, device: str | torch.device = "cpu"):
-        self.files, self.top_k, self.device = tuple(files), top_k, torch.device(device)
+    def __init__(self, files: Sequence[Path], activation: Activation, *, device: str | torch.device = "cpu"):
+        self.files, self.activation, self.device = tuple(files), activation, torch.device(device)
         self._layers: dict[int, LayerTranscoder] = {}
 
     @classmethod
-    def open(cls, folder: str | Path, *, device: str | torch.device = "cpu") -> Transcoders:
-        """Read config.yaml (optional) and find each layer's file. Raises ModelError."""
+    def open(cls, folder: str | Path, *, files: Sequence[str] = (), device: str | torch.device = "cpu") -> Transcoders:
+        """Read config.yaml (optional) and find each layer's file, unless ``files`` says where they are. Raises ModelError."""
         folder = Path(folder)
         if not folder.is_dir():
             raise ModelError(str(folder), expected="a folder of transcoders", got="no such folder")
-        config = _read_config(folder / "config.yaml")
+        config, where = transcoder_files.read_config(folder), str(folder / transcoder_files.CONFIG)
         for key, supported in (("feature_input_hook", INPUT_HOOK), ("feature_output_hook", OUTPUT_HOOK), ("model_kind", KIND)):
             if config.get(key, supported) != supported:
-                raise ModelError(f"{key} in {folder / 'config.yaml'}", expected=supported, got=config[key])
-        top_k = config.get("top_k")
-        if top_k is not None and (type(top_k) is not int or top_k < 1):
-            raise ModelError(f"top_k in {folder / 'config.yaml'}", expected="a positive integer", got=top_k)
-        return cls(_layer_files(folder, config.get("transcoders")), top_k=top_k, device=device)
+                raise ModelError(f"{key} in {where}", expected=supported, got=config[key])
+        found = [Path(file) for file in files] or _layer_files(folder, config)
+        return cls(found, Activation.of(config, where), device=device)
 
     @property
     def n_layers(self) -> int:
@@ -84,7 +103,7 @@ class Transcoders:
         if not 0 <= index < self.n_layers:
             raise UsageError("transcoder layer", expected=f"0 to {self.n_layers - 1}", got=index)
         if index not in self._layers:
-            self._layers[index] = LayerTranscoder(self.files[index], top_k=self.top_k, device=self.device)
+            self._layers[index] = LayerTranscoder(self.files[index], self.activation, device=self.device)
         return self._layers[index]
 
     def check_fits(self, n_layers: int, d_model: int) -> None:
@@ -99,9 +118,12 @@ class Transcoders:
 class LayerTranscoder:
     """The transcoder of one layer. Inputs may have any float dtype; everything returned is float32."""
 
-    def __init__(self, path: Path, *, top_k: int | None, device: torch.device):
-        self.path, self.top_k, self.device = path, top_k, device
+    def __init__(self, path: Path, activation: Activation, *, device: torch.device):
+        self.path, self.device, self.top_k, self.signed = path, device, activation.top_k, activation.kind == "topk"
         self.n_features, self.d_model, self.has_skip, self.has_threshold = _check_header(path)
+        if activation.kind in ("relu", "jumprelu") and self.has_threshold != (activation.kind == "jumprelu"):
+            got = f"{'a' if self.has_threshold else 'no'} tensor {THRESHOLD}"
+            raise ModelError(str(path), expected=f"{activation.kind}, as config.yaml says", got=got)
 
     @cached_property
     def b_enc(self) -> Tensor:
@@ -142,7 +164,7 @@ class LayerTranscoder:
         prompt = -1
         for start, pre in self._preactivations(inputs):
             prompt = (prompt + 1) % len(inputs)
-            values = pre.mul_(pre > (0 if self._threshold is None else self._threshold[start : start + pre.shape[1]]))
+            values = self._activated(pre, start)
             position, feature = values.nonzero(as_tuple=True)
             found[prompt].append((position, feature + start, values[position, feature]))
         return [self._compress(len(x), chunks) for x, chunks in zip(inputs, found, strict=True)]
@@ -191,6 +213,14 @@ class LayerTranscoder:
             for x in rows:
                 yield start, torch.addmm(bias, x, weight.T)
 
+    def _activated(self, pre: Tensor, start: int) -> Tensor:
+        """Activations of a chunk (position, features of it) in place of its pre-activations; of top-k, the chunk's own largest."""
+        if self.signed:
+            assert self.top_k is not None
+            largest = pre.topk(min(self.top_k, pre.shape[1]), dim=1).indices
+            return torch.zeros_like(pre).scatter_(1, largest, pre.gather(1, largest))
+        return pre.mul_(pre > (0 if self._threshold is None else self._threshold[start : start + pre.shape[1]]))
+
     def _compress(self, n_positions: int, chunks: Sequence[tuple[Tensor, Tensor, Tensor]]) -> SparseRows:
         position, feature, value = (torch.cat(column).cpu().numpy() for column in zip(*chunks, strict=True))
         order = np.argsort(position, kind="stable")  # chunks ascend in feature already
@@ -217,41 +247,20 @@ class LayerTranscoder:
         return self._map(name).to(self.device)
 
 
-def _read_config(path: Path) -> dict:
+def _layer_files(folder: Path, config: dict) -> list[Path]:
+    entries = transcoder_files.listed(config, str(folder / transcoder_files.CONFIG))
+    if entries is None:
+        return [folder / name for name in transcoder_files.layers((path.name for path in folder.iterdir()), str(folder))]
+    return [_listed_file(folder, entry) for entry in entries]
+
+
+def _listed_file(folder: Path, entry: transcoder_files.Entry) -> Path:
+    """A listed file: a path relative to the folder, or an address of the hub whose repository was downloaded here."""
+    path = folder / entry.path
     if not path.is_file():
-        return {}
-    try:
-        config = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ModelError(str(path), expected="readable YAML", got=str(error).splitlines()[0]) from error
-    if not isinstance(config, dict):
-        raise ModelError(str(path), expected="a mapping", got=type(config).__name__)
-    return config
-
-
-def _layer_files(folder: Path, listed: object) -> list[Path]:
-    if listed is not None:
-        if not isinstance(listed, list) or not listed or not all(isinstance(entry, str) for entry in listed):
-            raise ModelError(f"transcoders in {folder / 'config.yaml'}", expected="a list of files", got=listed)
-        return [_listed_file(folder, entry) for entry in listed]
-    found = {int(m[1]): path for path in folder.iterdir() if (m := re.fullmatch(r"layer_(\d+)\.safetensors", path.name))}
-    n_layers = max(found, default=0) + 1
-    if missing := [i for i in range(n_layers) if i not in found]:
-        raise ModelError(f"transcoders in {folder}", expected=f"layer_{missing[0]}.safetensors", got="no such file")
-    return [found[i] for i in range(n_layers)]
-
-
-def _listed_file(folder: Path, entry: str) -> Path:
-    """A listed file: a path relative to the folder, or ``hf://owner/repo/path?revision=…`` of the repository downloaded here."""
-    where = f"transcoders in {folder / 'config.yaml'}"
-    remote = re.fullmatch(r"hf://[^/]+/[^/]+/([^?]+)(\?.*)?", entry)
-    path = PurePosixPath(remote[1] if remote else entry)
-    if path.is_absolute() or ".." in path.parts or "://" in str(path):
-        raise ModelError(where, expected="paths inside the folder", got=entry)
-    if not (folder / path).is_file():
-        remedy = "download the whole repository into the folder" if remote else None
-        raise ModelError(str(folder / path), expected="a safetensors file that config.yaml lists", got="no such file", remedy=remedy)
-    return folder / path
+        remedy = "download the whole repository into the folder" if entry.repo else None
+        raise ModelError(str(path), expected="a safetensors file that config.yaml lists", got="no such file", remedy=remedy)
+    return path
 
 
 def _check_header(path: Path) -> tuple[int, int, bool, bool]:

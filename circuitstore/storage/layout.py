@@ -66,6 +66,10 @@ class Store:
         """Folder of what reviewers said of one behaviour's features."""
         return self.path("inputs", "review", safe_name(profile, "profile"), safe_name(behaviour, "behaviour"))
 
+    def pins(self) -> str:
+        """Folder of what repositories were taken for."""
+        return self.path("inputs", "hub")
+
     def refs(self) -> list[tuple[str, str, str]]:
         """(profile, behaviour, phase) of every ref, sorted."""
         found = []

@@ -17,6 +17,7 @@ from circuitstore.storage.actions import Entry, Journal, journal_paths, journals
 from circuitstore.storage.artifact import Artifact, Ref, artifact_keys, read_artifact
 from circuitstore.storage.layout import Store
 from circuitstore.storage.manifest import Manifest, check_files, file_sha256, has_links, quarantine, read_manifest
+from circuitstore.storage.pins import Pin, pin_paths
 from circuitstore.storage.records import read_record
 from circuitstore.storage.reviews import Review, review_paths
 
@@ -83,6 +84,7 @@ def _records(store: Store) -> Iterator[tuple[str, type]]:
     yield from ((store.artifact(key), Artifact) for key in artifact_keys(store))
     yield from ((store.ref(*names), Ref) for names in store.refs())
     yield from ((path, Review) for path in review_paths(store.path("inputs", "review")))
+    yield from ((path, Pin) for path in pin_paths(store))
 
 
 def _journals_by_object(store: Store) -> dict[str, list[Journal]]:

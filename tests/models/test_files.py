@@ -129,8 +129,10 @@ def test_pickled_weights_are_never_loaded(model_folder):
 
 
 def test_missing_shard(model_folder):
-    """Every file of the index must be there."""
+    """Every file of the index must be there, unless the weights are in one file beside it, which is what transformers reads."""
     (model_folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": "model-1.safetensors"}}))
+    load_model(model_folder)
+    (model_folder / "model.safetensors").unlink()
     refused(lambda: load_model(model_folder), "no model-1.safetensors")
 
 
@@ -214,6 +216,35 @@ def test_activations_by_the_formula(tmp_path, options):
     torch.testing.assert_close(coder.reconstruct(rows, x), act @ tensors["W_dec"] + tensors["b_dec"] + skip)
 
 
+@pytest.mark.parametrize("chunk", [8_192, 7])
+def test_published_top_k_keeps_the_largest_of_any_sign(tmp_path, monkeypatch, chunk):
+    """`activation: topk` with `k`: no ReLU before it, whatever parts the encoder is read in."""
+    monkeypatch.setattr("circuitstore.models.transcoders._ENCODER_CHUNK", chunk)
+    folder = write_transcoders(tmp_path / "t", 3)
+    edit_tensors(folder / "layer_0.safetensors", lambda tensors: tensors["b_enc"].sub_(2))
+    (folder / "config.yaml").write_text(yaml.safe_dump({"activation": "topk", "k": 5}))
+    x = torch.randn(9, 48, generator=torch.Generator().manual_seed(0))
+    coder = Transcoders.open(folder).layer(0)
+    pre = coder.preactivation(x)
+    expected = torch.where(pre >= pre.topk(5, dim=1).values[:, -1:], pre, 0)
+    assert (expected < 0).any() and (expected > 0).any()
+    torch.testing.assert_close(coder.encode(x), expected)
+    position, feature = expected.nonzero(as_tuple=True)
+    torch.testing.assert_close(coder.activation_of(x[position], feature), expected[position, feature])
+
+
+def test_activation_function_that_config_yaml_names(tmp_path):
+    """It must be what the files hold."""
+    for name, threshold in (("relu", False), ("jumprelu", True)):
+        folder = write_transcoders(tmp_path / name, 3, threshold=threshold)
+        x = torch.randn(9, 48, generator=torch.Generator().manual_seed(0))
+        silent = Transcoders.open(folder).layer(0).encode(x)
+        (folder / "config.yaml").write_text(yaml.safe_dump({"activation": name}))
+        assert torch.equal(Transcoders.open(folder).layer(0).encode(x), silent)
+        (folder / "config.yaml").write_text(yaml.safe_dump({"activation": "jumprelu" if name == "relu" else "relu"}))
+        refused(lambda folder=folder: Transcoders.open(folder).layer(0), "config.yaml says", "activation_function.threshold")
+
+
 def test_a_prompt_is_encoded_the_same_in_any_company(transcoder_folder, monkeypatch):
     """To the bit, also over several chunks of the encoder."""
     monkeypatch.setitem(bits.RAISED_BYTES, "cpu", 16 * 4 * 48)
@@ -258,6 +289,9 @@ def test_listed_files_come_in_listed_order(transcoder_folder):
         ({"feature_output_hook": "hook_resid_post"}, ("hook_resid_post", "mlp.hook_out")),
         ({"model_kind": "cross_layer_transcoder"}, ("cross_layer_transcoder", "transcoder_set")),
         ({"top_k": 0}, ("top_k",)),
+        ({"activation": "topk"}, ("k in", "a positive integer")),
+        ({"activation": "gelu"}, ("activation in", "relu or jumprelu or topk", "gelu")),
+        ({"transcoders": ["layer_0.pt"]}, ("never loaded", "layer_0.pt")),
         ({"transcoders": ["layer_0.safetensors", "layer_9.safetensors"]}, ("layer_9.safetensors", "no such file")),
         ({"transcoders": ["../layer_0.safetensors"]}, ("inside the folder",)),
         ({"transcoders": ["hf://someone/some-repo/gone.safetensors"]}, ("gone.safetensors", "download")),

@@ -1,0 +1,63 @@
+"""Which commit a revision of a repository was taken for, and what that was: an input, for a branch moves and cannot be asked again.
+
+One sealed record a question (kind of files, repository, revision, subfolder), written when files are first loaded for a computation:
+
+    inputs/hub/<sha256 of the question>.json
+
+From then on this store means that commit, on whatever machine and without asking the hub, until somebody follows the revision.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from typing import Any
+
+import msgspec
+
+from circuitstore.storage.layout import Store
+from circuitstore.storage.records import read_record, seal, write_record
+
+
+class Pin(msgspec.Struct, frozen=True):
+    """What `kind` ("model", "tokenizer", "transcoders", or "linked": files that transcoders list elsewhere) was taken to be."""
+
+    kind: str
+    repo: str
+    revision: str
+    subfolder: str
+    commit: str
+    identity: dict[str, Any]  # as in an artifact's components; {} of what is linked
+
+
+def pin_paths(store: Store) -> list[str]:
+    """Paths of all pins, sorted."""
+    folder = store.pins()
+    return sorted(os.path.join(folder, name) for name in os.listdir(folder) if name.endswith(".json")) if os.path.isdir(folder) else []
+
+
+def pins(store: Store) -> list[Pin]:
+    """All pins of a store, in order of path. Raises DamageError."""
+    return [read_record(path, Pin) for path in pin_paths(store)]
+
+
+def write_pin(store: Store, pin: Pin) -> None:
+    """Publish a pin, unless the same one is there, in a store that is made if there is none yet. Raises StoreError."""
+    path = _path(store, pin)
+    if pin not in pins(store):
+        write_record(store.create(), path, pin)
+
+
+def unpin(store: Store, repo: str, revision: str) -> None:
+    """Forget what a revision was taken for. Raises StoreError."""
+    for pin in pins(store):
+        if (pin.repo, pin.revision) == (repo, revision):
+            try:
+                os.unlink(_path(store, pin))
+            except OSError as error:
+                raise store.unwritable(error) from error
+
+
+def _path(store: Store, pin: Pin) -> str:
+    question = hashlib.sha256(seal([pin.kind, pin.repo, pin.revision, pin.subfolder])).hexdigest()
+    return os.path.join(store.pins(), question + ".json")
