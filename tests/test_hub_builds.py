@@ -275,6 +275,11 @@ def test_local_transcoders_may_list_files_of_the_hub(project, tmp_path):
     listed = cs.attribute("the cat sat", model=MODEL, transcoders=folder, **asked)
     assert listed.edge_weight.equals(local.edge_weight)
     assert [(pin.kind, pin.repo, pin.commit) for pin in pins(Store(tmp_path / "graphs"))] == [("linked", CODERS, commit)]
+    opened = Store(tmp_path / "graphs")
+    (behaviour,) = {behaviour for profile, behaviour, phase in opened.refs()}
+    recorded = named(opened, MODEL.name, behaviour, "attribute").components["resources"]["transcoders"]["files"]
+    addresses = {f"hf://{CODERS}/layer_{i}.safetensors?revision={commit}" for i in range(3)}
+    assert set(recorded) == {"config.yaml", "layer_3.safetensors"} | addresses
 
 
 def test_there_is_nothing_to_follow_in_folders(tmp_path):

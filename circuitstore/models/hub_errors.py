@@ -18,20 +18,28 @@ def asking(repo: str, revision: str) -> Iterator[None]:
         where = f"{repo} at {revision[:12]} on the hub"
         remedy = "unset HF_HUB_OFFLINE to download it, or give a local folder as path"
         raise ModelError(where, expected="its files in the cache, since HF_HUB_OFFLINE is set", got="not all of them", remedy=remedy)
-    _quiet_unless_on_a_terminal()
     try:
-        yield
+        with _bars_where_they_can_be_seen():
+            yield
     except ModelError:
         raise
     except Exception as error:  # a dozen kinds, some of them of the http client, and more with each version
         raise _explained(repo, revision, error) from error
 
 
-def _quiet_unless_on_a_terminal() -> None:
-    from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars
+@contextmanager
+def _bars_where_they_can_be_seen() -> Iterator[None]:
+    """On a terminal and in a notebook huggingface_hub shows how far a download is; a log file is spared that."""
+    from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 
-    if not sys.stderr.isatty() and not are_progress_bars_disabled():
-        disable_progress_bars()
+    if sys.stderr.isatty() or "ipykernel" in sys.modules or are_progress_bars_disabled():
+        yield
+        return
+    disable_progress_bars()
+    try:
+        yield
+    finally:
+        enable_progress_bars()
 
 
 def _explained(repo: str, revision: str, error: BaseException) -> ModelError:
