@@ -23,6 +23,7 @@ CHUNK = 2048  # rows moved at a time (models/effects.py)
 VARIANTS = 64  # edited runs at a time (tasks/interventions.py)
 READ_CELL = 30_000  # bytes of a small cell that is read, beside its arrays
 UNIT = 300  # bytes of an entry in a table by unit, or by edge
+HEAP = 32e6  # bytes of smaller blocks that the allocator keeps when they are freed (glibc: those below 32 MiB)
 COMMIT = 3.0  # copies of a batch while it is written: as cells, joined, and packed
 ACTIVATIONS_STORED = {2: 0.68, 4: 0.74}  # of their bytes, by bytes of a number: measured after compression
 PER_CELL_STORED, OBJECT_STORED = 320, 12_500  # bytes: in a journal; names, shapes and hashes of an object of small arrays
@@ -119,6 +120,15 @@ def _features(job: Job) -> Work:
     return Work(cells, host, tensors, stored, [one], job.kept_layers * job.encoder_bytes)
 
 
+class Meeting(msgspec.Struct, frozen=True):
+    """Where targets and sources meet: rows carried backward and forward, most that start at a layer, and multiplications."""
+
+    late: float
+    early: float
+    starting: float
+    cost: float
+
+
 class Graph(msgspec.Struct, frozen=True):
     """How large the attribution graph of a prompt is."""
 
@@ -150,11 +160,11 @@ def _attribution(job: Job) -> Work:
     column = 20 * 512 * (largest.active if known else largest.nodes)  # a block of rows in float64
     head_dim = job.width / job.heads
     folded = 4 * job.d * (2 * job.width + head_dim * int(job.shape.kv_heads or 0))
-    starting = 4 * STARTING * job.heads * (job.d + head_dim) + 2 * 4 * job.d * job.width
+    meeting = _meeting(job, largest, job.longest)
+    starting = 4 * min(STARTING, meeting.starting) * job.heads * (job.d + head_dim) + 2 * 4 * job.d * job.width
     moving = 3 * 4 * CHUNK * job.width
-    late, early, _ = _meeting(job, largest, job.longest)
     most = config.memory_bytes() / 4 * job.d / (2 * job.d + job.width)  # of rows in flight, each way (`effects`)
-    back, on = (min(4 * job.d * rows * job.longest / 2, most) for rows in (late, early))
+    back, on = (min(4 * job.d * rows * job.longest / 2, most) for rows in (meeting.late, meeting.early))
     joined = max(3 * back + on, 2 * back + 3 * on) if on else 0  # where they meet they are sorted, the second beside the sorted first
     flight = max(back + on + max(starting, moving), joined)
     carried = max(known + column, matrix + max(flight + folded, PRUNED_COPIES * matrix))
@@ -165,31 +175,30 @@ def _attribution(job: Job) -> Work:
         one = graph(job, n, max(n - 1, 0))
         stored += count * (EDGE_STORED * one.edges + 12 * one.active + 20 * one.nodes)
         products += [Product(p.flop, p.read, p.dtype, p.times * count) for p in (*job.forward(n, times=3), _carrying(job, one, n))]
-    return Work(job.prompts, max(finished * COMMIT - carried, finished), inputs + carried, stored, products)
+    return Work(job.prompts, max(finished * COMMIT - carried, finished), inputs + carried + HEAP, stored, products)
 
 
-def _meeting(job: Job, one: Graph, tokens: int) -> tuple[float, float, float]:
-    """Rows carried backward, rows carried forward, and multiplications, with the cheapest layer to meet at (models/effects.py)."""
+def _meeting(job: Job, one: Graph, tokens: int) -> Meeting:
+    """The cheapest layer to meet at, as models/effects.py looks for it, with features spread evenly over layers."""
     config, head_dim = job.profile.attribution, job.width / job.heads
     targets = (config.stage if one.known_rows else one.features) / job.layers  # features, of each layer
     sources = (one.active if one.known_rows else one.features) / job.layers + tokens  # and errors; they enter above their layer
     place = job.d * (job.width + head_dim * int(job.shape.kv_heads or 0)) * tokens / 2
     first = job.d * 2 * job.width
-    best = (0.0, 0.0, math.inf)
+    meetings = []
     for cut in range(job.layers + 1):
         above, below = job.layers - cut, max(cut - 1, 0)
         late, early = targets * above + config.max_logits, (sources * below + tokens) * (cut > 0)
         back = targets * (above * (above - 1) / 2 * place + above * first) + config.max_logits * above * place
         on = sources * (below * (below - 1) / 2 * place + below * first) + tokens * below * place
         cost = back + on + late * early * job.d * tokens / 3
-        if cost < best[2]:
-            best = (late, early, cost)
-    return best
+        meetings.append(Meeting(late, early, max(targets * (above > 0), sources * (below > 0)), cost))
+    return min(meetings, key=lambda meeting: meeting.cost)
 
 
 def _carrying(job: Job, one: Graph, tokens: int) -> Product:
     stages = 1 + math.ceil(one.features / job.profile.attribution.stage) if one.known_rows else 1
-    multiplied = _meeting(job, one, tokens)[2]
+    multiplied = _meeting(job, one, tokens).cost
     weights = 4.0 * job.layers * job.d * job.width * 1.25
     return Product(2 * multiplied * stages, 5 * weights * stages, "float32")
 

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import save_file
 from workspace import ROOT, Workspace, one_line_error, run
 
 from circuitstore.storage.actions import journals
@@ -90,6 +92,41 @@ def test_what_is_here_need_not_be_downloaded(absent):
     assert not away["model_here"] and not away["transcoders_here"]
     assert (away["model_bytes"], away["transcoder_bytes"]) == (8_044_936_192, TRANSCODERS)
     assert away["download_bytes"] == 8_044_936_192 + TRANSCODERS
+
+
+def test_half_a_download_is_counted(absent):
+    """Shards and layers that are here are not downloaded again; what is missing is the rest."""
+    model, transcoders = absent / "model", absent / "transcoders"
+    for folder in (model, transcoders):
+        folder.mkdir()
+    shape = shapes._table()["qwen3-4b"]
+    (model / "config.json").write_text(json.dumps({theirs: shape[ours] for ours, theirs in shapes.IN_CONFIG.items()}))
+    (model / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": "one.safetensors", "b": "two.safetensors"}}))
+    tensors = {"a": torch.zeros(1000, dtype=torch.bfloat16)}
+    save_file(tensors, model / "one.safetensors")
+    save_file({"W_enc": torch.zeros(163_840, 1, dtype=torch.bfloat16)}, transcoders / "layer_0.safetensors")
+    profile = absent / "qwen3-4b.toml"
+    profile.write_text(profile.read_text().replace("nowhere", "model", 1).replace("nowhere", "transcoders"))
+    plan = planned("attribution", "--profile", profile, "--behaviour", "plural")
+    present = sum(file.stat().st_size for folder in (model, transcoders) for file in folder.glob("*.safetensors"))
+    assert not plan["model_here"] and not plan["transcoders_here"]
+    assert plan["download_bytes"] == 8_044_936_192 + TRANSCODERS - present
+
+
+def test_the_cache_of_the_hub_is_looked_at(tmp_path, monkeypatch):
+    """Where a repository of a profile lies once downloaded: at its commit, or at the commit that its branch was when it was downloaded."""
+
+    class Repository(config.Section, frozen=True):
+        repo: str
+        revision: str
+        subfolder: str = ""
+
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    (tmp_path / "models--Qwen--Qwen3-4B" / "refs").mkdir(parents=True)
+    (tmp_path / "models--Qwen--Qwen3-4B" / "refs" / "main").write_text("1cfa9a72")
+    found = {revision: shapes.local_folder(Repository("Qwen/Qwen3-4B", revision)) for revision in ("main", "abcdef01")}
+    snapshots = tmp_path / "models--Qwen--Qwen3-4B" / "snapshots"
+    assert {name: Path(folder) for name, folder in found.items()} == {"main": snapshots / "1cfa9a72", "abcdef01": snapshots / "abcdef01"}
 
 
 def test_a_shape_in_the_profile_goes_before_the_table(absent):
