@@ -177,6 +177,11 @@ def numbers(rows: list[dict[str, Any]], name: str) -> np.ndarray:
     return np.array([np.nan if row[name] is None else row[name] for row in rows], dtype=float)
 
 
+def number(row: dict[str, Any], form: str = ".2f") -> str:
+    """A statistic as printed."""
+    return "not measured" if row["value"] is None else format(row["value"], form)
+
+
 def band(axes: Axes, x: list, rows: list[dict[str, Any]], colour: str, marker: str, line: str = "-", *, fill: bool = True) -> None:
     """A curve with its interval; what was not measured leaves a gap."""
     axes.plot(x, numbers(rows, "value"), marker=marker, linestyle=line, color=colour)

@@ -12,7 +12,10 @@ from typing import Any
 import numpy as np
 
 from tasks.drawing import comparison
+from tasks.drawing.effects import number
 from tasks.drawing.plate import Plate
+from tasks.drawing.published import PREDICTION
+from tasks.drawing.relations import PREDICTORS
 from tasks.drawing.tables import Baseline, Circuit, Features, Graphs, Interpretation, Interventions, Prompts
 
 SECTIONS = {
@@ -24,6 +27,7 @@ SECTIONS = {
     "interventions": "Interventions",
     "comparison": "Comparison with published results",
 }
+REGIMES = {"constrained": "constrained, attention frozen", "frozen_attention": "attention frozen", "free": "all free"}
 SHOWN = 6  # example prompts listed
 STYLE = """
 :root { color-scheme: light dark; --ink: #1a1a1a; --ground: #fff; --pale: #666; --line: #ddd; --good: #00664b; --bad: #a33f00 }
@@ -140,7 +144,66 @@ def interventions(answers: Baseline, found: Interventions) -> list[str]:
         words = f'<p class="short">This behaviour falls short of {len(short)} of {len(listed)} targets: {escape(missed)}.</p>'
     else:
         words = f"<p>This behaviour reaches all {len(listed)} targets.</p>"
-    return [words, table(["target", "wanted", "found", ""], rows)]
+    return [words, table(["target", "wanted", "found", ""], rows), *chosen(found), *checks(found)]
+
+
+def chosen(found: Interventions) -> list[str]:
+    """How much features chosen on train can be those that matter in a prompt."""
+    split, said = found.shown
+    unseen, sizes = said["overlap"]["unseen"], said["overlap"]["sizes"]
+    shared = [f"{percent(row['shared'])} of {row['size']}" for row in sizes if row["shared"]["value"] is not None]
+    effects = {(row["choice"], row["size"]): row["effect"] for row in said["controls"]}
+    lost = [
+        f"{number(effects['circuit', row['size']])} and {number(effects['own', row['size']])} nats ({row['size']})"
+        for row in sizes
+        if effects["own", row["size"]]["value"] is not None
+    ]
+    if not shared or not lost:
+        return []
+    return [
+        "<p>Features chosen on train are those of largest mean attribution there that are active in the prompt. Of the features that a "
+        f"{split} prompt's own graph puts first, they are {', '.join(shared)}; {percent(unseen)} of these no train prompt had. Zeroing "
+        f"them moves the margin by {', '.join(lost)}, train's choice first: the less the two share, the less one circuit explains.</p>"
+    ]
+
+
+def checks(found: Interventions) -> list[str]:
+    """How well effects are predicted: on the margin by attribution, between features by the graph; and where that is lost."""
+    split, said = found.shown
+    rows = []
+    for method in found.methods:
+        row = said["prediction"][method]
+        pooled = "not measured" if row["spearman"] is None else f"{row['spearman']:.2f}"
+        rows.append(["margin, all free", f"{method} attribution", pooled, ranged(row["within_prompts"]), ""])
+    for among in ("graph", "pruned"):
+        for row in found.feature_effects(split, among=among):
+            where = f"features of the {'whole' if among == 'graph' else 'pruned'} graph, {REGIMES[row['regime']]}"
+            pooled = "" if row["pooled"] is None else f"{row['pooled']:.2f}"
+            rows.append([where, PREDICTORS[row["predictor"]], pooled, ranged(row["size"]), ranged(row["signed"])])
+    heads = ["effect on", "predicted by", "ρ, all prompts", "ρ within prompts", "ρ with sign"]
+    words = [
+        "<p>Prediction checks: zeroing single features, Spearman between predicted and measured effect. Between features, the effect is "
+        "the share of its activation that a feature downstream loses, and ρ is of sizes, as in the published check (influence, whole "
+        f"graph, constrained: {PREDICTION}).</p>"
+    ]
+    if published := found.feature_effects(split, among="graph", regime="constrained"):
+        influence, response = (next(row for row in published if row["predictor"] == name) for name in ("influence", "response"))
+        near, far = (f"{number(response['by_layers'][n])} ({n})" for n in (min(response["by_layers"]), max(response["by_layers"])))
+        words.append(
+            f"<p>Influence follows what the replacement model itself does at ρ = {number(influence['model'])}. What the replacement model "
+            f"does follows the real model at ρ = {number(response['size'])}, from {near} to {far} by the number of layers between source "
+            "and target: it leaves out what the transcoders do not reconstruct, features that were silent, and norms.</p>"
+        )
+    return [*words, table(heads, rows)]
+
+
+def ranged(row: dict[str, Any]) -> str:
+    """A statistic with its interval."""
+    return "" if row["value"] is None else f"{number(row)} ({comparison.bounds(row, '.2f')})"
+
+
+def percent(row: dict[str, Any]) -> str:
+    return number(row, ".0%")
 
 
 def compared(rows: list[comparison.Row]) -> list[str]:
