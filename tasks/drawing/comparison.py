@@ -115,7 +115,7 @@ def percent(row: dict[str, Any] | None, measure: str = "incorrect_first") -> str
     if row is None:
         return "not measured"
     regime = row["regime"].replace("_", " ")
-    return f"{row[measure]['value']:.0%} ({bounds(row[measure], '.0%')}; {row['size']} features, {row['choice']}, {regime})"
+    return f"{row[measure]['value']:.0%} with {row['size']} features ({bounds(row[measure], '.0%')}; {row['choice']}, {regime})"
 
 
 def bounds(row: dict[str, Any], form: str) -> str:

@@ -8,6 +8,7 @@ import xarray as xr
 
 from circuitstore.models.nodes import nodes as node_rows
 from tasks.drawing import diagram, style
+from tasks.drawing.labels import printed
 from tasks.drawing.plate import Plate
 from tasks.drawing.tables import Baseline, Circuit, Graphs, Interpretation, Prompts
 
@@ -77,7 +78,7 @@ def _node(row: dict, n_layers: int, probability: float | None, labels: Interpret
     if kind == "feature":
         label, second = f"#{row['feature']}", labels.short(row["layer"], row["feature"])
     elif kind == "logit":
-        label = f"{style.token(row['token'])} {probability:.2f}"
+        label, second = style.token(row["token"], 14), f"p = {probability:.2f}"
     else:
         label = SHORT.get(kind, kind)
     height = {"embedding": 0, "logit": n_layers + 1}.get(kind)
@@ -127,7 +128,7 @@ def aggregated(look: style.Look, config, pairs: dict[str, float], circuit: Circu
         "the index, what the feature goes with. An edge's width is its mean weight as a share of all that enters its target, its colour "
         f"the sign. {note}"
     )
-    figure = diagram.draw(look, result, [style.token(name, 14) for name in columns], rows, note)
+    figure = diagram.draw(look, result, [style.cut(printed(name), 14) for name in columns], rows, note)
     yield Plate("circuit", "Circuit of the behaviour", caption, figure)
 
 

@@ -20,7 +20,7 @@ METHODS = (  # what is compared, its name, the published value for per-layer tra
     ("path", "mean path length, edges", "3.7 (cross-layer: 2.3)"),
     ("nodes", "nodes that hold 0.8 of influence", "55"),
     ("prediction", "influence and effect between features, ρ", "0.72"),
-    ("margin", "predicted and measured effect on margin, ρ", NONE),
+    ("margin", "attribution and effect on the margin, ρ", NONE),
     ("l0", "active features a position (L0)", "88 (Haiku: 235)"),
     ("mse", "normalised MSE", "11.5% (Haiku: 21.7%)"),
 )

@@ -74,9 +74,9 @@ def between_features(look: style.Look, config, interventions: Interventions):
         xscale="log", yscale="log", xlabel="influence (share of what enters the target)", ylabel="|share of the target's activation lost|"
     )
     for axis, values in ((pairs.xaxis, x), (pairs.yaxis, y)):
-        low, high = np.floor(np.log10(values.min())), np.ceil(np.log10(values.max()))
-        style.plain_ticks(axis, [10.0**exponent for exponent in np.arange(low, high + 1)])
-    for row, colour, marker in zip(rows, (style.BLUE, style.ORANGE, style.GREEN), style.MARKERS, strict=True):
+        style.power_ticks(axis, int(np.floor(np.log10(values.min()))), int(np.ceil(np.log10(values.max()))))
+    looks = list(zip(style.CYCLE, style.MARKERS, strict=True))
+    for row, (colour, marker) in zip(rows, looks, strict=False):
         counts = [int(count) for count in row["by_layers"]]
         effects.band(layers, counts, list(row["by_layers"].values()), colour, marker)
         if row["predictor"] == "influence":
@@ -86,15 +86,16 @@ def between_features(look: style.Look, config, interventions: Interventions):
     layers.set_xticks(counts)
     handles = [
         Line2D([], [], color=colour, marker=marker, label=f"{'a, b' if i == 0 else 'b'}: {PREDICTORS[row['predictor']]}")
-        for i, (row, colour, marker) in enumerate(zip(rows, (style.BLUE, style.ORANGE, style.GREEN), style.MARKERS, strict=False))
+        for i, (row, (colour, marker)) in enumerate(zip(rows, looks, strict=False))
     ]
     handles.append(Line2D([], [], color=style.PURPLE, linestyle=":", label=f"b: published, influence, all layers: {PREDICTION}"))
     style.legend_below(figure, handles, columns=2)
     caption = (
         f"Zeroing features of {said['prompts']} {split} graphs, drawn at random, and features downstream of them, {len(effect)} pairs, "
         "attention frozen, MLPs held up to `interventions.effect_range` layers above the source (2 in the published check): (a) influence "
-        "along all paths of the graph, and the size of the measured effect; ρ: Spearman within prompts, mean. (b) The same by the layers "
-        f"between, for three predictions. {effects.interval_note(config)} {thinned(len(effect))}"
+        "along all paths of the graph, and the size of the measured effect; ρ: Spearman within prompts, mean. What is less than "
+        f"{LEAST:.0e} is drawn there. (b) The same by the layers between, for three predictions. {effects.interval_note(config)} "
+        f"{thinned(len(effect))}"
     )
     yield Plate("influence", "Influence between features and effects of ablation", caption, figure)
 

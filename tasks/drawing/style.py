@@ -138,3 +138,11 @@ def plain_ticks(axis: Axis, ticks: list | None = None) -> None:
     if ticks:
         axis.set_major_locator(FixedLocator(ticks))
         axis.set_minor_locator(NullLocator())
+
+
+def power_ticks(axis: Axis, first: int, last: int) -> None:
+    """Powers of ten, from the first exponent to the last, at the ticks of a logarithmic axis."""
+    raised = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+    exponents = list(range(first, last + 1))
+    axis.set_ticks([10.0**exponent for exponent in exponents], ["10" + str(exponent).translate(raised) for exponent in exponents])
+    axis.set_minor_locator(NullLocator())

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from tasks.drawing.labels import printed, shortened
 from tasks.intervention_summary import METHODS, predictions, summarise
 
 THRESHOLDS = (0.95, 0.9, 0.8, 0.7)  # of pruning, as published
@@ -245,11 +246,15 @@ class Interpretation:
         i = self.unit.get((layer, feature))
         return "" if i is None or int(self.data.label_category.values[i]) < 0 or self.automatic(i) == UNLABELLED else self.automatic(i)
 
+    def printed(self, layer: int, feature: int) -> str:
+        """The label as figures print it: a reviewer's words as they are, tokens in others as tokens are printed."""
+        label = self.label(layer, feature)
+        return label if (layer, feature) in self.reviewed else printed(label)
+
     def short(self, layer: int, feature: int) -> str:
-        """The label without what goes without saying: the value of a label, the token."""
-        name, equals, value = self.label(layer, feature).partition("=")
-        said = f"→{value}" if name == "correct" else value if equals else name
-        return said.replace("after token ", "after ").removeprefix("token ")
+        """The same without what goes without saying: the value of a label, the token."""
+        label = self.label(layer, feature)
+        return label if (layer, feature) in self.reviewed else shortened(label)
 
     def automatic(self, i: int) -> str:
         return str(self.data.label.values[i]).partition(" (r=")[0]
