@@ -42,11 +42,11 @@ def rows(
 ) -> list[Row]:
     """Every published result of the anchors, with its counterpart here."""
     split, said = interventions.shown
-    accuracy, margin = f"{(baseline.margin > 0).mean():.3f}", f"{baseline.margin.mean():.2f} nats"
+    accuracy, margin = f"{(baseline.margin > 0).mean():.3f}", f"{baseline.margin.mean():.2f}"
     if name := published.BEHAVIOURS.get(study["behaviour"]):
         answers = [Row(quantity, value, source, {"accuracy": accuracy, "margin": margin}[kind]) for kind, quantity, value, source in name]
     else:
-        answers = [Row("accuracy (positive margin)", NONE, "", accuracy), Row("mean margin", NONE, "", margin)]
+        answers = [Row("accuracy (positive margin)", NONE, "", accuracy), Row("mean margin, nats", NONE, "", margin)]
     case = published.CASES.get(study["behaviour"], NONE)
     known, source = case != NONE, published.BIOLOGY if case != NONE else ""
     agreement = {method: said["prediction"][method]["spearman"] for method in interventions.methods}

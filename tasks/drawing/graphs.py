@@ -31,9 +31,9 @@ def examples(look: style.Look, config, prompts: Prompts, baseline: Baseline, att
         tokens = [style.token(str(text), 14) for text in graph.token_text.values]
         rows = ["embedding", *(f"layer {layer}" for layer in range(int(graph.n_layers))), "logits"]
         caption = (
-            f"Prompt {name} ({prompts.split[i]}): “{prompts.text[i]}”; margin of “{prompts.correct[i]}” over "
-            f"“{prompts.incorrect[i]}” {baseline.margin[i]:.2f} nats. Each box is a transcoder feature (layer by height, #index), "
-            f"a reconstruction error, a token embedding or a logit with its probability; below the index, what the "
+            f"Prompt {name} ({prompts.split[i]}): “{prompts.text[i]}”; margin of “{style.token(prompts.correct[i])}” over "
+            f"“{style.token(prompts.incorrect[i])}” {baseline.margin[i]:.2f} nats. Each box is a transcoder feature (layer by height, "
+            f"#index), a reconstruction error, a token embedding or a logit with its probability; below the index, what the "
             f"feature goes with. An edge's width is its direct effect as a share "
             f"of all that enters its target, by absolute value; its colour is the sign. {note} Places without a shown node are left "
             f"out. Completeness {float(graph.completeness_score):.2f}, replacement {float(graph.replacement_score):.2f}. The prompt was "

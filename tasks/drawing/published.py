@@ -19,7 +19,7 @@ METHODS = (  # what is compared, its name, the published value for per-layer tra
     ("replacement", "replacement score", "0.37 (cross-layer: 0.61)"),
     ("path", "mean path length, edges", "3.7 (cross-layer: 2.3)"),
     ("nodes", "nodes that hold 0.8 of influence", "55"),
-    ("prediction", "influence and effect between features, ρ", "0.72"),
+    ("prediction", "influence between features, ρ", "0.72"),
     ("margin", "attribution and effect on the margin, ρ", NONE),
     ("l0", "active features a position (L0)", "88 (Haiku: 235)"),
     ("mse", "normalised MSE", "11.5% (Haiku: 21.7%)"),
@@ -31,7 +31,7 @@ CASES = {"capital": "multi-step reasoning", "antonym": "multilingual circuits", 
 BEHAVIOURS = {  # what is compared, its name, the published value, its source
     "plural": (
         ("accuracy", "accuracy (positive margin)", "0.9875 (Qwen3-4B-Instruct)", "earlier reproduction"),
-        ("margin", "mean margin", "4.11 nats (Qwen3-4B-Instruct)", "earlier reproduction"),
+        ("margin", "mean margin, nats", "4.11 (Qwen3-4B-Instruct)", "earlier reproduction"),
     ),
     "addition": (("accuracy", "accuracy (positive margin)", "0.777, first answer (Qwen3-4B)", "independent log"),),
 }

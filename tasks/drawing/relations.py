@@ -73,8 +73,8 @@ def between_features(look: style.Look, config, interventions: Interventions):
     pairs.set(
         xscale="log", yscale="log", xlabel="influence (share of what enters the target)", ylabel="|share of the target's activation lost|"
     )
-    for axis, values in ((pairs.xaxis, x), (pairs.yaxis, y)):
-        style.power_ticks(axis, int(np.floor(np.log10(values.min()))), int(np.ceil(np.log10(values.max()))))
+    for axis in (pairs.xaxis, pairs.yaxis):
+        style.power_ticks(axis)
     looks = list(zip(style.CYCLE, style.MARKERS, strict=True))
     for row, (colour, marker) in zip(rows, looks, strict=False):
         counts = [int(count) for count in row["by_layers"]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from scipy import sparse
 
 from circuitstore.models.attribution import attribute
@@ -89,3 +90,16 @@ def test_downstream_is_where_an_edge_may_lead(known):
     *_, features, dense = known
     below = np.array([features.downstream(i) for i in range(len(features.layer))]).T  # target, source
     assert (dense[: len(below), : len(below)][~below] == 0).all() and below.sum() > 100
+
+
+@pytest.mark.parametrize("options", [{}, {"threshold": True}, {"top_k": 3}])
+def test_activations_of_a_few_features_are_those_of_all(tmp_path, options):
+    """Each in inputs of its own, silent ones too; thresholds are what pre-activations must exceed."""
+    coder = Transcoders.open(write_transcoders(tmp_path / "t", 4, **options)).layer(1)
+    inputs = torch.randn(9, 5, coder.d_model, generator=torch.Generator().manual_seed(1))
+    features = np.arange(0, 54, 6)
+    whole = [coder.encode(x)[:, i] for x, i in zip(inputs, features.tolist(), strict=True)]
+    ours = coder.activations_of(inputs, features)
+    torch.testing.assert_close(ours, torch.stack(whole), atol=1e-6, rtol=1e-5)
+    assert 0 < (ours == 0).sum() < ours.numel() and (coder.preactivation(inputs[0])[:, 0] != ours[0]).any()
+    assert not options.get("threshold") or ours[ours > 0].min() > coder.threshold_of(features).min() > 0
