@@ -1,13 +1,15 @@
 """What the interventions of a behaviour say, by split: effects beside controls, prediction checks, faithfulness.
 
 Intervals are percentiles of bootstrap resamples of the prompts (Efron and Tibshirani, 1993, §13.3). A ratio is one of means, resampled
-as a whole: ratios of single prompts have no finite mean.
+as a whole: ratios of single prompts have no finite mean. Those of shares are Wilson's (Brown, Cai and DasGupta, 2001): resampling
+prompts that all agree would claim certainty.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from statistics import NormalDist
 
 import numpy as np
 import xarray as xr
@@ -45,6 +47,17 @@ class _Bootstrap:
     def __init__(self, count: int, seed: int, draws: int, level: float):
         self.weights = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=draws).astype(np.float64)
         self.tails = [(1 - level) / 2, (1 + level) / 2]
+        self.normal = NormalDist().inv_cdf((1 + level) / 2)
+
+    def share(self, column: np.ndarray) -> dict[str, object]:
+        """Of the prompts (prompt,) that are 1 or 0, NaN left out, the share of ones: its value, low and high."""
+        count, ones = int(np.isfinite(column).sum()), float(np.nansum(column))
+        if not count:
+            return {"value": None, "low": None, "high": None}
+        value, square = ones / count, self.normal**2
+        middle, scale = (ones + square / 2) / (count + square), self.normal / (count + square)
+        reach = scale * np.sqrt(count * value * (1 - value) + square / 4)
+        return {"value": value, "low": float(max(middle - reach, 0)), "high": float(min(middle + reach, 1))}
 
     def __call__(self, *columns: np.ndarray, of: Callable[..., np.ndarray] = lambda mean: mean) -> dict[str, object]:
         """A statistic ``of`` means over prompts, columns (prompt,), NaN left out: its value, low and high."""
@@ -66,8 +79,8 @@ def _split(cells: list[xr.Dataset], interval: _Bootstrap) -> dict[str, object]:
         margin, rank = column(f"{group}_margin")[place], column(f"{group}_rank_incorrect")[place]
         return {
             "change": interval(margin - base),
-            "flips": interval(np.where(np.isnan(margin) | (base <= 0), np.nan, margin < 0)),
-            "incorrect_first": interval(np.where(np.isnan(rank), np.nan, rank == 1)),
+            "flips": interval.share(np.where(np.isnan(margin) | (base <= 0), np.nan, margin < 0)),
+            "incorrect_first": interval.share(np.where(np.isnan(rank), np.nan, rank == 1)),
         }
 
     first, base = cells[0], column("base_margin")
@@ -88,7 +101,7 @@ def _split(cells: list[xr.Dataset], interval: _Bootstrap) -> dict[str, object]:
     return {
         "prompts": len(cells),
         "margin": interval(base),
-        "accuracy": interval((base > 0).astype(np.float64)),
+        "accuracy": interval.share((base > 0).astype(np.float64)),
         "sets": sets,
         "swaps": swaps,
         "controls": controls,

@@ -488,6 +488,9 @@ def test_summary_of_planted_effects(results):
     row = said["sets"][0]
     assert row["flips"]["value"] == 0.4 and 0 <= row["flips"]["low"] < 0.4 < row["flips"]["high"] <= 0.8
     assert row["change"]["value"] == pytest.approx(-1.8)
+    for share, ones in ((row["flips"], 4), (said["accuracy"], 10)):
+        wilson = stats.binomtest(ones, 10).proportion_ci(method="wilson")
+        assert (share["low"], share["high"]) == pytest.approx((wilson.low, wilson.high))
     assert said["prediction"]["gradient"]["spearman"] == pytest.approx(1) and said["prediction"]["features"] == 10 * (4 + 4 * 5)
     json.dumps(said, allow_nan=False)
 

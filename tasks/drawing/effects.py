@@ -97,7 +97,7 @@ def edits(look: style.Look, config, interventions: Interventions):
     caption = (
         f"Edits on {said['prompts']} {split} prompts, each by adding the change of a feature's activation times its decoder to the MLP "
         f"output. (a) Change of the margin, features {CHOICES['circuit']}; whiskers: {config.confidence:.0%} intervals. (b) Share of the "
-        f"prompts answered right whose answer flips, by zeroing and by patching. {interval_note(config)}"
+        f"prompts answered right whose answer flips, by zeroing and by patching; shaded: Wilson's {config.confidence:.0%} intervals."
     )
     yield Plate("edits", "Ablation, inhibition and patching", caption, figure)
 
