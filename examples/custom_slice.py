@@ -21,7 +21,9 @@ def custom_slice(behaviour: str, layer: int, feature: int, path: str, store: str
 
     figure, (left, right) = plt.subplots(1, 2, figsize=(6.7, 3), layout="constrained")
     positions = activation.position.values
-    image = left.imshow(activation.values, aspect="auto", extent=(positions[0] - 0.5, positions[-1] + 0.5, len(activation), 0))
+    extent = (positions[0] - 0.5, positions[-1] + 0.5, len(activation), 0)
+    image = left.imshow(activation.values, aspect="auto", interpolation="nearest", extent=extent)
+    left.xaxis.get_major_locator().set_params(integer=True)
     left.set(xlabel="position (−1 is the last token)", ylabel="prompt", title=f"layer {layer}, feature {feature}")
     figure.colorbar(image, ax=left, label="activation")
     margins = [values[np.isfinite(values)] for values in baseline.logit_difference.values]

@@ -40,6 +40,7 @@ def shared_features(first: str, second: str, store: str | None = None, profile: 
 
 if __name__ == "__main__":
     found = shared_features(*sys.argv[1:5])
-    print(f"{found['shared']} shared, {found['by_chance']:.1f} by chance; {found['same_sign']:.0%} push both margins the same way")
+    agree = f"; {found['same_sign']:.0%} push both margins the same way" if found["shared"] else ""
+    print(f"{found['shared']} shared, {found['by_chance']:.1f} by chance{agree}")
     for layer, feature, one, other in found["features"][:15]:
         print(f"layer {layer:>2} feature {feature:>6}  {one:>7.2f}  {other:>7.2f} nats")

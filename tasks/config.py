@@ -169,8 +169,10 @@ class Interventions(Section, frozen=True):
     features: single features of each prompt; sizes: of the sets chosen by attribution; swap_sizes: of larger sets that are only
     patched from the partner, 100000 being all; circuit_sizes: of the circuits whose faithfulness is measured; inhibit: new activation
     = -inhibit · old; strengths: of steering, new = (1 + strength) · old; controls, control_pool: draws, and the most similar features
-    that one is drawn from; fill: what replaces the features that are not in a circuit; bootstrap: draws, and confidence: share of
-    them that an interval holds; seed: of controls, donors, bootstrap.
+    that one is drawn from; fill: what replaces the features that are not in a circuit; effect_sources: features of each prompt, drawn
+    at random, that are zeroed one by one to see what they do to others; effect_pairs: of them and others, drawn at random; effect_range:
+    layers above a source to which it is constrained; bootstrap: draws, and confidence: share of them that an interval holds; seed: of
+    controls, donors, features and pairs drawn, bootstrap.
     """
 
     features: Count = 10
@@ -182,6 +184,9 @@ class Interventions(Section, frozen=True):
     controls: Count = 20
     control_pool: Count = 10
     fill: Literal["mean", "zero"] = "mean"
+    effect_sources: Count = 16
+    effect_pairs: Count = 1000
+    effect_range: Annotated[int, msgspec.Meta(ge=0)] = 2
     bootstrap: Count = 1000
     confidence: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.95
     seed: int = 456

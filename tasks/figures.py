@@ -31,6 +31,7 @@ CONTENTS = (  # section of the report, drawing, what it is drawn from
     ("interventions", effects.steering, ("interventions",)),
     ("interventions", effects.faithfulness, ("interventions",)),
     ("interventions", relations.predictions, ("interventions",)),
+    ("interventions", relations.between_features, ("interventions",)),
     ("comparison", comparison.table, ("study", "prompts", "baseline", "features", "attribution", "interventions")),
 )
 

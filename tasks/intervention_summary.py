@@ -1,13 +1,15 @@
-"""What the interventions of a behaviour say, by split: effects beside controls, prediction check, faithfulness.
+"""What the interventions of a behaviour say, by split: effects beside controls, prediction checks, faithfulness.
 
 Intervals are percentiles of bootstrap resamples of the prompts (Efron and Tibshirani, 1993, §13.3). A ratio is one of means, resampled
-as a whole: ratios of single prompts have no finite mean.
+as a whole: ratios of single prompts have no finite mean. Those of shares are Wilson's (Brown, Cai and DasGupta, 2001): resampling
+prompts that all agree would claim certainty.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from statistics import NormalDist
 
 import numpy as np
 import xarray as xr
@@ -15,6 +17,7 @@ import xarray as xr
 from circuitstore.models.margin import spearman
 
 METHODS = ("direct", "total", "gradient")
+PREDICTORS = ("influence", "direct", "response")
 
 
 def summarise(cells: list[xr.Dataset], config) -> dict[str, object]:
@@ -23,8 +26,11 @@ def summarise(cells: list[xr.Dataset], config) -> dict[str, object]:
     sets: a row for each choice, size, kind, regime: change (of the margin), flips (share of the prompts answered right that are
     answered wrong), incorrect_first (share in which the incorrect answer, which is the partner's correct one, becomes the most
     probable token), each with low and high. swaps: the same of larger sets patched from the partner, with the mean number of
-    features. controls: mean absolute change of sets zeroed and of their matched random sets, and the ratio. prediction: Spearman
-    between predicted and measured effects of zeroing single features, over all prompts and as a mean over prompts.
+    features. controls: mean absolute change of sets zeroed and of their matched random sets, and the ratio. overlap: of the sets
+    chosen by the prompt's own graph, the share that is also chosen on train, by size, and the share that no train prompt had, of the
+    single features. prediction: Spearman
+    between predicted and measured effects of zeroing single features on the margin, over all prompts and as a mean over prompts.
+    feature_effects: the same for effects on other features, see `_feature_effects`.
     faithfulness: (m(C) - m(∅)) / (m(M) - m(∅)) by circuit size, of the circuit and of its complement.
     """
     splits = [str(cell.split.values) for cell in cells]
@@ -41,6 +47,17 @@ class _Bootstrap:
     def __init__(self, count: int, seed: int, draws: int, level: float):
         self.weights = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=draws).astype(np.float64)
         self.tails = [(1 - level) / 2, (1 + level) / 2]
+        self.normal = NormalDist().inv_cdf((1 + level) / 2)
+
+    def share(self, column: np.ndarray) -> dict[str, object]:
+        """Of the prompts (prompt,) that are 1 or 0, NaN left out, the share of ones: its value, low and high."""
+        count, ones = int(np.isfinite(column).sum()), float(np.nansum(column))
+        if not count:
+            return {"value": None, "low": None, "high": None}
+        value, square = ones / count, self.normal**2
+        middle, scale = (ones + square / 2) / (count + square), self.normal / (count + square)
+        reach = scale * np.sqrt(count * value * (1 - value) + square / 4)
+        return {"value": value, "low": float(max(middle - reach, 0)), "high": float(min(middle + reach, 1))}
 
     def __call__(self, *columns: np.ndarray, of: Callable[..., np.ndarray] = lambda mean: mean) -> dict[str, object]:
         """A statistic ``of`` means over prompts, columns (prompt,), NaN left out: its value, low and high."""
@@ -62,8 +79,8 @@ def _split(cells: list[xr.Dataset], interval: _Bootstrap) -> dict[str, object]:
         margin, rank = column(f"{group}_margin")[place], column(f"{group}_rank_incorrect")[place]
         return {
             "change": interval(margin - base),
-            "flips": interval(np.where(np.isnan(margin) | (base <= 0), np.nan, margin < 0)),
-            "incorrect_first": interval(np.where(np.isnan(rank), np.nan, rank == 1)),
+            "flips": interval.share(np.where(np.isnan(margin) | (base <= 0), np.nan, margin < 0)),
+            "incorrect_first": interval.share(np.where(np.isnan(rank), np.nan, rank == 1)),
         }
 
     first, base = cells[0], column("base_margin")
@@ -84,11 +101,13 @@ def _split(cells: list[xr.Dataset], interval: _Bootstrap) -> dict[str, object]:
     return {
         "prompts": len(cells),
         "margin": interval(base),
-        "accuracy": interval((base > 0).astype(np.float64)),
+        "accuracy": interval.share((base > 0).astype(np.float64)),
         "sets": sets,
         "swaps": swaps,
         "controls": controls,
-        "prediction": _prediction(cells),
+        "overlap": _overlap(first, column, interval),
+        "prediction": _prediction(cells, interval),
+        "feature_effects": _feature_effects(cells, interval),
         "faithfulness": _faithfulness(first, column, base, interval),
     }
 
@@ -109,15 +128,64 @@ def predictions(cells: list[xr.Dataset]) -> tuple[list[np.ndarray], list[np.ndar
     return predicted, measured
 
 
-def _prediction(cells: list[xr.Dataset]) -> dict[str, object]:
-    """Spearman of predicted with measured effects."""
+def _overlap(first: xr.Dataset, column, interval: _Bootstrap) -> dict[str, object]:
+    """How much of what matters in a prompt could be chosen on train."""
+    own = first.choice.values.tolist().index("own")
+    with np.errstate(invalid="ignore"):
+        shared = column("set_shared") / column("set_count")[:, own]
+    unseen = _mean(np.where(column("single_index") >= 0, np.isnan(column("single_rank")), np.nan))  # no rank is NaN here
+    sizes = first["size"].values.tolist()
+    return {"unseen": interval(unseen), "sizes": [{"size": size, "shared": interval(shared[:, s])} for s, size in enumerate(sizes)]}
+
+
+def _prediction(cells: list[xr.Dataset], interval: _Bootstrap) -> dict[str, object]:
+    """Spearman of predicted with measured effects on the margin."""
     predicted, measured = predictions(cells)
     result: dict[str, object] = {"features": sum(map(len, measured))}
     for m, method in enumerate(METHODS):
         within = np.array([spearman(x[:, m], y) for x, y in zip(predicted, measured, strict=True)])
         pooled = spearman(np.concatenate(predicted)[:, m], np.concatenate(measured))
-        result[method] = {"spearman": _plain(pooled), "within_prompts": _plain(float(_mean(within[None])[0]))}
+        result[method] = {"spearman": _plain(pooled), "within_prompts": interval(within)}
     return result
+
+
+def _feature_effects(cells: list[xr.Dataset], interval: _Bootstrap) -> list[dict[str, object]]:
+    """A row for each of what pairs of features are drawn among, regime and predictor: Spearman between predicted and measured share
+    of the target's activation that zeroing the source takes away.
+
+    size: of their sizes, as published; signed: of themselves (influence has no sign), means over prompts of the correlation
+    within; pooled: of sizes, over the pairs of all prompts; by_layers: size again, by the layers between source and target.
+    model: size of the prediction beside that of the replacement model's response, not of the measured effect; pairs: how many.
+    """
+    rows: list[dict[str, object]] = []
+    for a, among in enumerate(cells[0].among.values.tolist()):
+        layers = [cell.feature_layers.values[a] for cell in cells]
+        for r, regime in enumerate(cells[0].effect_regime.values.tolist()):
+            effects, responses = ([cell[f"feature_{name}"].values[a, :, r] for cell in cells] for name in ("effect", "response"))
+            for predictor in PREDICTORS:
+                values = responses if predictor == "response" else [cell[f"feature_{predictor}"].values[a] for cell in cells]
+                pairs = list(zip(values, effects, layers, strict=True))
+                sizes = [(np.abs(x[n > 0]), np.abs(y[n > 0])) for x, y, n in pairs]
+                signed = [np.nan if predictor == "influence" else spearman(x[n > 0], y[n > 0]) for x, y, n in pairs]
+                model = [spearman(x, np.abs(y[n > 0])) for (x, _), y, n in zip(sizes, responses, layers, strict=True)]
+                by_layers = {
+                    str(count): interval(np.array([spearman(np.abs(x[n == count]), np.abs(y[n == count])) for x, y, n in pairs]))
+                    for count in sorted({int(n) for part in layers for n in np.unique(part[part > 0])})
+                }
+                rows.append(
+                    {
+                        "among": among,
+                        "regime": regime,
+                        "predictor": predictor,
+                        "pairs": sum(len(x) for x, _ in sizes),
+                        "size": interval(np.array([spearman(x, y) for x, y in sizes])),
+                        "signed": interval(np.array(signed)),
+                        "pooled": _plain(spearman(*(np.concatenate(part) for part in zip(*sizes, strict=True)))),
+                        "model": interval(np.array(model)),
+                        "by_layers": by_layers,
+                    }
+                )
+    return rows
 
 
 def _faithfulness(first: xr.Dataset, column, base: np.ndarray, interval: _Bootstrap) -> list[dict[str, object]]:

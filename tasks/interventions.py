@@ -15,10 +15,11 @@ import numpy as np
 import torch
 import xarray as xr
 
-from circuitstore.models.capture import capture
+from circuitstore.models.capture import Capture, capture
 from circuitstore.models.gradient import logit_gradients
 from circuitstore.models.intervene import intervene
-from tasks.edits import Candidates, Units, candidates, first_units, matched_controls
+from tasks.edits import UNRANKED, Candidates, Units, candidates, first_units, matched_controls
+from tasks.feature_effects import AMONG, EFFECT_REGIMES, feature_effects
 from tasks.intervention_summary import summarise
 
 CHUNK = 64  # variants run at once; fixed, since it decides the last bits
@@ -42,27 +43,32 @@ def interventions(cells, config, prompts, pairs, circuit, attribution, model, tr
     single_layer, single_position, single_feature (top,) int32, single_activation (top,) float32; single_predicted (top,
     predictor), single_control_predicted (top, draw, predictor) float32, nats: contributions to the margin; single_index (top,),
     single_control_index (top, draw) int32: the row of the graph's active_features; set_count, patch_count (choice, size),
-    swap_count (choice, swap_size), circuit_count (circuit_size,) int32: how many features are edited, or kept; split text;
-    has_partner bool.
+    swap_count (choice, swap_size), circuit_count (circuit_size,) int32: how many features are edited, or kept; set_shared (size,)
+    int32: how many of them both choices have; single_rank (top,) int32: rank on train, -1 where no train prompt had it; split text;
+    has_partner bool; feature_…: what zeroing single features does to others (`tasks.feature_effects`).
     """
     units = None
     for cell in cells:
         units = units or Units(circuit.one(cell))  # the same for every prompt
         prompt, pair, graph = prompts.one(cell), pairs.one(cell), attribution.one(cell)
+        tokens = prompt.tokens.values.tolist()
         found = candidates(graph, pair, units)
         answers = int(prompt.correct_id), int(prompt.incorrect_id)
         plan = _Plan()
         _single(plan, config, found, graph, units, cell["prompt"])
-        gain = _patch_gain(model, transcoders, prompt.tokens.values.tolist(), found, answers)
+        gain = _patch_gain(model, transcoders, tokens, found, answers)
         _sets(plan, config, found, graph, units, gain, cell["prompt"])
         _circuits(plan, config, found, units)
-        results = plan.run(model, transcoders, prompt.tokens.values.tolist(), answers)
+        base = capture(model, tokens, patterns=True, last_only=True)
+        results = plan.run(model, transcoders, tokens, base, answers)
+        drawn = _generator(config.seed, cell["prompt"], "feature effects")
         yield (
             cell,
             xr.Dataset(
                 {
                     **results,
                     **plan.facts,
+                    **feature_effects(config, graph, model, transcoders, tokens, base, drawn),
                     "split": ((), np.array(str(prompt.split.values))),
                     "has_partner": pair.has_partner.variable,
                 },
@@ -70,6 +76,8 @@ def interventions(cells, config, prompts, pairs, circuit, attribution, model, tr
                     "kind": np.array(kinds(config)),
                     "regime": np.array(REGIMES),
                     "choice": np.array(CHOICES),
+                    "among": np.array(AMONG),
+                    "effect_regime": np.array(EFFECT_REGIMES),
                     **_numbers(config),
                 },
             ),
@@ -105,14 +113,14 @@ class _Plan:
         self.sets[regime].setdefault(ordered.tobytes(), ordered)
         self.places[group][1].append((place, regime, ordered.tobytes()))
 
-    def run(self, model, transcoders, tokens: list[int], answers: tuple[int, int]) -> dict[str, tuple]:
-        base = capture(model, tokens, patterns=True, last_only=True)
+    def run(self, model, transcoders, tokens: list[int], base: Capture, answers: tuple[int, int]) -> dict[str, tuple]:
         outcome: dict[tuple[str, bytes], np.ndarray] = {}
         for regime, sets in self.sets.items():
             keys = list(sets)
             for start in range(0, len(keys), CHUNK):
                 part = keys[start : start + CHUNK]
-                run = intervene(model, transcoders, tokens, [sets[key] for key in part], regime=regime, base=base, last_only=True)
+                edits = [sets[key] for key in part]
+                run = intervene(model, transcoders, tokens, edits, regime=regime, base=base, last_only=True, inputs=False)
                 outcome.update(zip(((regime, key) for key in part), measured(run.logits[:, -1], *answers), strict=True))
         variables = {}
         for group, (dims, places) in self.places.items():
@@ -166,6 +174,8 @@ def _single(plan: _Plan, config, found: Candidates, graph: xr.Dataset, units: Un
     plan.facts["single_control_predicted"] = (("top", "draw", "predictor"), methods[drawn], {"units": "nats"})
     row = np.append(np.where(found.active, np.cumsum(found.active) - 1, -1), -1)  # candidates are sorted as active_features are
     plan.facts["single_index"] = ("top", row[padded].astype(np.int32))
+    rank = np.append(np.where(found.rank == UNRANKED, -1, found.rank), -1)
+    plan.facts["single_rank"] = ("top", rank[padded].astype(np.int32))
     plan.facts["single_control_index"] = (("top", "draw"), row[drawn].astype(np.int32))
 
 
@@ -178,6 +188,7 @@ def _sets(plan: _Plan, config, found: Candidates, graph: xr.Dataset, units: Unit
     plan.group("swap", ("choice", "swap_size"), (len(CHOICES), len(config.swap_sizes)))
     counts = np.zeros((2, len(CHOICES), len(config.sizes)), dtype=np.int32)
     swapped = np.zeros((len(CHOICES), len(config.swap_sizes)), dtype=np.int32)
+    both = [np.intersect1d(_largest(attribution, size), first_units(found, active, size)) for size in config.sizes]
     has_partner = bool(np.isfinite(found.partner).all())
     for c, choice in enumerate(CHOICES):
         for s, size in enumerate(config.sizes):
@@ -202,6 +213,7 @@ def _sets(plan: _Plan, config, found: Candidates, graph: xr.Dataset, units: Unit
             if swapped[c, s]:
                 plan.add("swap", (c, s), found.edits(patched, found.partner[patched]))
     plan.facts["set_count"], plan.facts["patch_count"] = ((("choice", "size"), count) for count in counts)
+    plan.facts["set_shared"] = ("size", np.array([len(shared) for shared in both], dtype=np.int32))
     plan.facts["swap_count"] = (("choice", "swap_size"), swapped)
 
 

@@ -24,6 +24,7 @@ from circuitstore.storage.reviews import Label
 from tasks import config
 from tasks import figures as phase
 from tasks.drawing import activity, diagram, margins, tables
+from tasks.drawing.labels import printed, shortened
 from tasks.drawing.plate import Plate, provenance, render, settle
 from tasks.drawing.style import Look, cut, token, zero_line
 
@@ -67,7 +68,7 @@ def drawn(request, read) -> Iterator[list[Plate]]:
 def test_every_kind_of_figure_is_there(stored):
     """One store gives all of them; each has a caption that says something, and the report comes last."""
     names = "margins reconstruction positions activity associations scores graph-1 graph-2 methods circuit ablation edits steering"
-    assert list(stored) == [*names.split(), "faithfulness", "prediction", "comparison", "report"]
+    assert list(stored) == [*names.split(), "faithfulness", "prediction", "influence", "comparison", "report"]
     assert all(len(str(figure.caption.values)) > 40 for figure in stored.values())
 
 
@@ -335,11 +336,14 @@ def test_contrast_is_what_the_behaviour_turns_on(read):
 
 
 def test_short_labels_keep_what_tells_features_apart(read):
-    """The value of a label, the answer, the token; a reviewer's words as they are."""
-    known = read["interpretation"]
-    said = {(0, 1): "subject_number=plural", (0, 2): "correct= is", (0, 3): "after token ' the'", (0, 4): "token ' a'", (0, 5): "my name"}
-    short = [replace(known, reviewed=said).short(*place) for place in said]
-    assert short == ["plural", "→ is", "after ' the'", "' a'", "my name"]
+    """The value of a label, the answer, the token as it is seen; a reviewer's words as they are."""
+    said = ["subject_number=plural", "correct= is", "correct=7", "after token ' the'", "token ' \"'", 'token "\'"', "token '\\n'"]
+    assert [shortened(label) for label in said] == ["plural", "→␣is", "→7", "after ␣the", '␣"', "'", "⏎"]
+    assert [printed(label) for label in (*said[1:4], "' the' 2", "contrast")] == (
+        ["correct=␣is", "correct=7", "after token ␣the", "␣the 2", "contrast"]
+    )
+    known = replace(read["interpretation"], reviewed={(0, 5): "token ' a', says a person"})
+    assert known.short(0, 5) == known.printed(0, 5) == "token ' a', says a person"
 
 
 def test_large_swaps_count_as_patching(read):

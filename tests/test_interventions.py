@@ -38,6 +38,9 @@ SETTINGS = config.Interventions(
     circuit_sizes=(5, 10_000),
     strengths=(0.0, -1.0, 2.0),
     controls=5,
+    effect_sources=4,
+    effect_pairs=60,
+    effect_range=1,
     bootstrap=50,
 )
 
@@ -392,6 +395,69 @@ def test_a_result_does_not_depend_on_its_batch(reading, results):
     assert alone.identical(results[str(coords["prompt"])])
 
 
+# effects between features
+
+
+def test_effects_between_features_are_the_share_of_activation_lost(reading, results, built):
+    """Measured again with one edit alone and a whole encoder, in each regime; the edge is the graph's; pruned pairs are both kept."""
+    model, transcoders = reading[-2:]
+    cell, name = results["p2a"], "p2a"
+    graph, tokens = built["attribution"].one({"prompt": name}), reading[0].one({"prompt": name}).tokens.values.tolist()
+    assert {len(set(row[row >= 0].tolist())) for row in cell.feature_source.values} == {4}
+    node = {row: i for i, row in enumerate(graph.selected_features.values.tolist())}
+    edges = dict(
+        zip(zip(graph.edge_target.values.tolist(), graph.edge_source.values.tolist(), strict=True), graph.edge_weight.values, strict=True)
+    )
+    for among, regime, pair in ((0, 0, 3), (0, 0, 41), (0, 1, 10), (0, 2, 25), (1, 0, 0), (1, 2, 2)):
+        source, target = (int(cell[f"feature_{end}"][among, pair]) for end in ("source", "target"))
+        (layer, position, feature), place = graph.active_features.values[target].tolist(), graph.active_features.values[source].tolist()
+        assert int(cell.feature_layers[among, pair]) == layer - place[0] > 0 and position >= place[1]
+        options = {"regime": "free"} if regime == 2 else {"regime": "frozen_attention"}
+        options |= {"constrained": [place[0] + 1]} if regime == 0 else {}
+        run = intervene(model, transcoders, tokens, [[Edit(*place, 0.0)]], **options)
+        after = float(transcoders.layer(layer).encode(run.mlp_input[0, layer])[position, feature])
+        before = float(graph.activation_values[target])
+        assert float(cell.feature_effect[among, pair, regime]) == pytest.approx(1 - after / before, abs=1e-3)
+        edge = edges.get((node[target], node[source]), 0.0)
+        assert float(cell.feature_direct[among, pair]) == pytest.approx(edge / before, rel=1e-4)
+        assert not among or graph.prune_node_mask.values[[node[source], node[target]]].all()
+    pairs = np.stack([cell.feature_source, cell.feature_target], axis=2)[0]
+    assert len(np.unique(pairs, axis=0)) == len(pairs) == 60
+
+
+def test_a_graph_without_pairs_has_no_effects(reading, results):
+    """One feature kept: NaN and -1 rather than an error."""
+    coords = reading[0].found[0][0]
+    graph = reading[3].one(coords)
+    mask = graph.prune_node_mask.values.copy()
+    mask[: graph.sizes["feature_node"]] = np.arange(graph.sizes["feature_node"]) == 5
+    other = Cells([(coords, graph.assign(prune_node_mask=("node", mask)))])
+    ((_, cell),) = phase.interventions([coords], SETTINGS, *reading[:3], other, *reading[4:])
+    assert np.isnan(cell.feature_effect.values[1]).all() and (cell.feature_source.values[1] == -1).all()
+    np.testing.assert_array_equal(cell.feature_effect.values[0], results[str(coords["prompt"])].feature_effect.values[0])
+
+
+def test_planted_effects_between_features(results):
+    """Effects that are the influence with any sign: 1 by size at every distance; of pure noise: nothing."""
+    generator, cells = np.random.default_rng(3), list(results.values())
+    signs = [np.sign(generator.standard_normal(cell.feature_effect.shape)) for cell in cells]
+    planted = [
+        c.assign(feature_effect=c.feature_effect.copy(data=c.feature_influence.values[..., None] * s))
+        for c, s in zip(cells, signs, strict=True)
+    ]
+    noise = [
+        c.assign(feature_effect=c.feature_effect.copy(data=generator.standard_normal(s.shape))) for c, s in zip(cells, signs, strict=True)
+    ]
+    for chosen, wanted, within in ((planted, 1.0, 1e-9), (noise, 0.0, 0.1)):
+        row = summarise(chosen, SETTINGS)["train"]["feature_effects"][0]
+        assert (row["among"], row["regime"], row["predictor"]) == ("graph", "constrained", "influence")
+        assert row["size"]["value"] == pytest.approx(wanted, abs=within) and row["pooled"] == pytest.approx(wanted, abs=within)
+        assert row["pairs"] == 16 * 60 and row["signed"]["value"] is None and set(row["by_layers"]) == {"1", "2", "3"}
+    rows = summarise(planted, SETTINGS)["train"]["feature_effects"]
+    assert abs(next(row for row in rows if row["predictor"] == "direct")["signed"]["value"]) < 0.2
+    assert {row["model"]["value"] for row in rows if row["predictor"] == "response"} == {1.0}
+
+
 # the whole
 
 
@@ -422,8 +488,28 @@ def test_summary_of_planted_effects(results):
     row = said["sets"][0]
     assert row["flips"]["value"] == 0.4 and 0 <= row["flips"]["low"] < 0.4 < row["flips"]["high"] <= 0.8
     assert row["change"]["value"] == pytest.approx(-1.8)
+    for share, ones in ((row["flips"], 4), (said["accuracy"], 10)):
+        wilson = stats.binomtest(ones, 10).proportion_ci(method="wilson")
+        assert (share["low"], share["high"]) == pytest.approx((wilson.low, wilson.high))
     assert said["prediction"]["gradient"]["spearman"] == pytest.approx(1) and said["prediction"]["features"] == 10 * (4 + 4 * 5)
     json.dumps(said, allow_nan=False)
+
+
+def test_what_two_choices_share_is_counted(results, built):
+    """Of the sets a prompt's own graph chooses, those of the circuit; of its first features, those that no train prompt has."""
+    circuit = built["circuit"].one({})
+    for name in ("p2a", "p0a"):
+        cell, (found, _) = results[name], candidates_of(built, name)
+        graph = built["attribution"].one({"prompt": name})
+        own = set(np.argsort(-graph.gradient_attribution.values[: graph.sizes["feature_node"]], kind="stable")[:3].tolist())
+        train = {int(i) for i in np.cumsum(found.active)[first_units(found, found.active, 3)] - 1}
+        assert int(cell.set_shared.sel(size=3)) == len(own & train)
+        assert int(cell.set_shared.sel(size=10_000)) == (found.unit[found.active] >= 0).sum()
+        for layer, feature, rank in zip(cell.single_layer, cell.single_feature, cell.single_rank, strict=True):
+            same = (circuit.unit_layer == layer) & (circuit.unit_feature == feature)
+            assert int(rank) in circuit["rank"].values[same] if rank >= 0 else True
+    said = summarise(list(results.values()), SETTINGS)
+    assert said["train"]["overlap"]["unseen"]["value"] == 0 < said["test"]["overlap"]["unseen"]["value"]
 
 
 def test_prediction_is_the_identity_where_it_must_be(results):

@@ -11,10 +11,11 @@ Three regimes say what may react:
     frozen_attention  norms and MLPs, not attention patterns
     free              everything
 
-In the last two, "old" is the activation of the edited run itself, at the moment the layer is reached.
+In the last two, "old" is the activation of the edited run itself, at the moment the layer is reached. They may be **constrained**
+to a layer: up to and with it, MLP outputs stay as they were but for the edits, and what the edits set off begins above.
 
 Source: *Circuit Tracing: Attribution Graphs* (Anthropic, 2025), section "Validating attribution graph hypotheses with
-interventions"; the regimes are those of circuit-tracer's ``feature_intervention``.
+interventions" (constrained patching); the regimes are those of circuit-tracer's ``feature_intervention``.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ class Intervened:
     """What the edited runs gave; ``variant`` is one set of edits."""
 
     logits: Tensor  # (variant, position, token) float32; the last position only when asked for
-    mlp_input: Tensor | None  # (variant, layer, position, d_model): encode it for the edited run's activations; not with `last_only`
+    mlp_input: Tensor | None  # (variant, layer, position, d_model): encode it for the edited run's activations
 
 
 def intervene(
@@ -61,14 +62,17 @@ def intervene(
     variants: Sequence[Sequence[Edit]] | Sequence[np.ndarray],
     *,
     regime: str = "free",
+    constrained: Sequence[int] | None = None,
     base: Capture | None = None,
     last_only: bool = False,
+    inputs: bool = True,
 ) -> Intervened:
     """Run ``tokens`` (position,) once for every set of edits, all in one batch; a set may be an array (edit, 4), its columns
-    those of `Edit`. ``last_only`` gives the logits of the last position and nothing else, which takes far less memory.
+    those of `Edit`. ``last_only`` gives the logits of the last position alone; without ``inputs``, MLP inputs are not kept: both save
+    memory.
 
-    ``base`` is the unedited run, with patterns, when it is known already. Raises UsageError for an unknown regime or an
-    edit outside the model.
+    ``constrained`` (variant,) is the layer that each set is constrained to, -1 for none. ``base`` is the unedited run, with
+    patterns, when it is known already. Raises UsageError for an unknown regime or an edit outside the model.
     """
     if regime not in REGIMES:
         raise UsageError("intervention regime", expected=" or ".join(REGIMES), got=regime)
@@ -77,8 +81,14 @@ def intervene(
     transcoders.check_fits(model.n_layers, model.d_model)
     by_layer = _by_layer(variants, transcoders, len(tokens))
     base = capture(model, tokens, patterns=regime != "free") if base is None else base
+    held = torch.as_tensor([model.n_layers if regime == "direct" else -1] * len(variants) if constrained is None else list(constrained))
+    if len(held) != len(variants) or (regime == "direct" and constrained is not None):
+        raise UsageError(
+            "constrained", expected=f"a layer for each of {len(variants)} sets, and another regime than direct", got=constrained
+        )
+    held = held.to(model.device)
     mlp_input: list[Tensor] = []
-    seen = None if last_only else mlp_input
+    seen = mlp_input if inputs else None
     final: list[Tensor] = []
     parts = model.parts
     with torch.no_grad(), ExitStack() as hooks:
@@ -88,15 +98,14 @@ def intervene(
             if regime == "direct":
                 hooks.callback(layer.attention_norm.register_forward_hook(_frozen_norm(base.attention_scale[index])).remove)
                 hooks.callback(layer.mlp_norm.register_forward_hook(_frozen_norm(base.mlp_scale[index])).remove)
-            edited = _edited_mlp(transcoders.layer(index), by_layer.get(index), base, index, regime == "direct", seen)
+            edited = _edited_mlp(transcoders.layer(index), by_layer.get(index), base, index, held >= index, seen)
             hooks.callback(layer.mlp.register_forward_hook(edited).remove)
         if regime == "direct":
             hooks.callback(parts.final_norm.register_forward_hook(_frozen_norm(base.final_scale)).remove)
         hooks.callback(parts.final_norm.register_forward_hook(lambda _, args, output: final.append(output)).remove)
         parts.trunk(base.tokens.expand(len(variants), -1), use_cache=False)
-    if last_only:
-        return Intervened(unembed(model, final[0][:, -1:]), None)
-    return Intervened(unembed(model, final[0]), torch.stack(mlp_input, dim=1))
+    last = final[0][:, -1:] if last_only else final[0]
+    return Intervened(unembed(model, last), torch.stack(mlp_input, dim=1) if inputs else None)
 
 
 @dataclass(frozen=True)
@@ -133,22 +142,26 @@ def _by_layer(
 
 
 def _edited_mlp(
-    transcoder: LayerTranscoder, edits: _LayerEdits | None, base: Capture, index: int, direct: bool, seen: list[Tensor] | None
+    transcoder: LayerTranscoder, edits: _LayerEdits | None, base: Capture, index: int, held: Tensor, seen: list[Tensor] | None
 ) -> Callable:
-    """A hook that adds the edits of a layer to its MLP output, which in the direct regime is first put back as it was."""
+    """A hook that adds the edits of a layer to its MLP output, which for variants that are ``held`` is first put back as it was."""
+    some = bool(held.any())
 
     def hook(module: torch.nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
         x = args[0]  # (variant, position, d_model)
         if seen is not None:
             seen.append(x)
-        if direct:
-            output = base.mlp_output[index].expand_as(output).clone()
+        if some:
+            before = base.mlp_output[index].expand_as(output)
             if (skip := transcoder.skip) is not None:
-                output += ((x - base.mlp_input[index]).float() @ skip.T).to(output.dtype)
+                before = before + ((x - base.mlp_input[index]).float() @ skip.T).to(output.dtype)
+            output = torch.where(held[:, None, None], before, output)
         if edits is None:
             return output
         variant, position, value = (torch.from_numpy(column).to(x.device) for column in (edits.variant, edits.position, edits.value))
-        read = base.mlp_input[index][position] if direct else x[variant, position]
+        read = x[variant, position]
+        if some:
+            read = torch.where(held[variant, None], base.mlp_input[index][position], read)
         change = value - transcoder.activation_of(read, edits.feature)
         places, row = np.unique(edits.variant * x.shape[1] + edits.position, return_inverse=True)
         features, column = np.unique(edits.feature, return_inverse=True)

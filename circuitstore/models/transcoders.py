@@ -175,7 +175,20 @@ class LayerTranscoder:
             return self.encode(x)[torch.arange(len(x)), torch.as_tensor(features)]
         ids = torch.as_tensor(features)
         pre = (x.to(self.device, torch.float32) * self.encoder_rows(ids)).sum(1) + self.b_enc[ids]
-        return pre * (pre > (0 if self._threshold is None else self._threshold[ids]))
+        return pre * (pre > self.threshold_of(ids))
+
+    def activations_of(self, x: Tensor, features: np.ndarray | Tensor) -> Tensor:
+        """Activations of a few features, each in inputs of its own: x (feature, entry, d_model), ids → (feature, entry) float32."""
+        ids = torch.as_tensor(features)
+        if self.top_k is not None:  # which depends on all features
+            return torch.stack([self.encode(inputs)[:, i] for inputs, i in zip(x, ids, strict=True)])
+        pre = (x.to(self.device, torch.float32) @ self.encoder_rows(ids)[:, :, None])[..., 0] + self.b_enc[ids, None]
+        return pre * (pre > self.threshold_of(ids)[:, None])
+
+    def threshold_of(self, features: np.ndarray | Tensor) -> Tensor:
+        """What a pre-activation must exceed: ids (entry,) → (entry,) float32, 0 but for JumpReLU."""
+        ids = torch.as_tensor(features)
+        return torch.zeros(len(ids), device=self.device) if self._threshold is None else self._threshold[ids]
 
     def encoder_rows(self, features: np.ndarray | Tensor) -> Tensor:
         """W_enc[features]: (entry,) ids → (entry, d_model) float32; only these rows are read."""

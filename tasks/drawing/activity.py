@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tasks.drawing import diagram, style
+from tasks.drawing.labels import printed
 from tasks.drawing.plate import Plate
 from tasks.drawing.reconstruction import colour_bar
 from tasks.drawing.tables import Circuit, Features, Interpretation, Prompts
@@ -27,15 +28,19 @@ def heatmap(look: style.Look, config, prompts: Prompts, features: Features, circ
     figure, (axes,) = look.axes(style.PAGE, 2.6 + 0.36 * len(chosen))
     image = axes.imshow(peaks / largest, aspect="auto", cmap=look.sequential, vmin=0, vmax=1, interpolation="nearest")
     axes.set_yticks(range(len(chosen)), row_names(chosen, interpretation))
-    blocks = _blocks([f"{prompts.split[i]} {values[i]}" if name != "split" else values[i] for i in order])
+    splits = _blocks([prompts.split[i] for i in order])
+    blocks = splits if name == "split" else _blocks([f"{prompts.split[i]}\0{values[i]}" for i in order])
     for _, start, _ in blocks[1:]:
         axes.axvline(start - 0.5, color="white", linewidth=1.0)
     points = 0.6 * style.PAGE * style.CM * 72 / len(order)  # a prompt's share of the width, which the rows' names leave over
     under = [  # every other one a line lower, and no wider than the two blocks that are its own
-        "\n" * (k % 2) + diagram.fit(label, 1.9 * (end - start) * points, 0.9 * look.size) for k, (label, start, end) in enumerate(blocks)
+        "\n" * (k % 2) + diagram.fit(label.split("\0")[-1], 1.9 * (end - start) * points, 0.9 * look.size)
+        for k, (label, start, end) in enumerate(blocks)
     ]
     axes.set_xticks([(start + end - 1) / 2 for _, start, end in blocks], under)
-    axes.tick_params(axis="x", length=0)
+    if name != "split":  # below them, what they have in common
+        axes.set_xticks([(start + end - 1) / 2 for _, start, end in splits], [f"\n\n{label}" for label, _, _ in splits], minor=True)
+    axes.tick_params(axis="x", which="both", length=0, pad=2.5)
     axes.set_xlabel(f"{len(order)} prompts, by split and {name}" if name != "split" else f"{len(order)} prompts, by split")
     colour_bar(figure, axes, image, "activation / its largest")
     caption = (
@@ -60,9 +65,11 @@ def associations(look: style.Look, config, circuit: Circuit, interpretation: Int
     axes.set_facecolor(style.PALE)
     image = axes.imshow(effects[:, columns], aspect="auto", cmap=look.diverging, vmin=-1, vmax=1, interpolation="nearest")
     y, x = np.nonzero(q[:, columns] <= SIGNIFICANT)
-    axes.plot(x, y, "o", color="black", markersize=1.6 * look.scale, markeredgewidth=0)
+    dark = np.abs(effects[:, columns][y, x]) > 0.6
+    for colour, some in (("black", ~dark), ("white", dark)):
+        axes.plot(x[some], y[some], "o", color=colour, markersize=1.6 * look.scale, markeredgewidth=0)
     axes.set_yticks(range(len(chosen)), row_names(chosen, interpretation))
-    names = [style.cut(str(data.category.values[i]), 26) for i in columns]
+    names = [style.cut(printed(str(data.category.values[i])), 26) for i in columns]
     axes.set_xticks(range(len(columns)), names, rotation=40, ha="right", rotation_mode="anchor")
     colour_bar(figure, axes, image, "rank-biserial r")
     caption = (
@@ -76,7 +83,7 @@ def associations(look: style.Look, config, circuit: Circuit, interpretation: Int
 
 def row_names(chosen: list[tuple[int, int]], interpretation: Interpretation) -> list[str]:
     """Layer, index and label of features."""
-    return [f"{style.cut(interpretation.label(layer, feature), 30)}  L{layer} #{feature}".strip() for layer, feature in chosen]
+    return [f"{style.cut(interpretation.printed(layer, feature), 30)}  L{layer} #{feature}".strip() for layer, feature in chosen]
 
 
 def _blocks(names: list[str]) -> list[tuple[str, int, int]]:

@@ -9,9 +9,10 @@ import numpy as np
 
 from tasks.drawing import diagram, published, style
 from tasks.drawing.plate import Plate
+from tasks.drawing.published import NONE
+from tasks.drawing.relations import PREDICTORS
 from tasks.drawing.tables import THRESHOLDS, Baseline, Features, Graphs, Interventions, Prompts
 
-NONE = "no counterpart"
 WIDTHS = (5.1, 4.0, 3.0, 4.8)  # cm, of the columns
 LINE = 0.46  # cm, a row's height
 
@@ -41,20 +42,22 @@ def rows(
 ) -> list[Row]:
     """Every published result of the anchors, with its counterpart here."""
     split, said = interventions.shown
-    accuracy, margin = f"{(baseline.margin > 0).mean():.3f}", f"{baseline.margin.mean():.2f} nats"
+    accuracy, margin = f"{(baseline.margin > 0).mean():.3f}", f"{baseline.margin.mean():.2f}"
     if name := published.BEHAVIOURS.get(study["behaviour"]):
         answers = [Row(quantity, value, source, {"accuracy": accuracy, "margin": margin}[kind]) for kind, quantity, value, source in name]
     else:
-        answers = [Row("accuracy (positive margin)", NONE, "", accuracy), Row("mean margin", NONE, "", margin)]
+        answers = [Row("accuracy (positive margin)", NONE, "", accuracy), Row("mean margin, nats", NONE, "", margin)]
     case = published.CASES.get(study["behaviour"], NONE)
     known, source = case != NONE, published.BIOLOGY if case != NONE else ""
     agreement = {method: said["prediction"][method]["spearman"] for method in interventions.methods}
+    check = interventions.feature_effects(split, among="graph", regime="constrained", predictor="influence")
     here = {
         "completeness": f"{attribution.completeness.mean():.3f}",
         "replacement": f"{attribution.replacement.mean():.3f}",
         "path": f"{np.nanmean(attribution.path_length):.2f}",
         "nodes": f"{np.median(attribution.kept[:, THRESHOLDS.index(0.8)]):.0f}",
-        "prediction": ", ".join(f"{method} {value:.2f}" for method, value in agreement.items() if value is not None) or "not measured",
+        "prediction": f"{check[0]['size']['value']:.2f} ({bounds(check[0]['size'], '.2f')})" if check else "not measured",
+        "margin": ", ".join(f"{method} {value:.2f}" for method, value in agreement.items() if value is not None) or "not measured",
         "l0": f"{features.l0.mean():.1f}",
         "mse": f"{features.normalised_mse.mean():.1%}",
     }
@@ -67,7 +70,7 @@ def rows(
             source,
             percent(best(interventions.patched(split), "incorrect_first")),
         ),
-        *(Row(quantity, value, published.CT, here[kind]) for kind, quantity, value in published.METHODS),
+        *(Row(quantity, value, "" if value == NONE else published.CT, here[kind]) for kind, quantity, value in published.METHODS),
     ]
 
 
@@ -86,8 +89,11 @@ def targets(baseline: Baseline, interventions: Interventions) -> list[Target]:
     found.append(Target(what, f"≥ {published.FLIPS:.0%} at some size", percent(patched, "flips"), met))
     for method in interventions.methods:
         value = {"value": said["prediction"][method]["spearman"]}
-        what = f"predicted and measured effects, Spearman, {method} attribution, {split}"
+        what = f"predicted and measured effects on the margin, Spearman, {method} attribution, {split}"
         found.append(_target(what, f"≥ {published.PREDICTION}", value, ".2f", published.PREDICTION))
+    for row in interventions.feature_effects(split, among="graph", regime="constrained"):
+        what = f"predicted and measured effects between features, Spearman, {PREDICTORS[row['predictor']]}, {split}"
+        found.append(_target(what, f"≥ {published.PREDICTION}", row["size"], ".2f", published.PREDICTION))
     return found
 
 
@@ -109,7 +115,7 @@ def percent(row: dict[str, Any] | None, measure: str = "incorrect_first") -> str
     if row is None:
         return "not measured"
     regime = row["regime"].replace("_", " ")
-    return f"{row[measure]['value']:.0%} ({bounds(row[measure], '.0%')}; {row['size']} features, {row['choice']}, {regime})"
+    return f"{row[measure]['value']:.0%} with {row['size']} features ({bounds(row[measure], '.0%')}; {row['choice']}, {regime})"
 
 
 def bounds(row: dict[str, Any], form: str) -> str:

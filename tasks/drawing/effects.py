@@ -97,7 +97,7 @@ def edits(look: style.Look, config, interventions: Interventions):
     caption = (
         f"Edits on {said['prompts']} {split} prompts, each by adding the change of a feature's activation times its decoder to the MLP "
         f"output. (a) Change of the margin, features {CHOICES['circuit']}; whiskers: {config.confidence:.0%} intervals. (b) Share of the "
-        f"prompts answered right whose answer flips, by zeroing and by patching. {interval_note(config)}"
+        f"prompts answered right whose answer flips, by zeroing and by patching; shaded: Wilson's {config.confidence:.0%} intervals."
     )
     yield Plate("edits", "Ablation, inhibition and patching", caption, figure)
 
@@ -175,6 +175,11 @@ def whiskers(axes: Axes, x: list, rows: list[dict[str, Any]], colour: str, marke
 
 def numbers(rows: list[dict[str, Any]], name: str) -> np.ndarray:
     return np.array([np.nan if row[name] is None else row[name] for row in rows], dtype=float)
+
+
+def number(row: dict[str, Any], form: str = ".2f") -> str:
+    """A statistic as printed."""
+    return "not measured" if row["value"] is None else format(row["value"], form)
 
 
 def band(axes: Axes, x: list, rows: list[dict[str, Any]], colour: str, marker: str, line: str = "-", *, fill: bool = True) -> None:

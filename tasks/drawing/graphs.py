@@ -8,6 +8,7 @@ import xarray as xr
 
 from circuitstore.models.nodes import nodes as node_rows
 from tasks.drawing import diagram, style
+from tasks.drawing.labels import printed
 from tasks.drawing.plate import Plate
 from tasks.drawing.tables import Baseline, Circuit, Graphs, Interpretation, Prompts
 
@@ -30,9 +31,9 @@ def examples(look: style.Look, config, prompts: Prompts, baseline: Baseline, att
         tokens = [style.token(str(text), 14) for text in graph.token_text.values]
         rows = ["embedding", *(f"layer {layer}" for layer in range(int(graph.n_layers))), "logits"]
         caption = (
-            f"Prompt {name} ({prompts.split[i]}): “{prompts.text[i]}”; margin of “{prompts.correct[i]}” over "
-            f"“{prompts.incorrect[i]}” {baseline.margin[i]:.2f} nats. Each box is a transcoder feature (layer by height, #index), "
-            f"a reconstruction error, a token embedding or a logit with its probability; below the index, what the "
+            f"Prompt {name} ({prompts.split[i]}): “{prompts.text[i]}”; margin of “{style.token(prompts.correct[i])}” over "
+            f"“{style.token(prompts.incorrect[i])}” {baseline.margin[i]:.2f} nats. Each box is a transcoder feature (layer by height, "
+            f"#index), a reconstruction error, a token embedding or a logit with its probability; below the index, what the "
             f"feature goes with. An edge's width is its direct effect as a share "
             f"of all that enters its target, by absolute value; its colour is the sign. {note} Places without a shown node are left "
             f"out. Completeness {float(graph.completeness_score):.2f}, replacement {float(graph.replacement_score):.2f}. The prompt was "
@@ -77,7 +78,7 @@ def _node(row: dict, n_layers: int, probability: float | None, labels: Interpret
     if kind == "feature":
         label, second = f"#{row['feature']}", labels.short(row["layer"], row["feature"])
     elif kind == "logit":
-        label = f"{style.token(row['token'])} {probability:.2f}"
+        label, second = style.token(row["token"], 14), f"p = {probability:.2f}"
     else:
         label = SHORT.get(kind, kind)
     height = {"embedding": 0, "logit": n_layers + 1}.get(kind)
@@ -127,7 +128,7 @@ def aggregated(look: style.Look, config, pairs: dict[str, float], circuit: Circu
         "the index, what the feature goes with. An edge's width is its mean weight as a share of all that enters its target, its colour "
         f"the sign. {note}"
     )
-    figure = diagram.draw(look, result, [style.token(name, 14) for name in columns], rows, note)
+    figure = diagram.draw(look, result, [style.cut(printed(name), 14) for name in columns], rows, note)
     yield Plate("circuit", "Circuit of the behaviour", caption, figure)
 
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 SCORES = {"completeness": 0.78, "replacement": 0.37}  # per-layer transcoders; cross-layer ones: 0.80 and 0.61
 PRUNED_NODES = (236, 137, 55, 27)  # nodes kept at a share of influence of 0.95, 0.9, 0.8, 0.7
-PREDICTION = 0.72  # Spearman, influence and measured ablation effect, feature to feature
+PREDICTION = 0.72  # Spearman of influence of a feature on another and size of the effect of ablating it, mean over 20 prompts
 CT = "Circuit Tracing (2025)"
+NONE = "no counterpart"
 
 RATIO, RATIO_SIZE, FLIPS = 5, 10, 0.8  # this project's own targets: ablation beside controls, answers flipped by patching
 ACCURACY = 0.8
@@ -18,7 +19,8 @@ METHODS = (  # what is compared, its name, the published value for per-layer tra
     ("replacement", "replacement score", "0.37 (cross-layer: 0.61)"),
     ("path", "mean path length, edges", "3.7 (cross-layer: 2.3)"),
     ("nodes", "nodes that hold 0.8 of influence", "55"),
-    ("prediction", "predicted and measured effect, Spearman", "0.72"),
+    ("prediction", "influence between features, ρ", "0.72"),
+    ("margin", "attribution and effect on the margin, ρ", NONE),
     ("l0", "active features a position (L0)", "88 (Haiku: 235)"),
     ("mse", "normalised MSE", "11.5% (Haiku: 21.7%)"),
 )
@@ -29,7 +31,7 @@ CASES = {"capital": "multi-step reasoning", "antonym": "multilingual circuits", 
 BEHAVIOURS = {  # what is compared, its name, the published value, its source
     "plural": (
         ("accuracy", "accuracy (positive margin)", "0.9875 (Qwen3-4B-Instruct)", "earlier reproduction"),
-        ("margin", "mean margin", "4.11 nats (Qwen3-4B-Instruct)", "earlier reproduction"),
+        ("margin", "mean margin, nats", "4.11 (Qwen3-4B-Instruct)", "earlier reproduction"),
     ),
     "addition": (("accuracy", "accuracy (positive margin)", "0.777, first answer (Qwen3-4B)", "independent log"),),
 }

@@ -1,4 +1,4 @@
-"""Two numbers of the same feature against each other: attribution by two methods, prediction and measurement."""
+"""Two numbers of the same feature, or pair of features, against each other: attribution by two methods, prediction and measurement."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from tasks.drawing import style
+from tasks.drawing import effects, style
 from tasks.drawing.plate import Plate
 from tasks.drawing.published import PREDICTION
 from tasks.drawing.tables import Graphs, Interventions
 
 MOST_POINTS = 4000  # drawn; all count
+LEAST = 1e-6  # of logarithmic axes
+PREDICTORS = {"influence": "influence", "direct": "edge / activation", "response": "response of the replacement model"}
 AXES = "Axes are linear up to the innermost ticks and logarithmic beyond."
 
 
@@ -52,10 +54,50 @@ def predictions(look: style.Look, config, interventions: Interventions):
     style.legend_below(figure, [Line2D([], [], linestyle="", marker="o", color=style.GREY, label="a feature of a prompt"), diagonal()])
     caption = (
         f"Zeroing single features on {split} prompts: predicted contribution to the margin and its measured fall, for {len(measured)} top "
-        f"features and matched controls. ρ: Spearman over all of them; published for influence and ablation effect: {PREDICTION}. "
-        f"{AXES} {thinned(len(measured))}"
+        f"features and matched controls. ρ: Spearman over all of them. {AXES} {thinned(len(measured))}"
     )
-    yield Plate("prediction", "Predicted and measured effects", caption, figure)
+    yield Plate("prediction", "Predicted and measured effects on the margin", caption, figure)
+
+
+def between_features(look: style.Look, config, interventions: Interventions):
+    """Influence of one feature on another against what zeroing the first does to the second; and where predictions fail."""
+    split, said = interventions.shown
+    influence, effect = interventions.between[split]
+    rows = interventions.feature_effects(split, among="graph", regime="constrained")
+    if not rows:
+        return
+    figure, (pairs, layers) = look.axes(style.PAGE, 7.4, columns=2)
+    x, y = np.maximum(influence, LEAST), np.maximum(np.abs(effect), LEAST)
+    some = slice(None, None, -(-len(x) // MOST_POINTS))
+    pairs.plot(x[some], y[some], "o", color=style.BLUE, alpha=0.25, markersize=1.6 * look.scale, markeredgewidth=0, rasterized=True)
+    pairs.set(
+        xscale="log", yscale="log", xlabel="influence (share of what enters the target)", ylabel="|share of the target's activation lost|"
+    )
+    for axis in (pairs.xaxis, pairs.yaxis):
+        style.power_ticks(axis)
+    looks = list(zip(style.CYCLE, style.MARKERS, strict=True))
+    for row, (colour, marker) in zip(rows, looks, strict=False):
+        counts = [int(count) for count in row["by_layers"]]
+        effects.band(layers, counts, list(row["by_layers"].values()), colour, marker)
+        if row["predictor"] == "influence":
+            pairs.set_title(f"ρ = {effects.number(row['size'])}", loc="right")
+    layers.axhline(PREDICTION, color=style.PURPLE, linestyle=":")
+    layers.set(xlabel="layers from source to target", ylabel="Spearman ρ of sizes", ylim=(min(0, layers.get_ylim()[0]), 1.02))
+    layers.set_xticks(counts)
+    handles = [
+        Line2D([], [], color=colour, marker=marker, label=f"{'a, b' if i == 0 else 'b'}: {PREDICTORS[row['predictor']]}")
+        for i, (row, (colour, marker)) in enumerate(zip(rows, looks, strict=False))
+    ]
+    handles.append(Line2D([], [], color=style.PURPLE, linestyle=":", label=f"b: published, influence, all layers: {PREDICTION}"))
+    style.legend_below(figure, handles, columns=2)
+    caption = (
+        f"Zeroing features of {said['prompts']} {split} graphs, drawn at random, and features downstream of them, {len(effect)} pairs, "
+        "attention frozen, MLPs held up to `interventions.effect_range` layers above the source (2 in the published check): (a) influence "
+        "along all paths of the graph, and the size of the measured effect; ρ: Spearman within prompts, mean. What is less than "
+        f"{LEAST:.0e} is drawn there. (b) The same by the layers between, for three predictions. {effects.interval_note(config)} "
+        f"{thinned(len(effect))}"
+    )
+    yield Plate("influence", "Influence between features and effects of ablation", caption, figure)
 
 
 def scatter(look: style.Look, axes: Axes, x: np.ndarray, y: np.ndarray, colour: str, ends: np.ndarray) -> None:

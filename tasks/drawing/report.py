@@ -12,7 +12,11 @@ from typing import Any
 import numpy as np
 
 from tasks.drawing import comparison
+from tasks.drawing.effects import number
 from tasks.drawing.plate import Plate
+from tasks.drawing.published import PREDICTION
+from tasks.drawing.relations import PREDICTORS
+from tasks.drawing.style import token
 from tasks.drawing.tables import Baseline, Circuit, Features, Graphs, Interpretation, Interventions, Prompts
 
 SECTIONS = {
@@ -24,6 +28,7 @@ SECTIONS = {
     "interventions": "Interventions",
     "comparison": "Comparison with published results",
 }
+REGIMES = {"constrained": "constrained, attention frozen", "frozen_attention": "attention frozen", "free": "all free"}
 SHOWN = 6  # example prompts listed
 STYLE = """
 :root { color-scheme: light dark; --ink: #1a1a1a; --ground: #fff; --pale: #666; --line: #ddd; --good: #00664b; --bad: #a33f00 }
@@ -113,9 +118,11 @@ def interpretation(circuit: Circuit, found: Interpretation, count: int) -> list[
         if i is None:
             continue
         kind = "reviewed" if (layer, feature) in found.reviewed else f"{float(found.data.confidence.values[i]):.2f}"
-        shown = [", ".join(map(repr, found.tokens(name, i, 4))) for name in ("top_token", "promoted_token", "suppressed_token")]
+        shown = [
+            ", ".join(token(text, 18) for text in found.tokens(name, i, 4)) for name in ("top_token", "promoted_token", "suppressed_token")
+        ]
         prompts = str(int(found.data.active_prompts.values[i]))
-        rows.append([f"L{layer} #{feature}", found.label(layer, feature) or "none", kind, prompts, *shown])
+        rows.append([f"L{layer} #{feature}", found.printed(layer, feature) or "none", kind, prompts, *shown])
     words = "<p>Features that contribute most to the margin on train prompts. A label is the category that accounts best for the "
     words += "activation; its confidence is effect size × share of the activation inside the category.</p>"
     return [words, table(["feature", "label", "confidence", "prompts active", "most active at", "promotes", "suppresses"], rows)]
@@ -140,7 +147,71 @@ def interventions(answers: Baseline, found: Interventions) -> list[str]:
         words = f'<p class="short">This behaviour falls short of {len(short)} of {len(listed)} targets: {escape(missed)}.</p>'
     else:
         words = f"<p>This behaviour reaches all {len(listed)} targets.</p>"
-    return [words, table(["target", "wanted", "found", ""], rows)]
+    return [words, table(["target", "wanted", "found", ""], rows), *chosen(found), *checks(found)]
+
+
+def chosen(found: Interventions) -> list[str]:
+    """How much features chosen on train can be those that matter in a prompt."""
+    split, said = found.shown
+    effects = {(row["choice"], row["size"]): row["effect"] for row in said["controls"]}
+    rows = [
+        [str(row["size"]), percent(row["shared"]), *(ranged(effects[choice, row["size"]]) for choice in ("own", "circuit"))]
+        for row in said["overlap"]["sizes"]
+        if row["shared"]["value"] is not None
+    ]
+    if not rows:
+        return []
+    words = (
+        "<p>Features chosen on train are those of largest mean attribution there that are active in the prompt. The less of what a "
+        f"prompt's own graph puts first is among them, the less one circuit explains. Of the {split} prompts' first features, "
+        f"{percent(said['overlap']['unseen'])} were active in no train prompt.</p>"
+    )
+    heads = ["features", "of own also chosen on train", "|change of margin|, own, nats", "the same, chosen on train"]
+    return [words, table(heads, rows)]
+
+
+def checks(found: Interventions) -> list[str]:
+    """How well effects are predicted: on the margin by attribution, between features by the graph; and where that is lost."""
+    split, said = found.shown
+    rows: list[list[str]] = []
+    more: list[list[str]] = []
+    for method in found.methods:
+        row = said["prediction"][method]
+        pooled = "not measured" if row["spearman"] is None else f"{row['spearman']:.2f}"
+        rows.append(["margin, all free", f"{method} attribution", pooled, ranged(row["within_prompts"]), ""])
+    for among in ("graph", "pruned"):
+        for row in found.feature_effects(split, among=among):
+            where = f"features of the {'whole' if among == 'graph' else 'pruned'} graph, {REGIMES[row['regime']]}"
+            pooled = "" if row["pooled"] is None else f"{row['pooled']:.2f}"
+            listed = rows if among == "graph" else more
+            listed.append([where, PREDICTORS[row["predictor"]], pooled, ranged(row["size"]), ranged(row["signed"])])
+    heads = ["effect on", "predicted by", "ρ, all prompts", "ρ within prompts", "ρ with sign"]
+    words = [
+        "<p>Prediction checks: zeroing single features, Spearman between predicted and measured effect. Between features, the effect is "
+        "the share of its activation that a feature downstream loses, and ρ is of sizes, as in the published check (influence, whole "
+        f"graph, constrained: {PREDICTION}).</p>"
+    ]
+    if published := found.feature_effects(split, among="graph", regime="constrained"):
+        influence, edge, response = (next(row for row in published if row["predictor"] == name) for name in PREDICTORS)
+        near, far = (f"{number(response['by_layers'][n])} ({n})" for n in (min(response["by_layers"]), max(response["by_layers"])))
+        words.append(
+            "<p>Influence relates an edge to all that enters the target, the effect to the activation that is left of it: related to the "
+            f"activation, the same edges reach ρ = {number(edge['size'])} where influence reaches {number(influence['size'])}. Influence "
+            f"follows what the replacement model itself does at ρ = {number(influence['model'])}; what the replacement model does "
+            f"follows the real model at ρ = {number(response['size'])}, from {near} to {far} by the number of layers between source and "
+            "target: it leaves out what the transcoders do not reconstruct, features that were silent, and norms.</p>"
+        )
+    rest = [f"<details><summary>Features that pruning kept</summary>{table(heads, more)}</details>"] if more else []
+    return [*words, table(heads, rows), *rest]
+
+
+def ranged(row: dict[str, Any]) -> str:
+    """A statistic with its interval."""
+    return "" if row["value"] is None else f"{number(row)} ({comparison.bounds(row, '.2f')})"
+
+
+def percent(row: dict[str, Any]) -> str:
+    return number(row, ".0%")
 
 
 def compared(rows: list[comparison.Row]) -> list[str]:

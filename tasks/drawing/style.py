@@ -138,3 +138,12 @@ def plain_ticks(axis: Axis, ticks: list | None = None) -> None:
     if ticks:
         axis.set_major_locator(FixedLocator(ticks))
         axis.set_minor_locator(NullLocator())
+
+
+def power_ticks(axis: Axis) -> None:
+    """Powers of ten at the ticks of a logarithmic axis, as far as it reaches."""
+    raised = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+    low, high = np.log10(sorted(axis.get_view_interval()))
+    exponents = range(int(np.ceil(low)), int(np.floor(high)) + 1)
+    axis.set_ticks([10.0**exponent for exponent in exponents], ["10" + str(exponent).translate(raised) for exponent in exponents])
+    axis.set_minor_locator(NullLocator())

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from tasks.drawing.labels import printed, shortened
 from tasks.intervention_summary import METHODS, predictions, summarise
 
 THRESHOLDS = (0.95, 0.9, 0.8, 0.7)  # of pruning, as published
@@ -245,11 +246,15 @@ class Interpretation:
         i = self.unit.get((layer, feature))
         return "" if i is None or int(self.data.label_category.values[i]) < 0 or self.automatic(i) == UNLABELLED else self.automatic(i)
 
+    def printed(self, layer: int, feature: int) -> str:
+        """The label as figures print it: a reviewer's words as they are, tokens in others as tokens are printed."""
+        label = self.label(layer, feature)
+        return label if (layer, feature) in self.reviewed else printed(label)
+
     def short(self, layer: int, feature: int) -> str:
-        """The label without what goes without saying: the value of a label, the token."""
-        name, equals, value = self.label(layer, feature).partition("=")
-        said = f"→{value}" if name == "correct" else value if equals else name
-        return said.replace("after token ", "after ").removeprefix("token ")
+        """The same without what goes without saying: the value of a label, the token."""
+        label = self.label(layer, feature)
+        return label if (layer, feature) in self.reviewed else shortened(label)
 
     def automatic(self, i: int) -> str:
         return str(self.data.label.values[i]).partition(" (r=")[0]
@@ -287,12 +292,19 @@ def roles(upstream) -> dict[str, float]:
 class Interventions:
     """Phase `interventions`: its summary by split, and every predicted effect beside the measured one.
 
-    predictions: split → predicted (feature, method), measured (feature,), nats.
+    predictions: split → predicted (feature, method), measured (feature,), nats; between: split → influence of one feature on another
+    (pair,), and the share of the other's activation that zeroing the first takes away, as in the published check.
     """
 
     summary: dict[str, Any]
     predictions: dict[str, tuple[np.ndarray, np.ndarray]]
     methods: list[str]
+    between: dict[str, tuple[np.ndarray, np.ndarray]]
+
+    def feature_effects(self, split: str, **which: str) -> list[dict[str, Any]]:
+        """Rows of the check of effects between features, those with pairs, by `among`, `regime`, `predictor`."""
+        rows = self.summary[split]["feature_effects"]
+        return [row for row in rows if row["pairs"] and all(row[name] == value for name, value in which.items())]
 
     def patched(self, split: str) -> list[dict[str, Any]]:
         """Every set that was patched from the partner, small and large, by size; `size` is the mean number of features."""
@@ -316,12 +328,19 @@ def interventions(upstream, config) -> Interventions:
         summary={split: summary[split] for split in splits},
         predictions={split: _pooled(part) for split, part in splits.items()},
         methods=list(map(str, METHODS)),
+        between={split: _between(part) for split, part in splits.items()},
     )
 
 
 def _pooled(cells: list[xr.Dataset]) -> tuple[np.ndarray, np.ndarray]:
     predicted, measured = predictions(cells)
     return np.concatenate(predicted), np.concatenate(measured)
+
+
+def _between(cells: list[xr.Dataset]) -> tuple[np.ndarray, np.ndarray]:
+    columns = [cell.sel(among="graph", effect_regime="constrained") for cell in cells]
+    influence, effect = (np.concatenate([column[f"feature_{name}"].values for column in columns]) for name in ("influence", "effect"))
+    return influence[np.isfinite(effect)], effect[np.isfinite(effect)]
 
 
 def path_length(graph: xr.Dataset) -> float:

@@ -100,6 +100,38 @@ def test_regimes_let_more_and_more_react(tmp_path):
     assert (logits["frozen_attention"] - logits["free"]).abs().max() > 1e-3
 
 
+def test_a_constrained_edit_leaves_lower_mlps_alone(tmp_path):
+    """The same as MLP outputs overwritten by hand with those of the unedited run, in a batch with an edit that is not constrained."""
+    model = load_model(write_model(tmp_path / "m", 5))
+    transcoders = Transcoders.open(write_transcoders(tmp_path / "t", 6))
+    base = capture(model, TOKENS, patterns=True)
+    edits = [Edit(0, 3, 11, 5.0), Edit(0, 3, 12, 5.0)]
+    logits = intervene(model, transcoders, TOKENS, [edits, edits], regime="frozen_attention", constrained=[1, -1], base=base).logits
+    hooks = [
+        layer.mlp.register_forward_hook(lambda *_, i=i: base.mlp_output[i][None].clone()) for i, layer in enumerate(model.parts.layers[:2])
+    ]
+    by_hand = intervene(model, transcoders, TOKENS, [edits], regime="frozen_attention", base=base).logits[0]
+    for hook in hooks:
+        hook.remove()
+    free = intervene(model, transcoders, TOKENS, [edits], regime="frozen_attention", base=base).logits[0]
+    torch.testing.assert_close(logits[0], by_hand, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(logits[1], free, atol=1e-5, rtol=1e-4)
+    assert (by_hand - free).abs().max() > 1e-3
+
+
+def test_a_constrained_edit_starts_from_the_unedited_activation(tmp_path):
+    """A feature set to the activation it had adds nothing, though an edit below has moved what it reads."""
+    model = load_model(write_model(tmp_path / "m", 3))
+    transcoders = Transcoders.open(write_transcoders(tmp_path / "t", 4))
+    active = transcoders.layer(1).encode(capture(model, TOKENS).mlp_input[1])
+    feature = int(active[3].argmax())
+    first, second = Edit(0, 3, 11, 5.0), Edit(1, 3, feature, float(active[3, feature]))
+    run = intervene(model, transcoders, TOKENS, [[first], [first, second]], constrained=[1, 1])
+    torch.testing.assert_close(run.logits[0], run.logits[1], atol=1e-5, rtol=1e-4)
+    loose = intervene(model, transcoders, TOKENS, [[first], [first, second]])
+    assert (loose.logits[0] - loose.logits[1]).abs().max() > 1e-3
+
+
 def test_a_batch_gives_what_its_variants_give_alone(tmp_path):
     """Variants do not see each other; last_only keeps the last position."""
     model = load_model(write_model(tmp_path / "m", 7))
@@ -116,6 +148,8 @@ def test_a_batch_gives_what_its_variants_give_alone(tmp_path):
     "wrong",
     [
         {"regime": "frozen"},
+        {"constrained": [0, 1]},
+        {"constrained": [0], "regime": "direct"},
         {"variants": []},
         {"variants": [[Edit(3, 0, 0, 0.0)]]},
         {"variants": [[Edit(0, 7, 0, 0.0)]]},
