@@ -25,7 +25,7 @@ MAY_IMPORT = {  # room → rooms of the library it may import
     "graphs": {"api", "errors", "models"},
     "interchange": {"_version", "errors", "models"},
     "comparison": {"interchange", "models"},
-    "export": {"api", "errors", "interchange", "storage"},
+    "export": {"api", "errors", "interchange", "models", "storage"},
     "review": {"api", "errors", "storage"},
     "command": {
         "errors",

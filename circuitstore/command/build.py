@@ -27,7 +27,7 @@ def build(phases, store, profile, behaviours, prompts, settings, jobs, dry_run, 
     """
     planner = options.planner(store)
     tasks = planner.pipeline.closure(phases)
-    selections = options.selections(profile, behaviours, prompts, settings)
+    selections = options.selections(profile, behaviours, prompts, settings, phases)
     if dry_run:
         from circuitstore.command.inspect import print_steps
 
