@@ -37,7 +37,7 @@ def corpus(cells, config, texts, tokenizer):
         count += len(ids)
     held_out = held = 0
     while held_out < len(sequences) and held < config.held_out * count:
-        held += sum(len(sequence) for sequence in sequences[held_out])
+        held += sum(len(sequence) - len(first) for sequence in sequences[held_out])
         held_out += 1
     if not 0 < held_out < len(sequences):
         raise InputError("corpus", expected="texts to train on and others to hold out", got=f"{len(sequences)} different texts")
@@ -51,7 +51,8 @@ def corpus(cells, config, texts, tokenizer):
                     "tokens": ("token", np.concatenate([np.array(sequence, dtype=np.int32) for sequence in shard])),
                     "pointer": ("boundary", np.cumsum([0, *map(len, shard)], dtype=np.int64)),
                     "held_out": ((), np.bool_(is_held_out)),
-                }
+                },
+                attrs={"structure": "tree"},
             ),
         )
 

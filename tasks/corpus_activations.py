@@ -34,4 +34,4 @@ def corpus_activations(cells, config, corpus, model):
                 remedy = "--set corpus_activations.dtype=bfloat16"
                 raise LimitError("MLP activations", expected=f"numbers that {config.dtype} can hold", got="larger ones", remedy=remedy)
             variables = {name: storable(x, ("sample", "d_model")) for name, x in pair.items()}
-            yield cell, xr.Dataset({**variables, "held_out": ((), np.bool_(shard.held_out))})
+            yield cell, xr.Dataset({**variables, "held_out": ((), np.bool_(shard.held_out))}, attrs={"structure": "tree"})

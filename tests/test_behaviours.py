@@ -169,6 +169,17 @@ def test_a_lexicon_that_is_too_small_is_reported_with_what_it_gives() -> None:
         generate(small)
 
 
+def test_pairs_that_do_not_fit_are_left_out_and_no_others_change() -> None:
+    """Another tokenizer may split some words: none of these is drawn, the splits stay, and if all fit the prompts are the same."""
+    usual = drawn("antonym")
+    assert generate(load("antonym"), fits=lambda one, other: True) == usual
+    fitting = generate(load("antonym"), fits=lambda one, other: "loud" not in one.group)
+    assert len(fitting) == 100 and any("loud" in prompt.group for prompt in usual)
+    assert not any("loud" in prompt.group for prompt in fitting)
+    splits = {prompt.group: prompt.split for prompt in usual}
+    assert all(splits.get(prompt.group, prompt.split) == prompt.split for prompt in fitting)
+
+
 # Declaring
 
 
