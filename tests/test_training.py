@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -74,6 +75,15 @@ def computed(outcome: Outcome) -> dict[str, int]:
 def contents(artifact: Artifact) -> dict[int, str]:
     """Layer → content hash of its cell."""
     return {cell.coords["layer"]: cell.content for cell in artifact.cells}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Matrices this small are not worth splitting."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
