@@ -1,4 +1,4 @@
-"""Writing figures and graphs out of the store into a folder of ordinary files.
+"""Writing figures, graphs and transcoders out of the store into a folder of ordinary files.
 
 Beside the files stands `provenance.json`: which artifact they came from, all artifacts above that one with their code, settings
 and weights by hash, and the sha256 of each file written. A file that is not listed there, or was changed since, is somebody's
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -74,6 +75,46 @@ def export_graphs(
     return _write_all(store, artifact, (profile, behaviour, "attribution"), files, folder, force)
 
 
+def export_transcoders(
+    store: Store, profile: str, behaviour: str, folder: str, kinds: tuple[str, ...] = (), *, force: bool = False
+) -> list[Written]:
+    """Write trained transcoders to a folder that a profile may name: config.yaml and layer_0.safetensors, layer_1.safetensors, ….
+
+    The same weights give the same bytes. Raises MissingError when nothing was trained, DamageError, and InputError as `export_figures`.
+    """
+    artifact = named(store, profile, behaviour, "transcoders")
+    return _write_all(store, artifact, (profile, behaviour, "transcoders"), _LayerFiles(store, artifact, profile), folder, force)
+
+
+class _LayerFiles(Mapping):
+    """File name → bytes of transcoders, made when asked for: all layers together may be larger than memory."""
+
+    def __init__(self, store: Store, artifact: Artifact, profile: str):
+        from circuitstore.models.standard import config_yaml, layer_file
+
+        self.store, self.cells = store, {layer_file(int(cell.coords["layer"])): cell for cell in artifact.cells}
+        config = artifact.components["config"]
+        top_k = config["k"] if config["kind"] == "topk" else None
+        self.config = config_yaml(f"circuitstore/{profile}", len(self.cells), top_k).encode()
+
+    def __getitem__(self, name: str) -> bytes:
+        from safetensors.numpy import save
+
+        from circuitstore.models.standard import TENSORS
+        from circuitstore.storage.objects import reader
+
+        if name == "config.yaml":
+            return self.config
+        layer = reader(self.store, self.cells[name].object).cell(self.cells[name].row)
+        return save({file: layer[variable].values for variable, file in TENSORS.items() if variable in layer}, {"format": "pt"})
+
+    def __len__(self) -> int:
+        return 1 + len(self.cells)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(("config.yaml", *self.cells))
+
+
 def _labels(store: Store, profile: str, behaviour: str) -> dict[tuple[int, int], str]:
     """(layer, feature) → the reviewer's label, else the automatic one; empty before `interpretation` is built."""
     from circuitstore.api import REVIEWED
@@ -87,7 +128,7 @@ def _labels(store: Store, profile: str, behaviour: str) -> dict[tuple[int, int],
 
 
 def _write_all(
-    store: Store, artifact: Artifact, of: tuple[str, str, str], files: dict[str, bytes], folder: str, force: bool
+    store: Store, artifact: Artifact, of: tuple[str, str, str], files: Mapping[str, bytes], folder: str, force: bool
 ) -> list[Written]:
     """Write files and where they are from; nothing that is not from here is overwritten unless `force`."""
     profile, behaviour, phase = of

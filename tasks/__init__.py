@@ -1,8 +1,8 @@
 """The pipeline's contents page: all phases in order, what each one reads and how its work is cut into cells.
 
 Each phase is the function of its name in the file of its name. What it reads are its parameters, named here in order: phases
-above it, and resources (`tasks/resources.py`): `behaviour`, `tokenizer`, `model`, `transcoders`, `review`, `study`. `after`
-names a phase whose gate must be passed first, although nothing of it is read.
+above it, and resources (`tasks/resources.py`): `behaviour`, `tokenizer`, `model`, `transcoders`, `review`, `study`, `texts`,
+`device`. `after` names a phase whose gate must be passed first, although nothing of it is read.
 """
 
 from __future__ import annotations
@@ -68,7 +68,13 @@ PHASES = (
     ),
 )
 
-# Not a phase of any behaviour: one graph of any text, built only when asked for by name.
+# Built only when asked for by name: one graph of any text, and the training of transcoders on a corpus, whose graph of phases is its own.
 ATTRIBUTE = Task("attribute", config.Attribution, needs=("text", "model", "transcoders"))
+TRAINING = (
+    Task("corpus", config.Corpus, needs=("texts", "tokenizer"), rows="shard"),
+    Task("corpus_activations", config.CorpusActivations, needs=("corpus", "model"), per=("shard", "layer"), batch=64),
+    Task("transcoders", config.Training, needs=("corpus_activations", "device"), per=("layer",), batch=1),
+    Task("replacement", config.Replacement, needs=("corpus", "transcoders", "model"), summary=True),
+)
 
-PIPELINE = Pipeline(__name__, PHASES, resources, asked=(ATTRIBUTE,))
+PIPELINE = Pipeline(__name__, PHASES, resources, asked=(ATTRIBUTE, *TRAINING))

@@ -14,16 +14,14 @@ from circuitstore.engine.memo import shared
 from circuitstore.errors import UsageError
 from circuitstore.storage.layout import safe_name
 from tasks.places import FIELDS, check_place, place
+from tasks.section import Count, Section, Share
+from tasks.training_config import Corpus, CorpusActivations, Replacement, Texts, Training
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 PROFILES, BEHAVIOURS = os.path.join(HERE, "profiles"), os.path.join(HERE, "behaviours")
 
-Count = Annotated[int, msgspec.Meta(ge=1)]
-Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
-
-
-class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A table of a profile."""
+TRAINING = ("corpus", "corpus_activations", "transcoders", "replacement")  # phases about a corpus instead of a behaviour
+SECTIONS = {"attribute": "attribution", "transcoders": "training"}  # phases whose table has another name
 
 
 class Model(Section, frozen=True):
@@ -75,12 +73,16 @@ class Shape(Section, frozen=True):
 
 
 class Prompts(Section, frozen=True):
-    """How many prompts are drawn, and what is put before each: Qwen3 has no token that begins a text."""
+    """How many prompts are drawn, and what is put before each: Qwen3 has no token that begins a text.
+
+    misfits: whether prompts whose words this tokenizer splits are an error, or are skipped for others as they are drawn.
+    """
 
     train: Annotated[int, msgspec.Meta(ge=0)] = 80
     test: Annotated[int, msgspec.Meta(ge=0)] = 20
     seed: int = 42
-    prepend: Literal["eos", "pad", "bos", "none"] = "eos"
+    prepend: Literal["eos", "pad", "bos", "unk", "none"] = "eos"
+    misfits: Literal["error", "skip"] = "error"
 
 
 class Baseline(Section, frozen=True):
@@ -230,6 +232,11 @@ class Profile(Section, frozen=True):
     interventions: Interventions = Interventions()
     figures: Figures = Figures()
     shape: Shape = Shape()
+    texts: Texts = Texts()
+    corpus: Corpus = Corpus()
+    corpus_activations: CorpusActivations = CorpusActivations()
+    training: Training = Training()
+    replacement: Replacement = Replacement()
 
 
 class Text(msgspec.Struct, frozen=True):
@@ -251,12 +258,19 @@ class Selection(msgspec.Struct, frozen=True):
     text: Text = Text()
 
     def config(self, phase: str) -> Section:
-        return getattr(self.profile, "attribution" if phase == "attribute" else phase)
+        return getattr(self.profile, SECTIONS.get(phase, phase))
 
 
-def select(profile: str, behaviours: tuple[str, ...], prompts_file: str | None, settings: tuple[str, ...]) -> list[Selection]:
-    """One selection a behaviour (all when none is named), or one for a user's own prompts. Raises UsageError."""
+def select(
+    profile: str, behaviours: tuple[str, ...], prompts_file: str | None, settings: tuple[str, ...], phases: tuple[str, ...] = ()
+) -> list[Selection]:
+    """One selection a behaviour (all when none is named), or one for a user's own prompts, or for training. Raises UsageError."""
     name, loaded = load_profile(profile, settings)
+    if asked := [phase for phase in phases if phase in TRAINING]:
+        if others := [*(phase for phase in phases if phase not in TRAINING), *behaviours, *filter(None, [prompts_file])]:
+            remedy = "it is about the profile's corpus, not about a behaviour; build it by itself"
+            raise UsageError(f"phase {asked[0]}", expected="no other phases, behaviours or prompts", got=others[0], remedy=remedy)
+        return [Selection(name, loaded, "corpus")]
     if prompts_file:
         if behaviours:
             raise UsageError("--prompts", expected="no --behaviour: it is named after the file", got=f"--behaviour {behaviours[0]}")
@@ -342,6 +356,7 @@ def load_profile(name: str, settings: tuple[str, ...] = (), replaced: dict[str, 
         profile,
         model=msgspec.structs.replace(profile.model, path=_absolute(base, profile.model.path)),
         transcoders=msgspec.structs.replace(profile.transcoders, path=_absolute(base, profile.transcoders.path)),
+        texts=msgspec.structs.replace(profile.texts, path=_absolute(base, profile.texts.path)),
     )
 
 
@@ -373,10 +388,13 @@ def _apply(tables: dict, setting: str) -> None:
         known = ", ".join(section.__struct_fields__) or "nothing: it has no settings"
         raise UsageError(f"--set {setting}", expected=f"a field of {phase}: {known}", got=repr(field))
     kind = next(known.type for known in msgspec.structs.fields(section) if known.name == field)
+    value = _value(text.strip(), kind is str)
+    if (phase, field) == ("texts", "path") and value:  # unlike in a profile, from the folder in which it is typed
+        value = os.path.abspath(os.path.expanduser(str(value)))
     table = tables.setdefault(phase, {})
-    if field in FIELDS:  # the last word on where files are, also when the profile names another kind of place
+    if field in FIELDS and phase != "texts":  # the last word on where files are, also when the profile names another kind of place
         table = tables[phase] = {name: value for name, value in table.items() if name not in (*FIELDS, "revision")}
-    table[field] = _value(text.strip(), kind is str)
+    table[field] = value
 
 
 def _value(text: str, is_text: bool) -> object:

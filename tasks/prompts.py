@@ -28,7 +28,7 @@ def prompts(cells, config, behaviour, tokenizer):
     correct_id, incorrect_id: int32 token ids; tokens (position,) int32 and token_text (position,), the prepended token first.
     Raises PromptError listing every prompt that cannot be used.
     """
-    rows = behaviour(config)
+    rows = behaviour(config, _fits(tokenizer, config.prepend) if config.misfits == "skip" else None)
     tokens = {row.id: tokenize(tokenizer, row.text, prepend=config.prepend) for row in rows}
     answers = {row.id: [_token_ids(tokenizer, answer) for answer in (row.correct, row.incorrect)] for row in rows}
     problems = [problem for row in rows for problem in _problems(row, tokens, answers[row.id], tokenizer, config.prepend)]
@@ -37,7 +37,7 @@ def prompts(cells, config, behaviour, tokenizer):
         problems.append("there are no prompts")
     if problems:
         more = f" … and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
-        remedy = "change these prompts, or the tokenizer's model"
+        remedy = "change these prompts or the model, or have others drawn: --set prompts.misfits=skip"
         raise PromptError("prompts do not fit this tokenizer", got="; ".join(problems[:SHOWN]) + more, remedy=remedy)
     for row in rows:
         (correct,), (incorrect,) = answers[row.id]
@@ -51,6 +51,17 @@ def prompts(cells, config, behaviour, tokenizer):
             np.array([tokenizer.decode([token]) for token in tokens[row.id]], dtype=str),
         )
         yield {"prompt": row.id}, xr.Dataset(variables)
+
+
+def _fits(tokenizer, prepend: str):
+    """Whether the prompts of a drawn minimal pair can be used."""
+
+    def fits(*pair) -> bool:
+        tokens = {row.id: tokenize(tokenizer, row.text, prepend=prepend) for row in pair}
+        answers = {row.id: [_token_ids(tokenizer, answer) for answer in (row.correct, row.incorrect)] for row in pair}
+        return not any(_problems(row, tokens, answers[row.id], tokenizer, prepend) for row in pair)
+
+    return fits
 
 
 def _token_ids(tokenizer, text: str) -> list[int]:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from circuitstore.engine.fingerprint import digest
 from circuitstore.engine.loading import watch
+from circuitstore.engine.memo import shared
 from circuitstore.engine.task import Resource
+from circuitstore.errors import InputError
+from circuitstore.models import identity
 from circuitstore.storage.layout import Store
 from circuitstore.storage.reviews import Labels, labels_of
 from tasks.config import Profile, Prompts, Selection
@@ -41,6 +45,8 @@ def resources(selection: Selection, store: str) -> dict[str, Resource]:
             (f"{MODELS}.transcoders",),
             partial(_check_transcoders, selection, store, model, transcoders),
         ),
+        "texts": Resource(partial(_texts_identity, profile), partial(_texts, profile)),
+        "device": Resource(dict, partial(_torch_device, profile)),  # where to compute is no part of any key
         "review": Resource(partial(_review_identity, selection, store), partial(_review, selection, store)),
     }
 
@@ -68,6 +74,33 @@ def _text(selection: Selection) -> dict[str, Any]:
     return {**asked, "prepend": selection.profile.prompts.prepend}
 
 
+def _texts_identity(profile: Profile) -> dict[str, object]:
+    """The file of texts, and the token that each sequence begins with."""
+    path = profile.texts.path
+    if not path:
+        remedy = "name a file with one text a line: --set texts.path=FILE"
+        raise InputError("a corpus to train transcoders on", expected="[texts] path in the profile", got="none", remedy=remedy)
+    if not os.path.isfile(path):
+        raise InputError(path, expected="a file with one text a line", got="no such file", remedy="see docs/training.md")
+    return {"sha256": identity.file_hash(path, shared()), "prepend": profile.prompts.prepend}
+
+
+def _texts(profile: Profile) -> tuple[list[str], str]:
+    """The lines of the file that are not blank, and the name of the prepended token."""
+    try:
+        with open(profile.texts.path, encoding="utf-8") as file:
+            return [line.strip() for line in file if line.strip()], profile.prompts.prepend
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(profile.texts.path, expected="readable UTF-8 text", got=error) from error
+
+
+def _torch_device(profile: Profile) -> Any:
+    import torch
+
+    _limit_threads(profile)
+    return torch.device(_device(profile))
+
+
 def _own_identity(path: str, behaviour: str) -> dict[str, object]:
     """Each prompt by its id, so that `explain` can name it, and their order; the layout of the file does not count."""
     watch("tasks")
@@ -80,17 +113,17 @@ def _own_identity(path: str, behaviour: str) -> dict[str, object]:
     }
 
 
-def _own_prompts(path: str, behaviour: str) -> Callable[[Prompts], list[Any]]:
+def _own_prompts(path: str, behaviour: str) -> Callable[..., list[Any]]:
     from tasks import prompt_file
 
     rows = prompt_file.read(path, behaviour)  # now, for the file may change: what is loaded is what was identified
-    return lambda config: rows
+    return lambda config, fits: rows
 
 
-def _declared_prompts(name: str, config: Prompts) -> list[Any]:
+def _declared_prompts(name: str, config: Prompts, fits: Callable[..., bool] | None) -> list[Any]:
     from tasks import behaviours
 
-    return behaviours.generate(behaviours.load(name), train=config.train, test=config.test, seed=config.seed)
+    return behaviours.generate(behaviours.load(name), train=config.train, test=config.test, seed=config.seed, fits=fits)
 
 
 def _review(selection: Selection, store: str) -> Labels:

@@ -13,10 +13,13 @@ from pathlib import Path
 import pytest
 
 from circuitstore.errors import PromptError, UsageError
-from tasks import behaviours
+from circuitstore.models.load import load_tokenizer
+from tasks import behaviours, config
 from tasks.behaviours import Behaviour, Prompt, Side, Template, generate, load, names
+from tasks.prompts import prompts as prompts_phase
 
 NAMES = ["addition", "antonym", "capital", "plural"]
+SPLIT = (" rhinoceros", " hippopotamus")  # of several tokens
 
 
 @cache
@@ -167,6 +170,34 @@ def test_a_lexicon_that_is_too_small_is_reported_with_what_it_gives() -> None:
     small = replace(load("antonym"), lexicon=load("antonym").lexicon[:8])
     with pytest.raises(PromptError, match=r"antonym.*expected 80 distinct prompts, got 60"):
         generate(small)
+
+
+def test_pairs_that_do_not_fit_are_left_out_and_no_others_change() -> None:
+    """Another tokenizer may split some words: none of these is drawn, the splits stay, and if all fit the prompts are the same."""
+    usual = drawn("antonym")
+    assert generate(load("antonym"), fits=lambda one, other: True) == usual
+    fitting = generate(load("antonym"), fits=lambda one, other: "loud" not in one.group)
+    assert len(fitting) == 100 and any("loud" in prompt.group for prompt in usual)
+    assert not any("loud" in prompt.group for prompt in fitting)
+    splits = {prompt.group: prompt.split for prompt in usual}
+    assert all(splits.get(prompt.group, prompt.split) == prompt.split for prompt in fitting)
+
+
+def test_words_that_a_tokenizer_splits_are_skipped_only_when_asked() -> None:
+    """An answer of several tokens is an error by default; with `misfits` its minimal pair is left out and the other one is used."""
+    tokenizer = load_tokenizer(Path(behaviours.__file__).parents[1] / "profiles" / "tiny" / "model")
+    good, odd = drawn("plural")[:2], [replace(prompt, id=prompt.id + "x", text="An " + prompt.text) for prompt in drawn("plural")[:2]]
+    odd = [
+        replace(odd[i], partner=odd[1 - i].id, correct=answer, incorrect=other) for i, (answer, other) in enumerate((SPLIT, SPLIT[::-1]))
+    ]
+
+    def behaviour(settings: config.Prompts, fits: behaviours.Fits | None) -> list[Prompt]:
+        return [prompt for pair in (good, odd) if fits is None or fits(*pair) for prompt in pair]
+
+    skipped = list(prompts_phase([{}], config.Prompts(misfits="skip"), behaviour, tokenizer))
+    assert [coords["prompt"] for coords, _ in skipped] == [prompt.id for prompt in good]
+    with pytest.raises(PromptError, match=r"' rhinoceros' is \d+ tokens.*--set prompts.misfits=skip"):
+        list(prompts_phase([{}], config.Prompts(), behaviour, tokenizer))
 
 
 # Declaring

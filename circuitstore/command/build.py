@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from typing import Any
 
 import click
@@ -27,7 +28,7 @@ def build(phases, store, profile, behaviours, prompts, settings, jobs, dry_run, 
     """
     planner = options.planner(store)
     tasks = planner.pipeline.closure(phases)
-    selections = options.selections(profile, behaviours, prompts, settings)
+    selections = options.selections(profile, behaviours, prompts, settings, phases)
     if dry_run:
         from circuitstore.command.inspect import print_steps
 
@@ -52,27 +53,35 @@ def build(phases, store, profile, behaviours, prompts, settings, jobs, dry_run, 
         click.echo(hint(profile, [selection.behaviour for selection in selections], store), err=True)
 
 
+QUIET = 60.0  # seconds of work without a word, where no bar is shown
+
+
 class Lines:
-    """One line a phase on stderr, and on a terminal a progress bar while it runs."""
+    """One line a phase on stderr, and while it runs a progress bar on a terminal, else now and then a line."""
 
     def __init__(self) -> None:
         self.bar: Any = None
         self.shown = sys.stderr.isatty()
 
     def begin(self, step) -> None:
+        label = f"{step.task.name:<18} {step.selection.behaviour:<12}"
+        self.label, self.todo, self.done, self.told = label, len(step.todo), 0, time.monotonic()
         if self.shown:
-            label = f"{step.task.name:<16}{step.selection.behaviour:<12}"
             self.bar = click.progressbar(length=len(step.todo), label=label, file=sys.stderr, show_pos=True)
             self.bar.render_progress()
 
     def progress(self, cells: int) -> None:
+        self.done += cells
         if self.bar is not None:
             self.bar.update(cells)
+        elif self.done < self.todo and time.monotonic() - self.told >= QUIET:
+            click.echo(f"{self.label}{self.done:>6} of {self.todo} cells", err=True)
+            self.told = time.monotonic()
 
     def end(self, report) -> None:
         self.close()
         counts = f"{report.cells:>6} cells {report.hits:>6} hits {report.computed:>6} computed"
-        click.echo(f"{report.phase:<16}{report.behaviour:<12}{counts} {report.seconds:>8.1f} s", err=True)
+        click.echo(f"{report.phase:<18} {report.behaviour:<12}{counts} {report.seconds:>8.1f} s", err=True)
 
     def warn(self, text: str) -> None:
         self.close()

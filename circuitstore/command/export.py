@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from functools import partial
 
 import click
@@ -13,7 +14,7 @@ FIGURES, GRAPHS = ("png", "svg", "pdf"), ("json", "graphml")
 
 
 @click.command()
-@click.argument("what", type=click.Choice(["figures", "graphs"]))
+@click.argument("what", type=click.Choice(["figures", "graphs", "transcoders"]))
 @click.argument("destination", required=False, metavar="[DEST]")
 @options.behaviour
 @click.option(
@@ -29,22 +30,24 @@ FIGURES, GRAPHS = ("png", "svg", "pdf"), ("json", "graphml")
 @options.store
 @options.as_json
 def export(what, destination, behaviours, kinds, prompts, force, profile, store, as_json) -> None:
-    """Write what was built to DEST: `figures`, their captions and the report (report.html), or attribution `graphs`.
+    """Write what was built to DEST: `figures`, their captions and the report (report.html), attribution `graphs`, or `transcoders`.
 
-    Graphs are the JSON of circuit-tracer and Neuronpedia, one file a prompt, or GraphML. DEST is figures/PROFILE/BEHAVIOUR or
-    graphs/PROFILE/BEHAVIOUR unless named; with several behaviours each has a folder in it.
+    Graphs are the JSON of circuit-tracer and Neuronpedia, one file a prompt, or GraphML. Transcoders are config.yaml and a safetensors
+    file a layer. DEST is figures/PROFILE/BEHAVIOUR, graphs/PROFILE/BEHAVIOUR or transcoders/PROFILE/corpus unless named; with several
+    behaviours each has a folder in it.
     """
     from circuitstore.api import profile_name, refs
     from circuitstore.errors import UsageError
-    from circuitstore.export import export_figures, export_graphs
+    from circuitstore.export import export_figures, export_graphs, export_transcoders
     from circuitstore.storage.layout import Store
 
-    formats, phase = (FIGURES, "figures") if what == "figures" else (GRAPHS, "attribution")
+    formats, phase = {"figures": (FIGURES, what), "graphs": (GRAPHS, "attribution"), "transcoders": ((), what)}[what]
     if wrong := [kind for kind in kinds if kind not in formats]:
-        raise UsageError(f"--format {wrong[0]}", expected=f"of {what}: " + ", ".join(formats))
-    if prompts and what == "figures":
+        raise UsageError(f"--format {wrong[0]}", expected=f"of {what}: " + (", ".join(formats) or "no choice"))
+    if prompts and what != "graphs":
         raise UsageError("--prompt", expected="with `export graphs` only")
-    write = partial(export_graphs, prompts=prompts) if what == "graphs" else export_figures
+    writers: dict[str, Callable] = {"figures": export_figures, "transcoders": export_transcoders}
+    write = writers.get(what) or partial(export_graphs, prompts=prompts)
     name, opened = profile_name(profile), Store(store).check()
     built = [behaviour for behaviour, kind in refs(store=store, profile=profile) if kind == phase]
     chosen = list(dict.fromkeys(behaviours)) or built

@@ -27,7 +27,7 @@ def explain(phase, store, profile, behaviours, prompts, settings, as_json) -> No
     """Say which input of PHASE, or of a phase it needs, changed: from what to what."""
     planner = options.planner(store)
     tasks = planner.pipeline.closure((phase,))
-    selections = options.selections(profile, behaviours, prompts, settings)
+    selections = options.selections(profile, behaviours, prompts, settings, (phase,))
     print_steps([step for selection in selections for step in planner.steps(selection, tasks)], as_json)
 
 

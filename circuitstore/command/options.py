@@ -41,14 +41,16 @@ def planner(store: str) -> Any:
     return Planner(pipeline.load().PIPELINE, Store(store).check_or_new())
 
 
-def selections(profile: str, behaviours: tuple[str, ...], prompts: str | None, settings: tuple[str, ...]) -> list[Any]:
-    """What the options select, checked. Raises UsageError."""
+def selections(
+    profile: str, behaviours: tuple[str, ...], prompts: str | None, settings: tuple[str, ...], phases: tuple[str, ...] = ()
+) -> list[Any]:
+    """What the options select for these phases, checked. Raises UsageError."""
     from circuitstore import pipeline
 
     pipeline.load()
     from tasks import config
 
-    return config.select(profile, behaviours, prompts, settings)
+    return config.select(profile, behaviours, prompts, settings, phases)
 
 
 def print_json(value: object) -> None:

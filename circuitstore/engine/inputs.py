@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterator
 
 import xarray as xr
@@ -24,6 +24,7 @@ class Upstream:
     def __init__(self, store: Store, phase: str, reads: list[tuple[Coords, list[Cell]]]):
         self.store, self.phase = store, phase
         self._reads = {_hashable(coords): cells for coords, cells in reads}
+        self._wanted = Counter(cell.object for cell in {(c.object, c.row): c for _, cells in reads for c in cells}.values())
         self._readers: OrderedDict[str, ObjectReader] = OrderedDict()
 
     def one(self, cell: Coords) -> xr.Dataset:
@@ -41,13 +42,22 @@ class Upstream:
         """The same one at a time, for what does not fit in memory as a whole."""
         return ((found.coords, self._read(found)) for found in self._reads[_hashable(cell)])
 
+    def pick(self, cell: Coords, **coords: str | int) -> xr.Dataset:
+        """The one with these coordinates of the upstream cells that `cell` depends on. Raises BuildError, DamageError."""
+        found = [each for each in self._reads[_hashable(cell)] if each.coords == coords]
+        if len(found) != 1:
+            raise BuildError(f"{self.phase} of {coords}", expected="one cell", got=len(found))
+        return self._read(found[0])
+
     def content(self, cell: Coords) -> str:
         """Content hash of all that `cell` depends on here: the artifact's own, when that is the whole of it."""
         return content_of(self._reads[_hashable(cell)])
 
     def _read(self, cell: Cell) -> xr.Dataset:
         if cell.object not in self._readers:
-            self._readers[cell.object] = ObjectReader(self.store, cell.object).preload()
+            reader = ObjectReader(self.store, cell.object)
+            most = 2 * self._wanted[cell.object] >= len(reader.manifest.cells)
+            self._readers[cell.object] = reader.preload() if most else reader
             while len(self._readers) > 1 and (len(self._readers) > OPEN_OBJECTS or self._kept() > KEPT_BYTES):
                 self._readers.popitem(last=False)
         self._readers.move_to_end(cell.object)

@@ -85,7 +85,7 @@ class Planner:
         """Plan one phase, given the artifacts of the phases above it."""
         resources = self._resources(selection) if resources is None else resources
         config = selection.config(task.name)
-        used = {name: resources[name] for name in task.needs if name in resources}
+        used = {name: resources[name] for name in self.pipeline.resources_of(task) if name in resources}
         components = {
             "code": self.code.closure(
                 f"{self.pipeline.package}.{task.name}", *(module for resource in used.values() for module in resource.modules)
@@ -122,7 +122,8 @@ class Planner:
         watch(self.pipeline.package)  # what is loaded from here on must be known by its source
         notes: dict[str, None] = {}  # a profile's are the same for every behaviour
         for selection in {step.selection.behaviour: step.selection for step in steps}.values():
-            needed = {name for step in steps if step.state != FRESH and step.selection is selection for name in step.task.needs}
+            mine = [step.task for step in steps if step.state != FRESH and step.selection is selection]
+            needed = {name for task in mine for name in self.pipeline.resources_of(task)}
             for name, resource in self.pipeline.resources(selection, self.store.root).items():
                 if name in needed and resource.check is not None:
                     notes.update(dict.fromkeys(resource.check()))

@@ -10,12 +10,14 @@ import gc
 import importlib
 import time
 from collections.abc import Iterator
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
 from circuitstore.engine.fingerprint import digest
 from circuitstore.engine.planner import FRESH, PlannedCell, Planner, Step, assemble
+from circuitstore.engine.task import Task
 from circuitstore.errors import BuildError, CircuitstoreError, DeterminismError, GateError
 from circuitstore.storage.artifact import Artifact, Cell, read_ref, write_artifact, write_ref
 
@@ -159,8 +161,24 @@ def _batches(planner: Planner, step: Step) -> list[Batch]:
     from circuitstore.engine.work import Batch  # and with it xarray, which a build with nothing to do need not import
 
     store, package, task, todo = planner.store.root, planner.pipeline.package, step.task, step.todo
-    parts = [step.cells] if task.rows else [todo[i : i + task.batch] for i in range(0, len(todo), task.batch)]
+    parts = [step.cells] if task.rows else list(_packed(todo, task))
     return [Batch(package, task.name, step.selection, store, step.components, cells) for cells in parts]
+
+
+def _packed(cells: list[PlannedCell], task: Task) -> Iterator[list[PlannedCell]]:
+    """At most `batch` cells each; those of one outermost coordinate stay together if they fit, for they share work."""
+    packed: list[PlannedCell] = []
+    for _, group in groupby(cells, key=lambda cell: cell.coords[task.per[0]] if task.per else None):
+        same = list(group)
+        if packed and len(packed) + len(same) > task.batch:
+            yield packed
+            packed = []
+        packed += same
+        while len(packed) >= task.batch:
+            yield packed[: task.batch]
+            packed = packed[task.batch :]
+    if packed:
+        yield packed
 
 
 def _results(work: list[Batch], reporter: Reporter, options: Options) -> Iterator[Result]:

@@ -83,21 +83,34 @@ class Pipeline(msgspec.Struct, frozen=True):
 
     def task(self, name: str) -> Task:
         """The phase of this name. Raises UsageError."""
-        for task in (*self.tasks, *self.asked):
+        for task in self.every:
             if task.name == name:
                 return task
-        raise UsageError(f"unknown phase {name!r}", expected="one of " + ", ".join(task.name for task in self.tasks))
+        raise UsageError(f"unknown phase {name!r}", expected="one of " + ", ".join(task.name for task in self.every))
+
+    @property
+    def every(self) -> tuple[Task, ...]:
+        """All phases, in order."""
+        return (*self.tasks, *self.asked)
 
     def upstream(self, task: Task) -> tuple[str, ...]:
-        """The phases that a phase reads, in order."""
-        names = {task.name for task in self.tasks}
-        return tuple(need for need in task.needs if need in names)
+        """The phases that a phase reads, in order: what it needs of those before it. All else that it needs are resources."""
+        before = set()
+        for other in self.every:
+            if other.name == task.name:
+                break
+            before.add(other.name)
+        return tuple(need for need in task.needs if need in before)
+
+    def resources_of(self, task: Task) -> tuple[str, ...]:
+        """The resources that a phase reads, in order: a phase further down may have the name of one."""
+        above = self.upstream(task)
+        return tuple(need for need in task.needs if need not in above)
 
     def closure(self, goals: tuple[str, ...]) -> tuple[Task, ...]:
         """The named phases (all when none is named) and all they need, in order. Raises UsageError."""
         wanted = {self.task(goal).name for goal in goals} or {task.name for task in self.tasks}
-        every = (*self.tasks, *self.asked)
-        for task in reversed(every):  # declared in order: what a phase needs stands before it
+        for task in reversed(self.every):  # declared in order: what a phase needs stands before it
             if task.name in wanted:
                 wanted.update((*self.upstream(task), *task.after))
-        return tuple(task for task in every if task.name in wanted)
+        return tuple(task for task in self.every if task.name in wanted)

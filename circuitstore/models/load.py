@@ -23,7 +23,7 @@ from circuitstore.errors import ModelError, UsageError
 from circuitstore.models.families import Parts, family_of, take_apart
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-PREPEND = ("eos", "pad", "bos", "none")
+PREPEND = ("eos", "pad", "bos", "unk", "none")
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ def tokenize(tokenizer: PreTrainedTokenizerBase, text: str, *, prepend: str = "e
     """Token ids of ``text`` with a special token in front, unless the text itself starts with that token.
 
     Qwen3 has no beginning-of-sequence token, but attribution needs position 0 to hold something other than the text
-    (it is kept as it is, see `attribution`). ``prepend`` names the token: eos, pad, bos, or none for nothing.
+    (it is kept as it is, see `attribution`). ``prepend`` names the token: eos, pad, bos, unk, or none for nothing.
     Raises UsageError for another name or for a token that this tokenizer does not have.
     """
     if prepend not in PREPEND:

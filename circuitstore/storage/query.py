@@ -56,7 +56,7 @@ class Grid:
 def open_artifacts(store: Store, artifacts: dict[str, Artifact], all_behaviours: bool = False) -> xr.Dataset | xr.DataTree:
     """The cells of one behaviour's artifact, or of all behaviours (behaviour → artifact) with a `behaviour` dim in front."""
     grid = _grid_of_all(store, artifacts) if all_behaviours else _grid(store, next(iter(artifacts.values())))
-    if grid.axes and grid.first.attributes(grid.present[0].row).get("structure") == "graph":
+    if grid.axes and grid.first.attributes(grid.present[0].row).get("structure") in ("graph", "tree"):  # cells of unlike sizes
         return _tree(grid)
     sparse = [name.removesuffix(POINTER) for name in grid.first.variables if name.endswith(POINTER)]
     attributes = {"phase": next(iter(artifacts.values())).phase}

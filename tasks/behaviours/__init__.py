@@ -142,8 +142,12 @@ def load(name: str) -> Behaviour:
     return behaviour
 
 
-def generate(behaviour: Behaviour, *, train: int = 80, test: int = 20, seed: int = 42) -> list[Prompt]:
-    """Draw ``train`` then ``test`` distinct prompts, partners side by side; no lexical group is in both.
+Fits = Callable[[Prompt, Prompt], bool]
+"""Whether the two prompts of a minimal pair can be used, with some tokenizer."""
+
+
+def generate(behaviour: Behaviour, *, train: int = 80, test: int = 20, seed: int = 42, fits: Fits | None = None) -> list[Prompt]:
+    """Draw ``train`` then ``test`` distinct prompts, partners side by side; no lexical group is in both. What does not fit is left out.
 
     Raises `UsageError` if a count is odd or negative and `PromptError` if the declaration cannot give so many, or if
     two partners differ in their number of words.
@@ -157,11 +161,11 @@ def generate(behaviour: Behaviour, *, train: int = 80, test: int = 20, seed: int
     prompts: list[Prompt] = []
     for split, count in ("train", train), ("test", test):
         inside = [pair for pair in contrasts if all((side.group in test_groups) == (split == "test") for side in pair)]
-        prompts += _draw(behaviour, inside, split, count)
+        prompts += _draw(behaviour, inside, split, count, fits)
     return prompts
 
 
-def _draw(behaviour: Behaviour, contrasts: list[Contrast], split: str, count: int) -> list[Prompt]:
+def _draw(behaviour: Behaviour, contrasts: list[Contrast], split: str, count: int, fits: Fits | None) -> list[Prompt]:
     """Draw ``count`` prompts, each template in turn, always the pair that repeats the least of what was drawn."""
     drawn: list[Prompt] = []
     texts: set[str] = set()
@@ -169,7 +173,7 @@ def _draw(behaviour: Behaviour, contrasts: list[Contrast], split: str, count: in
     for turn in range(count // 2):
         template = behaviour.templates[turn % len(behaviour.templates)]
         pairs = (_render(behaviour, template, contrast, split) for contrast in contrasts)
-        unused = (pair for pair in pairs if texts.isdisjoint(prompt.text for prompt in pair))
+        unused = (pair for pair in pairs if texts.isdisjoint(prompt.text for prompt in pair) and (fits is None or fits(*pair)))
         pair = min(islice(unused, _WINDOW), key=lambda pair: _repeats(pair, tally), default=None)
         if pair is None:
             raise PromptError(

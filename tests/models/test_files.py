@@ -182,9 +182,10 @@ def test_prepended_token(model_folder):
     tokenizer = load_tokenizer(model_folder)
     assert tokenize(tokenizer, "the keys") == [208, 0, 1]
     assert tokenize(tokenizer, "the keys", prepend="pad") == [206, 0, 1]
+    assert tokenize(tokenizer, "the keys", prepend="unk") == [tokenizer.unk_token_id, 0, 1]
     assert tokenize(tokenizer, "the keys", prepend="none") == [0, 1]
     assert tokenize(tokenizer, "<|im_end|> the keys") == [208, 0, 1]
-    with pytest.raises(UsageError, match="expected eos or pad or none, got bos"):
+    with pytest.raises(UsageError, match="expected eos or pad or unk or none, got bos"):
         tokenize(tokenizer, "the keys", prepend="bos")
     with pytest.raises(UsageError, match="expected eos"):
         tokenize(tokenizer, "the keys", prepend="cls")

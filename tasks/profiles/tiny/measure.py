@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, Qwen3ForCausalLM
 
+from circuitstore.models import quality
+from circuitstore.models.training import Weights, mlp_pairs
 from tasks.behaviours import Prompt
-from tasks.profiles.tiny.train_transcoders import mlp_pairs
-
-Transcoder = dict[str, Tensor]
 
 
-def load(folder: Path) -> tuple[Qwen3ForCausalLM, PreTrainedTokenizerBase, list[Transcoder]]:
+def load(folder: Path) -> tuple[Qwen3ForCausalLM, PreTrainedTokenizerBase, list[Weights]]:
     """The model, its tokenizer and one dict of weights a layer, from the folder that holds model/ and transcoders/."""
     model = Qwen3ForCausalLM.from_pretrained(folder / "model", dtype=torch.float32).eval()
     tokenizer = AutoTokenizer.from_pretrained(folder / "model")
@@ -29,17 +25,6 @@ def load(folder: Path) -> tuple[Qwen3ForCausalLM, PreTrainedTokenizerBase, list[
 def tokens(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
     """Token ids of a prompt as the pipeline feeds it: the end-of-text token, then the text."""
     return [tokenizer.eos_token_id, *tokenizer(text, add_special_tokens=False).input_ids]
-
-
-def activations(transcoder: Transcoder, inputs: Tensor) -> Tensor:
-    """Feature activations (…, d_transcoder) of normalised MLP inputs (…, d_model)."""
-    pre = inputs @ transcoder["W_enc"].mT + transcoder["b_enc"]
-    return pre * (pre > transcoder["activation_function.threshold"])
-
-
-def reconstruct(transcoder: Transcoder, activation: Tensor) -> Tensor:
-    """MLP outputs (…, d_model) predicted from feature activations (…, d_transcoder)."""
-    return activation @ transcoder["W_dec"] + transcoder["b_dec"]
 
 
 @torch.no_grad()
@@ -61,63 +46,28 @@ def answers(model: Qwen3ForCausalLM, tokenizer: PreTrainedTokenizerBase, prompts
     }
 
 
-@torch.no_grad()
 def reconstruction(
-    model: Qwen3ForCausalLM, tokenizer: PreTrainedTokenizerBase, transcoders: list[Transcoder], texts: list[str]
+    model: Qwen3ForCausalLM, tokenizer: PreTrainedTokenizerBase, transcoders: list[Weights], texts: list[str]
 ) -> list[dict[str, float]]:
-    """For each layer, over all positions but the first: explained variance, mean L0 and share of features that are dead.
-
-    Explained variance is 1 − Σ‖output − reconstruction‖² / Σ‖output − mean output‖²; dead is never active in `texts`.
-    """
+    """For each layer, over all positions but the first of these texts: explained variance, mean L0, share of features that are dead."""
     inputs, outputs = mlp_pairs(model, [tokens(tokenizer, text) for text in texts])
-    measured = []
-    for transcoder, x, y in zip(transcoders, inputs, outputs, strict=True):
-        error = total = active = 0.0
-        alive = torch.zeros(len(transcoder["b_enc"]), dtype=torch.bool)
-        mean = y.mean(0)
-        for some_x, some_y in zip(x.split(8192), y.split(8192), strict=True):
-            activation = activations(transcoder, some_x)
-            error += (some_y - reconstruct(transcoder, activation)).square().sum().item()
-            total += (some_y - mean).square().sum().item()
-            active += (activation > 0).sum().item()
-            alive |= (activation > 0).any(0)
-        measured.append({"explained_variance": 1 - error / total, "L0": active / len(x), "dead": 1 - alive.float().mean().item()})
-    return measured
-
-
-@contextmanager
-def replaced(model: Qwen3ForCausalLM, transcoders: list[Transcoder]) -> Iterator[None]:
-    """Within, every MLP's output is its transcoder's, except at position 0; errors add up through the layers."""
-
-    def hook(transcoder: Transcoder) -> Any:
-        def replace(module: nn.Module, inputs: tuple[Tensor], output: Tensor) -> Tensor:
-            predicted = reconstruct(transcoder, activations(transcoder, inputs[0]))
-            return torch.cat([output[:, :1], predicted[:, 1:]], dim=1)
-
-        return replace
-
-    layers = model.model.layers
-    hooks = [layer.mlp.register_forward_hook(hook(each)) for layer, each in zip(layers, transcoders, strict=True)]
-    try:
-        yield
-    finally:
-        for each in hooks:
-            each.remove()
+    measured = [quality.reconstruction(*layer) for layer in zip(transcoders, inputs, outputs, strict=True)]
+    return [{"explained_variance": m["explained_variance"], "L0": m["l0"], "dead": m["dead"]} for m in measured]
 
 
 def replacement(
     model: Qwen3ForCausalLM,
     tokenizer: PreTrainedTokenizerBase,
-    transcoders: list[Transcoder],
+    transcoders: list[Weights],
     prompts: list[Prompt],
 ) -> dict[str, float]:
     """Replacement model against the model, at the last token: same likeliest token, KL(model ‖ replacement) in nats."""
     model_logs = last_logits(model, tokenizer, prompts).log_softmax(1)
-    with replaced(model, transcoders):
+    with quality.replaced(model, dict(enumerate(transcoders))):
         logs = last_logits(model, tokenizer, prompts).log_softmax(1)
-    divergence = (model_logs.exp() * (model_logs - logs)).sum(1)
+    divergence = quality.divergence(model_logs, logs)
     return {
-        "agreement": (model_logs.argmax(1) == logs.argmax(1)).float().mean().item(),
+        "agreement": quality.agreement(model_logs, logs).float().mean().item(),
         "mean_kl": divergence.mean().item(),
         "worst_kl": divergence.max().item(),
     }

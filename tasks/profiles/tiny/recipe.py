@@ -18,19 +18,13 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
+from circuitstore.models import standard
+from circuitstore.models.training import mlp_pairs
 from tasks import behaviours
 from tasks.profiles.tiny import corpus, measure, train_model, train_transcoders
 
 HERE = Path(__file__).parent
 SEEDS = {"prompts": 42, "transcoders": 123, "torch": 789}
-CONFIG = """\
-model_name: circuitstore/tiny
-model_kind: transcoder_set
-feature_input_hook: mlp.hook_in
-feature_output_hook: mlp.hook_out
-scan: circuitstore/tiny
-transcoders:
-"""
 
 
 def main() -> None:
@@ -57,8 +51,8 @@ def main() -> None:
     start = time.process_time()
     shares, count = train_transcoders.SHARES, train_transcoders.SENTENCES
     texts = corpus.plain(corpus.sentences(held_out, shares, count, SEEDS["transcoders"]))
-    inputs, outputs = train_transcoders.mlp_pairs(model, train_model.encode(tokenizer, texts))
-    weights = train_transcoders.train(inputs, outputs, SEEDS["transcoders"])
+    inputs, outputs = mlp_pairs(model, train_model.encode(tokenizer, texts))
+    weights = train_transcoders.train_all(inputs, outputs, SEEDS["transcoders"])
     save_transcoders(weights, folder / "transcoders")
     for file in files(folder):
         file.chmod(0o644)  # safetensors writes files that only their owner can read
@@ -77,8 +71,7 @@ def save_transcoders(weights: dict[str, torch.Tensor], folder: Path) -> None:
     for layer in range(layers):
         one = {name: weight[layer].contiguous() for name, weight in weights.items()}
         save_file(one, folder / f"layer_{layer}.safetensors", metadata={"format": "pt"})
-    listed = "".join(f"- layer_{layer}.safetensors\n" for layer in range(layers))
-    (folder / "config.yaml").write_text(CONFIG + listed)
+    (folder / "config.yaml").write_text(standard.config_yaml("circuitstore/tiny", layers))
 
 
 def files(folder: Path) -> list[Path]:
