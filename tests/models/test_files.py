@@ -217,10 +217,10 @@ def test_activations_by_the_formula(tmp_path, options):
     torch.testing.assert_close(coder.reconstruct(rows, x), act @ tensors["W_dec"] + tensors["b_dec"] + skip)
 
 
-@pytest.mark.parametrize("chunk", [8_192, 7])
-def test_published_top_k_keeps_the_largest_of_any_sign(tmp_path, monkeypatch, chunk):
+@pytest.mark.parametrize("rows", [8_192, 7])
+def test_published_top_k_keeps_the_largest_of_any_sign(tmp_path, monkeypatch, rows):
     """`activation: topk` with `k`: no ReLU before it, whatever parts the encoder is read in."""
-    monkeypatch.setattr("circuitstore.models.transcoders._ENCODER_CHUNK", chunk)
+    monkeypatch.setitem(bits.RAISED_BYTES, "cpu", rows * 4 * 48)
     folder = write_transcoders(tmp_path / "t", 3)
     edit_tensors(folder / "layer_0.safetensors", lambda tensors: tensors["b_enc"].sub_(2))
     (folder / "config.yaml").write_text(yaml.safe_dump({"activation": "topk", "k": 5}))
