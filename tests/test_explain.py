@@ -7,6 +7,8 @@ import shutil
 import pytest
 from workspace import BEHAVIOUR, MODEL, PHASES, PROFILE, TEXTS, TRANSCODERS, Outcome, Workspace, files, in_tree, run
 
+from circuitstore.engine.planner import differences
+
 COMMANDS = {
     "explain": ("explain", "attribution"),
     "status": ("status",),
@@ -181,3 +183,9 @@ def test_dry_run_then_build(workspace):
     counts = {phase: row["cells"] - row["hits"] for phase, row in announced.phases.items() if row["cells"] > row["hits"]}
     assert workspace.build(*options[:2]).computed == counts == {"attribution": len(TEXTS)}
     assert PROFILE in {path.name for path in (workspace.store / "refs").iterdir()}
+
+
+def test_settings_that_are_lists():
+    """A tuple that was read back as a list is no change; another order is."""
+    assert differences({"sizes": [1, 3]}, {"sizes": (1, 3)}) == []
+    assert differences({"sizes": [1, 3]}, {"sizes": (3, 1)}) == [("sizes", [1, 3], (3, 1))]

@@ -9,7 +9,7 @@ import click
 from circuitstore.command import options
 
 
-@click.command()
+@click.command(short_help="One attribution graph of any text.")
 @click.argument("text")
 @click.option("--target", multiple=True, metavar="TEXT", help="Explain the logit of this answer, one token (repeatable) …")
 @click.option("--against", default="", metavar="TEXT", help="… or that of one answer minus that of this one.")

@@ -12,7 +12,7 @@ from circuitstore.command import options
 from circuitstore.errors import CircuitstoreError
 
 
-@click.command()
+@click.command(short_help="Bring phases up to date.")
 @click.argument("phases", nargs=-1, metavar="[PHASE]...")
 @options.selecting
 @click.option("--jobs", "-j", type=click.IntRange(min=1), default=1, show_default=True, help="Worker processes.")

@@ -9,7 +9,7 @@ import click
 from circuitstore.command import options
 
 
-@click.command()
+@click.command(short_help="Compare two attribution graphs.")
 @click.argument("a")
 @click.argument("b")
 @click.option("--top", type=click.IntRange(min=0), default=10, show_default=True, help="Differing edges to list.")

@@ -13,7 +13,7 @@ from circuitstore.command import options
 FIGURES, GRAPHS = ("png", "svg", "pdf"), ("json", "graphml")
 
 
-@click.command()
+@click.command(short_help="Results as ordinary files.")
 @click.argument("what", type=click.Choice(["figures", "graphs", "transcoders"]))
 @click.argument("destination", required=False, metavar="[DEST]")
 @options.behaviour

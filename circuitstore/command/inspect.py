@@ -9,7 +9,7 @@ import click
 from circuitstore.command import options
 
 
-@click.command()
+@click.command(short_help="What is fresh, stale or missing.")
 @options.selecting
 @options.as_json
 def status(store, profile, behaviours, prompts, settings, as_json) -> None:
@@ -19,7 +19,7 @@ def status(store, profile, behaviours, prompts, settings, as_json) -> None:
     print_steps([step for selection in selections for step in planner.steps(selection, planner.pipeline.tasks)], as_json)
 
 
-@click.command()
+@click.command(short_help="Which input of a phase changed.")
 @click.argument("phase")
 @options.selecting
 @options.as_json
@@ -58,7 +58,7 @@ def print_steps(steps, as_json: bool) -> None:
             click.echo(f"    {reason}")
 
 
-@click.command()
+@click.command(short_help="What a phase found.")
 @click.argument("phase")
 @click.option("--behaviour", "-b", required=True, metavar="NAME", help="The behaviour.")
 @options.profile
@@ -102,7 +102,7 @@ def prompt_rows(dataset) -> list[dict]:
     return rows
 
 
-@click.command()
+@click.command(short_help="What was computed, when and where.")
 @click.option("--phase", metavar="PHASE", help="Only this phase.")
 @click.option("--behaviour", "-b", metavar="NAME", help="Only this behaviour.")
 @options.store

@@ -9,7 +9,7 @@ import click
 from circuitstore.command import options
 
 
-@click.command()
+@click.command(short_help="Check every file; set damage aside.")
 @click.option("--deep", is_flag=True, help="Also decode every cell and check its content hash.")
 @options.store
 @options.as_json

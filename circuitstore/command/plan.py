@@ -7,7 +7,7 @@ import click
 from circuitstore.command import options
 
 
-@click.command()
+@click.command(short_help="What a build would cost.")
 @click.argument("phases", nargs=-1, metavar="[PHASE]...")
 @options.settings
 @options.prompts
@@ -74,7 +74,7 @@ def _time(seconds: float | None) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-@click.group()
+@click.group(short_help="List profiles and show settings.")
 def profile() -> None:
     """Profiles: which there are, and every setting of one."""
 

@@ -9,7 +9,7 @@ from circuitstore.command import options
 one_behaviour = click.option("--behaviour", "-b", required=True, metavar="NAME", help="The behaviour.")
 
 
-@click.group()
+@click.group(short_help="Label features by hand.")
 def review() -> None:
     """Label features by hand: export a table, edit it, import it.
 

@@ -7,7 +7,7 @@ import click
 from circuitstore.command import options
 
 
-@click.command()
+@click.command(short_help="Follow a branch of the hub.")
 @options.profile
 @options.settings
 @options.store
