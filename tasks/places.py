@@ -1,6 +1,7 @@
 """Where a profile's model or transcoders are: a local folder or a repository of the Hugging Face hub, behind one interface.
 
 A place says what its files are (`identity`, cheap), whether they can be had (`check`), and where they lie (`fetch`, which downloads).
+Of transcoders only those of some layers need be had; what they are is always told of all.
 A repository's revision is taken for one commit by each store, see `circuitstore.storage.pins`.
 """
 
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Container
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from circuitstore.models.hub_cache import Snapshot
 
 FIELDS = ("path", "repo")
+Layers = Container[int] | None  # those whose transcoders are needed; None for all
 _PART = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"
 _PARTS = rf"{_PART}(/{_PART})*"
 PATTERNS = {
@@ -69,8 +72,8 @@ class Folder:
     def identity(self, kind: str) -> dict[str, Any]:
         """Digests of all files of a "model", "tokenizer" or "transcoders". Raises ModelError."""
         found = getattr(identity, f"{kind}_identity")(self.path, shared())
-        if kind == "transcoders" and (linked := self._linked()):
-            found["files"] |= {home.address(name): home.files[name].digest for home, name in linked.values()}
+        if kind == "transcoders" and (away := self._away()):
+            found["files"] |= {home.address(name): home.files[name].digest for home, name in away}
         return found
 
     def config(self) -> dict[str, Any]:
@@ -81,26 +84,32 @@ class Folder:
         """The transcoders' config.yaml, empty when there is none. Raises ModelError."""
         return _layout().read_config(self.path)
 
-    def check(self, kind: str) -> list[str]:
+    def check(self, kind: str, layers: Layers = None) -> list[str]:
         """Whether all files can be had; what a user should know. Raises ModelError."""
-        return _hub().check(list(self._linked().values())) if kind == "transcoders" else []
+        return _hub().check(self._away(layers)) if kind == "transcoders" else []
 
-    def here(self, kind: str) -> bool:
+    def here(self, kind: str, layers: Layers = None) -> bool:
         """Whether nothing has to be downloaded."""
-        return kind != "transcoders" or not any(home.missing([name]) for home, name in self._linked().values())
+        return kind != "transcoders" or not any(home.missing([name]) for home, name in self._away(layers))
 
-    def fetch(self, kind: str) -> tuple[str, list[str]]:
+    def fetch(self, kind: str, layers: Layers = None) -> tuple[str, list[str]]:
         """The folder, and for transcoders the file of each layer, or none for those that `Transcoders.open` finds. Raises ModelError."""
         if kind != "transcoders" or not (linked := self._linked()):
             return self.path, []
-        paths = dict(zip(linked, _hub().fetch(list(linked.values()), shared()), strict=True))
+        _hub().fetch(self._away(layers), shared())
         entries = _layout().listed(self.transcoder_config(), self.path) or []
-        return self.path, [paths.get(index, os.path.join(self.path, entry.path)) for index, entry in enumerate(entries)]
+        places = {index: home.path(name) for index, (home, name) in linked.items()}
+        return self.path, [places.get(index, os.path.join(self.path, entry.path)) for index, entry in enumerate(entries)]
 
     def pin(self, kind: str) -> None:
         """Make the store keep what revisions were taken for. Raises StoreError."""
         if kind == "transcoders":
             _pin_linked(self.store, [home for home, _ in self._linked().values()])
+
+    def _away(self, layers: Layers = None) -> list[tuple[Snapshot, str]]:
+        """The files of the hub that these layers, or all, have. Raises ModelError."""
+        chosen = [layer for index, layer in self._linked().items() if layers is None or index in layers]
+        return [part for layer in chosen for part in _hub().parts(layer)]
 
     def _linked(self) -> dict[int, tuple[Snapshot, str]]:
         """Layer → file of the hub, for those that config.yaml lists and that do not lie in the folder. Raises ModelError."""
@@ -138,19 +147,20 @@ class Repository:
         """The transcoders' config.yaml, empty when there is none. Raises ModelError."""
         return _hub().transcoder_config(self.snapshot(), self.subfolder)
 
-    def check(self, kind: str) -> list[str]:
+    def check(self, kind: str, layers: Layers = None) -> list[str]:
         """Whether all files can be had; what a user should know. Raises ModelError."""
-        return _hub().check(self._files(kind))
+        return _hub().check(self._files(kind, layers))
 
-    def here(self, kind: str) -> bool:
+    def here(self, kind: str, layers: Layers = None) -> bool:
         """Whether nothing has to be downloaded."""
-        return not any(home.missing([name]) for home, name in self._files(kind))
+        return not any(home.missing([name]) for home, name in self._files(kind, layers))
 
-    def fetch(self, kind: str) -> tuple[str, list[str]]:
-        """The folder of the downloaded files, and for transcoders the file of each layer. Raises ModelError."""
-        paths = _hub().fetch(self._files(kind), shared())
-        layers = [path for path in paths if path.endswith(".safetensors")] if kind == "transcoders" else []
-        return os.path.join(self.snapshot().folder, *filter(None, self.subfolder.split("/"))), layers
+    def fetch(self, kind: str, layers: Layers = None) -> tuple[str, list[str]]:
+        """The folder of the downloaded files, and for transcoders the file of each layer, here or not. Raises ModelError."""
+        _hub().fetch(self._files(kind, layers), shared())
+        snapshot, known = self.snapshot(), partial(pinned, self.store)
+        listed = _hub().transcoder_list(snapshot, self.subfolder, known) if kind == "transcoders" else []
+        return os.path.join(snapshot.folder, *filter(None, self.subfolder.split("/"))), [home.path(name) for home, name in listed]
 
     def pin(self, kind: str) -> None:
         """Make the store keep what the revision was taken for. Raises ModelError, StoreError."""
@@ -175,8 +185,8 @@ class Repository:
         """The repository at the commit that its revision is taken for. Raises ModelError."""
         return _hub().find(self.repo, self.revision, partial(pinned, self.store))
 
-    def _files(self, kind: str) -> list[tuple[Snapshot, str]]:
-        return _hub().files(self.snapshot(), kind, self.subfolder, partial(pinned, self.store))
+    def _files(self, kind: str, layers: Layers = None) -> list[tuple[Snapshot, str]]:
+        return _hub().files(self.snapshot(), kind, self.subfolder, partial(pinned, self.store), layers)
 
 
 def pinned(store: Store, repo: str, revision: str) -> str:

@@ -15,7 +15,7 @@ from circuitstore.errors import InputError
 from circuitstore.models import identity
 from circuitstore.storage.layout import Store
 from circuitstore.storage.reviews import Labels, labels_of
-from tasks.config import Profile, Prompts, Selection
+from tasks.config import Profile, Prompts, Selection, Text, layer_range
 from tasks.places import Folder, Repository, place_of
 
 MODELS = "circuitstore.models"
@@ -41,9 +41,10 @@ def resources(selection: Selection, store: str) -> dict[str, Resource]:
         ),
         "transcoders": Resource(
             partial(transcoders.identity, "transcoders"),
-            partial(_load_transcoders, profile, model, transcoders),
+            partial(_load_transcoders, selection, model, transcoders),
             (f"{MODELS}.transcoders",),
             partial(_check_transcoders, selection, store, model, transcoders),
+            partial(_layers, selection, model),
         ),
         "texts": Resource(partial(_texts_identity, profile), partial(_texts, profile)),
         "device": Resource(dict, partial(_torch_device, profile)),  # where to compute is no part of any key
@@ -182,18 +183,19 @@ def _check_model(profile: Profile, model: Place) -> list[str]:
     return notes
 
 
-def _load_transcoders(profile: Profile, model: Place, transcoders: Place) -> Any:
-    loaded = _open_transcoders(profile, model, transcoders)
+def _load_transcoders(selection: Selection, model: Place, transcoders: Place) -> Any:
+    loaded = _open_transcoders(selection, model, transcoders)
     transcoders.pin("transcoders")
     return loaded
 
 
-def _open_transcoders(profile: Profile, model: Place, transcoders: Place) -> Any:
+def _open_transcoders(selection: Selection, model: Place, transcoders: Place) -> Any:
     from circuitstore.models.transcoders import Transcoders
 
-    _limit_threads(profile)
-    folder, files = transcoders.fetch("transcoders")
-    opened, config = Transcoders.open(folder, files=files, device=_device(profile)), model.config()
+    _limit_threads(selection.profile)
+    layers, config = _layers(selection, model), model.config()
+    folder, files = transcoders.fetch("transcoders", layers)
+    opened = Transcoders.open(folder, files=files, layers=layers, device=_device(selection.profile))
     opened.check_fits(config["num_hidden_layers"], config["hidden_size"])
     return opened
 
@@ -201,12 +203,18 @@ def _open_transcoders(profile: Profile, model: Place, transcoders: Place) -> Any
 def _check_transcoders(selection: Selection, store: str, model: Place, transcoders: Place) -> list[str]:
     from tasks.trained_on import note
 
-    profile = selection.profile
-    notes = transcoders.check("transcoders")
-    if transcoders.here("transcoders"):
-        _open_transcoders(profile, model, transcoders)
+    profile, layers = selection.profile, _layers(selection, model)
+    notes = transcoders.check("transcoders", layers)
+    if transcoders.here("transcoders", layers):
+        _open_transcoders(selection, model, transcoders)
     trained_on = profile.transcoders.trained_on or str(transcoders.transcoder_config().get("model_name") or "")
     return notes + note(Store(store), selection.behaviour, profile.model.repo, trained_on, transcoders.identity("transcoders"))
+
+
+def _layers(selection: Selection, model: Place) -> list[int] | None:
+    """The layers whose transcoders are in use: those that the profile keeps of a behaviour's prompts; all, of one text."""
+    about_text = selection.text != Text()
+    return None if about_text else layer_range(selection.profile.activations.layers, model.identity("model")["layers"])
 
 
 def _device(profile: Profile) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from circuitstore.errors import InputError, UsageError
-from tasks.config import HERE, Profile, Section, Selection, Shape
+from tasks.config import HERE, Profile, Section, Selection, Shape, layer_range
 
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 STORED = {"F32": "float32", "BF16": "bfloat16", "F16": "float16"}
@@ -31,7 +31,7 @@ PIECE = re.compile(r" ?[^\W\d]+|\d| ?[^\s\w]+|\s+")  # nearly what Qwen's tokeni
 
 
 class Files(msgspec.Struct, frozen=True):
-    """Bytes of the files of a model or of all transcoders, None if unknown, and how many of them are on this machine."""
+    """Bytes of the files of a model or of the transcoders in use, None if unknown, and how many of them are on this machine."""
 
     size: int | None
     present: int
@@ -64,10 +64,12 @@ def sizes(name: str, profile: Profile) -> Sizes:
     model, transcoders = _safetensors(folder), _safetensors(local_folder(profile.transcoders))
     found = {**_table().get(name, {}), **_known(profile.shape), **_of_model(folder, model), **_of_transcoder(transcoders)}
     shape = msgspec.convert(found, Shape)
-    present = [sum(map(os.path.getsize, files)) for files in (model, transcoders)]
+    layers = layer_range(profile.activations.layers, shape.layers or 0) if shape.layers else []
+    used = [path for path in transcoders if _layer(path) in (None, *layers)]
+    present = [sum(map(os.path.getsize, files)) for files in (model, used)]
     whole = present[0] if model and _complete(folder) else _model_bytes(shape)
-    layers = present[1] if transcoders and len(transcoders) >= (shape.layers or 0) else _transcoder_bytes(shape)
-    return Sizes(shape, Files(whole, present[0]), Files(layers, present[1]))
+    coders = present[1] if used and len(used) >= len(layers) else _transcoder_bytes(shape, len(layers))
+    return Sizes(shape, Files(whole, present[0]), Files(coders, present[1]))
 
 
 def parameters(shape: Shape) -> int | None:
@@ -161,15 +163,21 @@ def _of_model(folder: str, files: list[str]) -> dict[str, object]:
     return found
 
 
+def _layer(path: str) -> int | None:
+    """The layer whose transcoder a file holds, whole or in part; None for one with a name of its own."""
+    numbered = re.match(r"layer_(\d+)\b", os.path.basename(path))
+    return int(numbered[1]) if numbered else None
+
+
 def _of_transcoder(files: list[str]) -> dict[str, object]:
-    """Sizes that the header of the first layer's file states."""
-    if not files:
-        return {}
-    header = _header(files[0])
-    if "W_enc" not in header:
-        raise InputError(files[0], expected="a transcoder with a tensor W_enc", got=", ".join(sorted(header)) or "no tensors")
-    encoder = header["W_enc"]
-    return {"features": encoder["shape"][0], "transcoder_dtype": _dtype(encoder, files[0])}
+    """Sizes that the header of the first file with an encoder states."""
+    for path in files:
+        if encoder := _header(path).get("W_enc"):
+            return {"features": encoder["shape"][0], "transcoder_dtype": _dtype(encoder, path)}
+    if files:
+        got = ", ".join(sorted(_header(files[0]))) or "no tensors"
+        raise InputError(files[0], expected="a transcoder with a tensor W_enc", got=got)
+    return {}
 
 
 def _header(path: str) -> dict[str, dict]:
@@ -195,10 +203,10 @@ def _model_bytes(shape: Shape) -> int | None:
     return None if count is None or shape.dtype is None else count * BYTES[shape.dtype]
 
 
-def _transcoder_bytes(shape: Shape) -> int | None:
+def _transcoder_bytes(shape: Shape, layers: int) -> int | None:
     if shape.layers is None or shape.d_model is None or shape.features is None or shape.transcoder_dtype is None:
         return None
-    return shape.layers * (2 * shape.features * shape.d_model + shape.features + shape.d_model) * BYTES[shape.transcoder_dtype]
+    return layers * (2 * shape.features * shape.d_model + shape.features + shape.d_model) * BYTES[shape.transcoder_dtype]
 
 
 def devices() -> dict[str, dict[str, float]]:

@@ -282,6 +282,26 @@ def test_local_transcoders_may_list_files_of_the_hub(project, tmp_path):
     assert set(recorded) == {"config.yaml", "layer_3.safetensors"} | addresses
 
 
+def test_only_layers_in_use_are_downloaded(project, built_once):
+    """Those that the profile keeps, with the results of local folders; others are fetched when more are kept, or for one text."""
+    shutil.rmtree(project.work.store)
+    shutil.rmtree(project.home)
+    kept = ("build", "attribution", *project.work.selection, "--set", "activations.layers=1-2")
+    assert run(*kept).code == 0
+    assert weights(project) == {"layer_1.safetensors", "layer_2.safetensors"}
+    assert run(*kept[:-1], "activations.layers=1-3").code == 0
+    assert weights(project) == {"layer_1.safetensors", "layer_2.safetensors", "layer_3.safetensors"}
+    cs.attribute("the cat sat", model=project.work.profile, max_logits=3, store=project.work.store)
+    assert weights(project) == {f"layer_{i}.safetensors" for i in range(4)}
+    assert run("build", "attribution", *project.work.selection).code == 0
+    assert project.work.contents() == built_once.contents()
+
+
+def weights(project: HubProject) -> set[str]:
+    """Names of the transcoders that are here."""
+    return {path.name for path in project.home.rglob("layer_*.safetensors")}
+
+
 def test_there_is_nothing_to_follow_in_folders(tmp_path):
     """`update` of a profile of local folders asks nobody and makes no store."""
     outcome = run("update", "--store", tmp_path / "store")

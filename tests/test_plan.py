@@ -111,6 +111,9 @@ def test_half_a_download_is_counted(absent):
     present = sum(file.stat().st_size for folder in (model, transcoders) for file in folder.glob("*.safetensors"))
     assert not plan["model_here"] and not plan["transcoders_here"]
     assert plan["download_bytes"] == 8_044_936_192 + TRANSCODERS - present
+    used = planned("attribution", "--profile", profile, "--behaviour", "plural", "--set", "activations.layers=10-24")
+    assert used["transcoder_bytes"] == TRANSCODERS * 15 // 36, "of layers in use, of which none is here"
+    assert used["download_bytes"] == 8_044_936_192 + used["transcoder_bytes"] - (model / "one.safetensors").stat().st_size
 
 
 def test_the_cache_of_the_hub_is_looked_at(tmp_path, monkeypatch):

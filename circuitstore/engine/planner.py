@@ -132,9 +132,7 @@ class Planner:
     def _resources(self, selection: Any) -> dict[str, Resource]:
         """The resources of a selection, each asked for its identity once."""
         found = self.pipeline.resources(selection, self.store.root)
-        return {
-            name: Resource(cache(resource.identity), resource.load, resource.modules, resource.check) for name, resource in found.items()
-        }
+        return {name: msgspec.structs.replace(resource, identity=cache(resource.identity)) for name, resource in found.items()}
 
     def locate(self, task: Task, keys: list[str]) -> dict[str, Place]:
         """Where finished cells lie, for those of these keys that do."""

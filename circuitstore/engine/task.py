@@ -28,13 +28,15 @@ class Resource(msgspec.Struct, frozen=True):
     `identity()` is plain data that enters the key and must be cheap (no torch). `load()` gives what the phase receives.
     `modules` are code that `load` runs and a static reader cannot find. `check()` raises InputError for what `load` could not
     use, and returns what a user should know all the same, a line each; it is called before a build writes anything, and only if
-    something is to be computed with it.
+    something is to be computed with it. `part()` is plain data that says how much of it `load` gives, where selections differ in that;
+    it is no part of a key.
     """
 
     identity: Callable[[], dict[str, object]]
     load: Callable[[], Any]
     modules: tuple[str, ...] = ()
     check: Callable[[], Iterable[str]] | None = None
+    part: Callable[[], object] | None = None
 
 
 class Task(msgspec.Struct, frozen=True):

@@ -148,10 +148,10 @@ def _inputs(task: Task, batch: Batch) -> dict[str, Any]:
 
 
 def _load(batch: Batch, name: str) -> Any:
-    """A resource, loaded once in this process as long as its identity stays the same."""
-    key = digest("resource", [name, batch.components["resources"][name]])
+    """A resource, loaded once in this process as long as its identity, and the part that is asked for, stay the same."""
+    resource = importlib.import_module(batch.package).PIPELINE.resources(batch.selection, batch.store)[name]
+    key = digest("resource", [name, batch.components["resources"][name], resource.part and resource.part()])
     if key not in _loaded:
-        resource = importlib.import_module(batch.package).PIPELINE.resources(batch.selection, batch.store)[name]
         try:
             loaded = resource.load()
         except Exception as error:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -25,7 +25,7 @@ from circuitstore.models.hub_errors import asking
 from circuitstore.models.identity import TOKENIZER_FILES, Remembers, file_hash, layer_count
 
 CONFIG, INDEX, WEIGHTS = "config.json", "model.safetensors.index.json", "model.safetensors"
-SMALL = [CONFIG, INDEX, transcoder_files.CONFIG]  # fetched with the list of files
+SMALL = [CONFIG, "*" + transcoder_files.CONFIG, "*" + transcoder_files.INDEX]  # patterns; fetched with the list of files
 ALLOWED = (".safetensors", ".json", ".yaml", "merges.txt")
 SHOWN_FROM = 10**9  # bytes; hashing this much takes long enough to show how far it is
 
@@ -136,12 +136,26 @@ def transcoder_config(snapshot: Snapshot, subfolder: str) -> dict[str, Any]:
     return transcoder_files.parse_config(read(snapshot, name), f"{name} of {snapshot.repo}") if name in snapshot.files else {}
 
 
-def files(snapshot: Snapshot, kind: str, subfolder: str, pinned: Pinned) -> list[tuple[Snapshot, str]]:
-    """(repository, name) of all files of a "model", "tokenizer" or of "transcoders", config first. Raises ModelError."""
+def parts(layer: tuple[Snapshot, str]) -> list[tuple[Snapshot, str]]:
+    """(repository, name) of what belongs to a layer's file: that alone, or an index and the files it names. Raises ModelError."""
+    home, name = layer
+    if not name.endswith(transcoder_files.INDEX):
+        return [layer]
+    folder = name.rpartition("/")[0]
+    shards = transcoder_files.shards(read(home, name), f"{name} of {home.repo}").values()
+    return [layer, *((home, shard) for shard in known(home, sorted({_joined(folder, shard) for shard in shards})))]
+
+
+def files(
+    snapshot: Snapshot, kind: str, subfolder: str, pinned: Pinned, layers: Container[int] | None = None
+) -> list[tuple[Snapshot, str]]:
+    """(repository, name) of the files of a "model", "tokenizer" or of "transcoders", config first; of these only those of some
+    ``layers``, when given. Raises ModelError."""
     if kind == "transcoders":
         config = _joined(subfolder, transcoder_files.CONFIG)
         own = [(snapshot, config)] if config in snapshot.files else []
-        return own + transcoder_list(snapshot, subfolder, pinned)
+        listed = enumerate(transcoder_list(snapshot, subfolder, pinned))
+        return own + [part for index, layer in listed if layers is None or index in layers for part in parts(layer)]
     return [(snapshot, name) for name in (model_files if kind == "model" else tokenizer_files)(snapshot)]
 
 

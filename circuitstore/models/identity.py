@@ -65,8 +65,8 @@ def tokenizer_identity(folder: str, memory: Remembers) -> dict[str, object]:
 
 
 def transcoders_identity(folder: str, memory: Remembers) -> dict[str, object]:
-    """sha256 of the configuration, if there is one, and of each layer's file. Raises ModelError."""
-    names = _files(folder, "transcoders", lambda name: name.endswith(".safetensors"))
+    """sha256 of the configuration, if there is one, and of each layer's files. Raises ModelError."""
+    names = _files(folder, "transcoders", lambda name: name.endswith((".safetensors", ".safetensors.index.json")))
     config = [name for name in ("config.yaml",) if os.path.isfile(os.path.join(folder, name))]
     return {"files": _hashes(folder, [*config, *names], memory)}
 

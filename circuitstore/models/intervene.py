@@ -98,7 +98,8 @@ def intervene(
             if regime == "direct":
                 hooks.callback(layer.attention_norm.register_forward_hook(_frozen_norm(base.attention_scale[index])).remove)
                 hooks.callback(layer.mlp_norm.register_forward_hook(_frozen_norm(base.mlp_scale[index])).remove)
-            edited = _edited_mlp(transcoders.layer(index), by_layer.get(index), base, index, held >= index, seen)
+            transcoder = transcoders.layer(index) if index in transcoders.layers else None
+            edited = _edited_mlp(transcoder, by_layer.get(index), base, index, held >= index, seen)
             hooks.callback(layer.mlp.register_forward_hook(edited).remove)
         if regime == "direct":
             hooks.callback(parts.final_norm.register_forward_hook(_frozen_norm(base.final_scale)).remove)
@@ -124,9 +125,9 @@ def _by_layer(
     tables = [np.asarray(edits, dtype=np.float64).reshape(-1, 4) for edits in variants]
     layer, position, feature, value = np.concatenate(tables).T
     variant = np.repeat(np.arange(len(tables)), [len(table) for table in tables])
-    outside = (layer < 0) | (layer >= transcoders.n_layers) | (position < 0) | (position >= n_positions)
+    outside = ~np.isin(layer, list(transcoders.layers)) | (position < 0) | (position >= n_positions)
     if outside.any():
-        bounds = f"a layer below {transcoders.n_layers} and a position below {n_positions}"
+        bounds = f"a layer below {transcoders.n_layers}, in use, and a position below {n_positions}"
         raise UsageError("intervention", expected=bounds, got=tuple(np.concatenate(tables)[outside][0].tolist()))
     places = np.stack([variant, layer, position, feature], axis=1).astype(np.int64)
     order = np.lexsort(places.T[::-1])
@@ -142,7 +143,7 @@ def _by_layer(
 
 
 def _edited_mlp(
-    transcoder: LayerTranscoder, edits: _LayerEdits | None, base: Capture, index: int, held: Tensor, seen: list[Tensor] | None
+    transcoder: LayerTranscoder | None, edits: _LayerEdits | None, base: Capture, index: int, held: Tensor, seen: list[Tensor] | None
 ) -> Callable:
     """A hook that adds the edits of a layer to its MLP output, which for variants that are ``held`` is first put back as it was."""
     some = bool(held.any())
@@ -153,10 +154,10 @@ def _edited_mlp(
             seen.append(x)
         if some:
             before = base.mlp_output[index].expand_as(output)
-            if (skip := transcoder.skip) is not None:
+            if transcoder is not None and (skip := transcoder.skip) is not None:
                 before = before + ((x - base.mlp_input[index]).float() @ skip.T).to(output.dtype)
             output = torch.where(held[:, None, None], before, output)
-        if edits is None:
+        if edits is None or transcoder is None:
             return output
         variant, position, value = (torch.from_numpy(column).to(x.device) for column in (edits.variant, edits.position, edits.value))
         read = x[variant, position]

@@ -3,6 +3,9 @@
 config.yaml lists one safetensors file a layer under ``transcoders``: a path relative to it, or an address of the Hugging Face hub,
 ``hf://owner/repo/path?revision=…`` or ``hf://owner/repo@revision/path``. Without a list, files are ``layer_0.safetensors``,
 ``layer_1.safetensors``, … beside it. Source: circuit-tracer, `utils/hf_utils.py`, whose repositories are in this form.
+
+Where a layer is too large for one file, its index stands for it, ``layer_0.safetensors.index.json``: JSON that says under ``weight_map``
+which file beside it holds which tensor. Source: huggingface_hub, `split_torch_state_dict_into_shards`.
 """
 
 from __future__ import annotations
@@ -13,9 +16,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+import msgspec
+
 from circuitstore.errors import ModelError
 
 CONFIG = "config.yaml"
+FILE, INDEX = ".safetensors", ".safetensors.index.json"
 _ADDRESS = re.compile(r"hf://(?P<repo>[\w.-]+/[\w.-]+)(@(?P<at>[\w.-]+))?/(?P<path>[^?]+?)(\?revision=(?P<revision>[\w./-]+))?")
 
 
@@ -64,12 +70,25 @@ def listed(config: dict, where: str) -> list[Entry] | None:
 
 
 def layers(names: Iterable[str], where: str) -> list[str]:
-    """Of these names those of layers, in order. Raises ModelError when one is missing."""
-    found = {int(m[1]): name for name in names if (m := re.fullmatch(r"layer_(\d+)\.safetensors", name))}
+    """Of these names those of layers, in order, a file before an index. Raises ModelError when one is missing."""
+    ordered = sorted(names, key=len, reverse=True)
+    found = {int(m[1]): name for name in ordered if (m := re.fullmatch(r"layer_(\d+)\.safetensors(\.index\.json)?", name))}
     n_layers = max(found, default=0) + 1
     if missing := [i for i in range(n_layers) if i not in found]:
         raise ModelError(f"transcoders in {where}", expected=f"layer_{missing[0]}.safetensors", got="no such file")
     return [found[i] for i in range(n_layers)]
+
+
+def shards(source: bytes, where: str) -> dict[str, str]:
+    """Tensor → the file that holds it, beside the index whose content this is. Raises ModelError, naming ``where``."""
+    try:
+        files = msgspec.json.decode(source, type=dict).get("weight_map")
+        named = msgspec.convert(files, dict[str, str])
+    except msgspec.MsgspecError as error:
+        raise ModelError(where, expected="an index of tensors, with a weight_map of file names", got=error) from error
+    if wrong := [name for name in named.values() if not name.endswith(FILE) or "/" in name or "\\" in name]:
+        raise ModelError(f"weight_map in {where}", expected="safetensors files beside it", got=wrong[0])
+    return named
 
 
 def _entry(name: str, where: str) -> Entry:
@@ -79,7 +98,7 @@ def _entry(name: str, where: str) -> Entry:
     path = PurePosixPath(address["path"] if address else name)
     if path.is_absolute() or ".." in path.parts or (address is None and "://" in name):
         raise ModelError(f"transcoders in {where}", expected="paths inside the folder", got=name)
-    if path.suffix != ".safetensors":
+    if not path.name.endswith((FILE, INDEX)):
         raise ModelError(f"transcoders in {where}", expected="safetensors files (pickled weights are never loaded)", got=name)
     if address is None:
         return Entry(str(path))

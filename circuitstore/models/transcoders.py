@@ -16,10 +16,12 @@ circuit-tracer reads. Opening a file maps it into memory: only the rows that are
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,6 +31,7 @@ from torch import Tensor
 from circuitstore.errors import ModelError, UsageError
 from circuitstore.models import transcoder_files
 from circuitstore.models.bits import raised
+from circuitstore.models.identity import read_bytes
 
 INPUT_HOOK, OUTPUT_HOOK, KIND = "mlp.hook_in", "mlp.hook_out", "transcoder_set"
 THRESHOLD = "activation_function.threshold"
@@ -76,13 +79,26 @@ class Activation:
 class Transcoders:
     """One transcoder a layer, of one folder. Nothing but config.yaml is read until a layer is asked for."""
 
-    def __init__(self, files: Sequence[Path], activation: Activation, *, device: str | torch.device = "cpu"):
+    def __init__(
+        self, files: Sequence[Path], activation: Activation, *, layers: Iterable[int] | None = None, device: str | torch.device = "cpu"
+    ):
         self.files, self.activation, self.device = tuple(files), activation, torch.device(device)
+        self.layers = frozenset(range(len(files)) if layers is None else layers)
         self._layers: dict[int, LayerTranscoder] = {}
 
     @classmethod
-    def open(cls, folder: str | Path, *, files: Sequence[str] = (), device: str | torch.device = "cpu") -> Transcoders:
-        """Read config.yaml (optional) and find each layer's file, unless ``files`` says where they are. Raises ModelError."""
+    def open(
+        cls,
+        folder: str | Path,
+        *,
+        files: Sequence[str] = (),
+        layers: Iterable[int] | None = None,
+        device: str | torch.device = "cpu",
+    ) -> Transcoders:
+        """Read config.yaml (optional) and find each layer's file, unless ``files`` says where they are. Raises ModelError.
+
+        Only ``layers`` are in use, by default all; the files of others need not be there when ``files`` are given.
+        """
         folder = Path(folder)
         if not folder.is_dir():
             raise ModelError(str(folder), expected="a folder of transcoders", got="no such folder")
@@ -91,7 +107,7 @@ class Transcoders:
             if config.get(key, supported) != supported:
                 raise ModelError(f"{key} in {where}", expected=supported, got=config[key])
         found = [Path(file) for file in files] or _layer_files(folder, config)
-        return cls(found, Activation.of(config, where), device=device)
+        return cls(found, Activation.of(config, where), layers=layers, device=device)
 
     @property
     def n_layers(self) -> int:
@@ -99,18 +115,19 @@ class Transcoders:
         return len(self.files)
 
     def layer(self, index: int) -> LayerTranscoder:
-        """The transcoder of one layer, header checked; weights stay on disk. Raises UsageError, ModelError."""
-        if not 0 <= index < self.n_layers:
-            raise UsageError("transcoder layer", expected=f"0 to {self.n_layers - 1}", got=index)
+        """The transcoder of one layer in use, header checked; weights stay on disk. Raises UsageError, ModelError."""
+        if index not in self.layers:
+            in_use = ", ".join(map(str, sorted(self.layers)))
+            raise UsageError("transcoder layer", expected=f"one of those in use: {in_use}", got=index)
         if index not in self._layers:
             self._layers[index] = LayerTranscoder(self.files[index], self.activation, device=self.device)
         return self._layers[index]
 
     def check_fits(self, n_layers: int, d_model: int) -> None:
-        """Raise ModelError unless there is one transcoder for each of ``n_layers``, of width ``d_model``."""
+        """Raise ModelError unless there is one transcoder for each of ``n_layers``, those in use of width ``d_model``."""
         if self.n_layers != n_layers:
             raise ModelError("transcoders", expected=f"{n_layers} layers, as the model has", got=f"{self.n_layers} layers")
-        for index in range(n_layers):
+        for index in sorted(self.layers):
             if (got := self.layer(index).d_model) != d_model:
                 raise ModelError(str(self.files[index]), expected=f"d_model {d_model}, as the model has", got=got)
 
@@ -120,7 +137,8 @@ class LayerTranscoder:
 
     def __init__(self, path: Path, activation: Activation, *, device: torch.device):
         self.path, self.device, self.top_k, self.signed = path, device, activation.top_k, activation.kind == "topk"
-        self.n_features, self.d_model, self.has_skip, self.has_threshold = _check_header(path)
+        self._file_of = _files_of(path)
+        self.n_features, self.d_model, self.has_skip, self.has_threshold = _check_header(path, self._file_of)
         if activation.kind in ("relu", "jumprelu") and self.has_threshold != (activation.kind == "jumprelu"):
             got = f"{'a' if self.has_threshold else 'no'} tensor {THRESHOLD}"
             raise ModelError(str(path), expected=f"{activation.kind}, as config.yaml says", got=got)
@@ -253,7 +271,7 @@ class LayerTranscoder:
         return self._map(name)[ids].to(self.device, torch.float32)
 
     def _map(self, name: str) -> Tensor:
-        with safe_open(self.path, framework="pt") as file:
+        with safe_open(self._file_of[name], framework="pt") as file:
             return file.get_tensor(name)
 
     def _read(self, name: str) -> Tensor:
@@ -276,15 +294,32 @@ def _listed_file(folder: Path, entry: transcoder_files.Entry) -> Path:
     return path
 
 
-def _check_header(path: Path) -> tuple[int, int, bool, bool]:
-    """(n_features, d_model, has a skip, has thresholds), after checking every tensor's shape and dtype."""
+def _files_of(path: Path) -> dict[str, Path]:
+    """Tensor → the file that holds it: this one, or the one that this index names."""
+    if path.name.endswith(transcoder_files.INDEX):
+        named = transcoder_files.shards(read_bytes(str(path)), str(path))
+        return {tensor: path.with_name(file) for tensor, file in named.items()}
+    with _opened(path) as file:
+        return dict.fromkeys(file.keys(), path)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
     try:
         with safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-            shapes = {name: tuple(t.get_shape()) for name, t in tensors.items()}
-            dtypes = {name: t.get_dtype() for name, t in tensors.items()}
+            yield file
     except (OSError, SafetensorError) as error:
         raise ModelError(str(path), expected="a readable safetensors file", got=str(error).splitlines()[0]) from error
+
+
+def _check_header(path: Path, file_of: dict[str, Path]) -> tuple[int, int, bool, bool]:
+    """(n_features, d_model, has a skip, has thresholds), after checking every tensor's shape and dtype."""
+    shapes, dtypes = {}, {}
+    for path_of_some in sorted(set(file_of.values())):
+        with _opened(path_of_some) as file:
+            for name in (name for name, found in file_of.items() if found == path_of_some):
+                tensor = file.get_slice(name)
+                shapes[name], dtypes[name] = tuple(tensor.get_shape()), tensor.get_dtype()
     for name in ("W_enc", "b_enc", "W_dec", "b_dec"):
         if name not in shapes:
             raise ModelError(str(path), expected=f"a tensor {name}", got=", ".join(sorted(shapes)) or "no tensors")

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 import yaml
+from huggingface_hub import save_torch_state_dict
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
 from circuitstore.errors import LimitError, ModelError, UsageError
-from circuitstore.models import bits
+from circuitstore.models import bits, identity
 from circuitstore.models.attribution import attribute
 from circuitstore.models.capture import capture
 from circuitstore.models.load import load_model, load_tokenizer, tokenize
@@ -42,6 +44,12 @@ def edit_tensors(path, change):
     tensors = load_file(path)
     change(tensors)
     save_file(tensors, path, metadata={"format": "pt"})
+
+
+def shard(folder, layer):
+    """Cut a layer's file into several and an index, by huggingface_hub's own rule."""
+    path = folder / f"layer_{layer}.safetensors"
+    save_torch_state_dict(load_file(path), folder, filename_pattern=f"layer_{layer}{{suffix}}.safetensors", max_shard_size=12_000)
 
 
 def refused(action, *said):
@@ -309,6 +317,56 @@ def test_missing_layer(transcoder_folder):
     """A gap in the numbers is a missing file, not a smaller model."""
     (transcoder_folder / "layer_1.safetensors").unlink()
     refused(lambda: Transcoders.open(transcoder_folder), "layer_1.safetensors")
+
+
+def test_a_layer_in_several_files(tmp_path):
+    """As huggingface_hub shards what is too large for one file: the same numbers, and every file is part of what the set is."""
+    whole, folder = (write_transcoders(tmp_path / name, 2, threshold=True, skip=True) for name in ("whole", "sharded"))
+    shard(folder, 1)
+    names = {path.name for path in folder.iterdir() if path.name.startswith("layer_1")}
+    assert "layer_1.safetensors.index.json" in names and len(names) > 2
+    assert names <= set(identity.transcoders_identity(str(folder), SimpleNamespace(get=lambda key: None, put=lambda *_: None))["files"])
+    one, other = Transcoders.open(whole).layer(1), Transcoders.open(folder).layer(1)
+    x = torch.randn(9, 48, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(one.encode(x), other.encode(x)) and (one.encode(x) > 0).any()
+    assert torch.equal(one.reconstruct(one.active([x])[0], x), other.reconstruct(other.active([x])[0], x))
+    (folder / "config.yaml").write_text(yaml.safe_dump({"transcoders": ["layer_0.safetensors", "layer_1.safetensors.index.json"]}))
+    assert torch.equal(one.encode(x), Transcoders.open(folder).layer(1).encode(x))
+    shutil.copy(whole / "layer_1.safetensors", folder)
+    (folder / "config.yaml").unlink()
+    assert Transcoders.open(folder).files[1].name == "layer_1.safetensors", "one file goes before an index"
+
+
+def test_wrong_indices(transcoder_folder):
+    """An index that is none, that leads out of the folder, that names a file or a tensor that is not there."""
+    index = transcoder_folder / "layer_1.safetensors.index.json"
+    shard(transcoder_folder, 1)
+    good = json.loads(index.read_text())["weight_map"]
+    for content, words in (
+        ("{", "weight_map of file names"),
+        ("{}", "weight_map of file names"),
+        (json.dumps({"weight_map": good | {"W_enc": "../layer_0.safetensors"}}), "files beside it"),
+        (json.dumps({"weight_map": good | {"W_enc": "layer_1.bin"}}), "files beside it"),
+        (json.dumps({"weight_map": good | {"W_enc": "gone.safetensors"}}), "gone.safetensors"),
+        (json.dumps({"weight_map": good | {"W_skip": good["W_enc"]}}), "W_skip"),
+        (json.dumps({"weight_map": {name: good[name] for name in ("W_enc", "b_enc", "W_dec")}}), "a tensor b_dec"),
+    ):
+        index.write_text(content)
+        refused(lambda: Transcoders.open(transcoder_folder).layer(1), words)
+
+
+def test_layers_in_use(transcoder_folder):
+    """Files of the others need not be there; asking for one of them is an error, not a silent zero."""
+    files = [transcoder_folder / "gone.safetensors", transcoder_folder / "layer_1.safetensors", transcoder_folder / "gone.safetensors"]
+    transcoders = Transcoders.open(transcoder_folder, files=list(map(str, files)), layers=[1])
+    transcoders.check_fits(3, 48)
+    assert transcoders.layer(1).n_features == 60
+    with pytest.raises(UsageError, match="one of those in use: 1, got 2"):
+        transcoders.layer(2)
+    with pytest.raises(ModelError, match="4 layers, as the model has, got 3"):
+        transcoders.check_fits(4, 48)
+    with pytest.raises(ModelError, match="d_model 50"):
+        transcoders.check_fits(3, 50)
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,11 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 import yaml
 from hub_server import Hub, Repository, blob_id
+from huggingface_hub import save_torch_state_dict
+from safetensors.torch import load_file
 
 from circuitstore.errors import ModelError
 from circuitstore.models import hub, hub_cache
@@ -270,6 +273,29 @@ def test_listed_files_of_other_repositories(server, tmp_path):
     opened = Transcoders.open(Path(snapshot.folder) / "sets" / "relu", files=paths)
     expected = [tmp_path / "coders" / "layer_0.safetensors", *(folder / f"layer_{i}.safetensors" for i in (1, 2, 3))]
     assert [path.read_bytes() for path in opened.files] == [path.read_bytes() for path in expected]
+
+
+def test_a_layer_in_several_files(server, tmp_path):
+    """Its index and the files that this names are its identity, and are downloaded for that layer alone."""
+    folder = write_transcoders(tmp_path / "set", 7, layers=3)
+    sharded = {"filename_pattern": "layer_1{suffix}.safetensors", "max_shard_size": 12_000}
+    save_torch_state_dict(load_file(folder / "layer_1.safetensors"), folder, **sharded)
+    server.repositories["a/set"] = Repository()
+    server.repositories["a/set"].commit({f"sets/{path.name}": path.read_bytes() for path in folder.iterdir()})
+    snapshot = hub.find("a/set", "main", never)
+    parts = [f"sets/layer_1-0000{i}-of-00002.safetensors" for i in (1, 2)]
+    index, *others = [f"sets/{name}" for name in ("layer_1.safetensors.index.json", "layer_0.safetensors", "layer_2.safetensors")]
+    everything = ["sets/config.yaml", others[0], index, *parts, others[1]]
+    assert list(hub.identity(snapshot, "transcoders", "sets", never)["files"]) == everything
+    hub.fetch(hub.files(snapshot, "transcoders", "sets", never, [1]), MEMORY)
+    assert sorted(filter(is_weight, server.downloads())) == parts
+    files = [home.path(name) for home, name in hub.transcoder_list(snapshot, "sets", never)]
+    opened = Transcoders.open(Path(snapshot.folder) / "sets", files=files, layers=[1])
+    assert torch.equal(opened.layer(1).encoder_rows([3, 7]), Transcoders.open(folder).layer(1).encoder_rows([3, 7]))
+    broken = {path.name: path.read_bytes() for path in folder.iterdir() if path.name != parts[1].removeprefix("sets/")}
+    commits = [server.repositories["a/set"].commit(files) for files in (broken, broken | {"layer_1.safetensors.index.json": b"{}"})]
+    refused(lambda: wanted("a/set", "transcoders", commits[0]), "no layer_1-00002-of-00002.safetensors")
+    refused(lambda: wanted("a/set", "transcoders", commits[1]), "layer_1.safetensors.index.json of a/set", "weight_map")
 
 
 @pytest.mark.parametrize("entry", ["hf://a/set/model.bin", "hf://only", "../x.safetensors", "https://x/y.safetensors"])

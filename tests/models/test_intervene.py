@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
 
 from circuitstore.errors import UsageError
 from circuitstore.models.attribution import attribute
@@ -56,6 +56,21 @@ def test_direct_effect_is_the_edge(tmp_path, options):
         np.testing.assert_allclose(-moved.numpy(), graph.adjacency_matrix[target, : len(features)], atol=2e-5 * scale + 1e-6)
     margin = result.logits[:, -1, 5] - result.logits[:, -1, 9] - (base.logits[-1, 5] - base.logits[-1, 9])
     np.testing.assert_allclose(-margin.numpy(), graph.adjacency_matrix[-1, : len(features)], atol=1e-4)
+
+
+def test_a_layer_not_in_use_has_no_skip(tmp_path):
+    """Its MLP output is an error node, frozen as it was; the same as with a skip connection of zeros."""
+    model = load_model(write_model(tmp_path / "m", 1))
+    folder = write_transcoders(tmp_path / "t", 2, skip=True)
+    everywhere, some = Transcoders.open(folder), Transcoders.open(folder, layers=[0, 2])
+    variants = [[Edit(0, 3, 11, 5.0)]]
+    without = intervene(model, some, TOKENS, variants, regime="direct").logits
+    assert (without - intervene(model, everywhere, TOKENS, variants, regime="direct").logits).abs().max() > 1e-3
+    tensors = load_file(folder / "layer_1.safetensors")
+    save_file(tensors | {"W_skip": np.zeros_like(tensors["W_skip"])}, folder / "layer_1.safetensors")
+    torch.testing.assert_close(without, intervene(model, Transcoders.open(folder), TOKENS, variants, regime="direct").logits)
+    with pytest.raises(UsageError, match="in use"):
+        intervene(model, some, TOKENS, [[Edit(1, 3, 11, 5.0)]])
 
 
 def test_direct_effects_of_several_edits_add_up(tmp_path):
