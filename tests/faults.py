@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,16 +20,19 @@ class _Faults:
 
     def __init__(self) -> None:
         self.folder, self.at, self.errno, self.seen, self.installed = "", 0, 0, 0, False
+        self.counting = threading.Lock()  # several threads write at once, and none of their numbers may be passed over
 
     def __call__(self, event: str, arguments: tuple) -> None:
         if not self.folder or not (event in CHANGES or (event == "open" and isinstance(arguments[2], int) and arguments[2] & WRITES)):
             return
         if not isinstance(arguments[0], (str, os.PathLike)) or not os.fspath(arguments[0]).startswith(self.folder):
             return
-        self.seen += 1
-        if self.errno < 0 and self.seen == self.at:
+        with self.counting:
+            self.seen += 1
+            seen = self.seen
+        if self.errno < 0 and seen == self.at:
             os.kill(os.getpid(), signal.SIGKILL if self.errno == DIE else signal.SIGINT)
-        elif self.errno > 0 and self.seen >= self.at:
+        elif self.errno > 0 and seen >= self.at:
             raise OSError(self.errno, os.strerror(self.errno), os.fspath(arguments[0]))
 
 
