@@ -133,12 +133,12 @@ def local_folder(section: Section) -> str:
 
 def _complete(folder: str) -> bool:
     """Whether every shard that the model's index lists is there."""
-    try:
-        with open(os.path.join(folder, "model.safetensors.index.json"), "rb") as file:
-            names = set(msgspec.json.decode(file.read())["weight_map"].values())
-    except FileNotFoundError:
+    from circuitstore.models import identity, shards
+
+    index = os.path.join(folder, "model" + shards.INDEX)
+    if not os.path.isfile(index):
         return True
-    return all(os.path.isfile(os.path.join(folder, name)) for name in names)
+    return all(os.path.isfile(os.path.join(folder, name)) for name in shards.files(identity.read_bytes(index), index))
 
 
 def _safetensors(folder: str) -> list[str]:

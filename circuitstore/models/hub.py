@@ -19,13 +19,13 @@ from typing import Any
 import msgspec
 
 from circuitstore.errors import ModelError
-from circuitstore.models import hub_cache, transcoder_files
+from circuitstore.models import hub_cache, shards, transcoder_files
 from circuitstore.models.hub_cache import HubFile, Snapshot, is_commit
 from circuitstore.models.hub_errors import asking
 from circuitstore.models.identity import TOKENIZER_FILES, Remembers, file_hash, layer_count
 
 CONFIG, INDEX, WEIGHTS = "config.json", "model.safetensors.index.json", "model.safetensors"
-SMALL = [CONFIG, "*" + transcoder_files.CONFIG, "*" + transcoder_files.INDEX]  # patterns; fetched with the list of files
+SMALL = [CONFIG, "*" + transcoder_files.CONFIG, "*" + shards.INDEX]  # patterns; fetched with the list of files
 ALLOWED = (".safetensors", ".json", ".yaml", "merges.txt")
 SHOWN_FROM = 10**9  # bytes; hashing this much takes long enough to show how far it is
 
@@ -95,10 +95,7 @@ def model_files(snapshot: Snapshot) -> list[str]:
     """config.json and the weights: one file, as transformers prefers, or those of the index. Raises ModelError when there are none."""
     names = [WEIGHTS]
     if WEIGHTS not in snapshot.files and INDEX in snapshot.files:
-        weight_map = read_json(snapshot, INDEX).get("weight_map")
-        if not isinstance(weight_map, dict) or not weight_map:
-            raise ModelError(f"{INDEX} of {snapshot.repo}", expected="a weight_map of file names", got=type(weight_map).__name__)
-        names = sorted(set(map(str, weight_map.values())))
+        names = shards.files(read(snapshot, INDEX), f"{INDEX} of {snapshot.repo}")
     remedy = "choose a repository with safetensors (pickled weights are never loaded)"
     return [*known(snapshot, [CONFIG]), *known(snapshot, names, remedy)]
 
@@ -139,11 +136,11 @@ def transcoder_config(snapshot: Snapshot, subfolder: str) -> dict[str, Any]:
 def parts(layer: tuple[Snapshot, str]) -> list[tuple[Snapshot, str]]:
     """(repository, name) of what belongs to a layer's file: that alone, or an index and the files it names. Raises ModelError."""
     home, name = layer
-    if not name.endswith(transcoder_files.INDEX):
+    if not name.endswith(shards.INDEX):
         return [layer]
     folder = name.rpartition("/")[0]
-    shards = transcoder_files.shards(read(home, name), f"{name} of {home.repo}").values()
-    return [layer, *((home, shard) for shard in known(home, sorted({_joined(folder, shard) for shard in shards})))]
+    named = shards.files(read(home, name), f"{name} of {home.repo}")
+    return [layer, *((home, shard) for shard in known(home, [_joined(folder, shard) for shard in named]))]
 
 
 def files(

@@ -20,7 +20,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenize
 from transformers.utils import logging as hf_logging
 
 from circuitstore.errors import ModelError, UsageError
+from circuitstore.models import shards
 from circuitstore.models.families import Parts, family_of, take_apart
+from circuitstore.models.identity import read_bytes
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 PREPEND = ("eos", "pad", "bos", "unk", "none")
@@ -161,13 +163,10 @@ def _read_config(folder: Path) -> dict:
 
 
 def _check_weight_files(folder: Path) -> None:
-    index = folder / "model.safetensors.index.json"
+    index = folder / f"model{shards.INDEX}"
     names = ["model.safetensors"]
     if index.is_file() and not (folder / names[0]).is_file():  # the order in which transformers looks
-        try:
-            names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ModelError(str(index), expected="a weight_map of file names", got=_first_line(error)) from error
+        names = shards.files(read_bytes(str(index)), str(index))
     if missing := [name for name in names if not (folder / name).is_file()]:
         raise ModelError(
             f"model weights in {folder}",

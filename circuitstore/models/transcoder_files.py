@@ -4,8 +4,7 @@ config.yaml lists one safetensors file a layer under ``transcoders``: a path rel
 ``hf://owner/repo/path?revision=…`` or ``hf://owner/repo@revision/path``. Without a list, files are ``layer_0.safetensors``,
 ``layer_1.safetensors``, … beside it. Source: circuit-tracer, `utils/hf_utils.py`, whose repositories are in this form.
 
-Where a layer is too large for one file, its index stands for it, ``layer_0.safetensors.index.json``: JSON that says under ``weight_map``
-which file beside it holds which tensor. Source: huggingface_hub, `split_torch_state_dict_into_shards`.
+Where a layer is cut into several files, its index stands for it (`shards`): ``layer_0.safetensors.index.json``.
 """
 
 from __future__ import annotations
@@ -16,12 +15,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-import msgspec
-
 from circuitstore.errors import ModelError
+from circuitstore.models.shards import FILE, INDEX
 
 CONFIG = "config.yaml"
-FILE, INDEX = ".safetensors", ".safetensors.index.json"
 _ADDRESS = re.compile(r"hf://(?P<repo>[\w.-]+/[\w.-]+)(@(?P<at>[\w.-]+))?/(?P<path>[^?]+?)(\?revision=(?P<revision>[\w./-]+))?")
 
 
@@ -77,18 +74,6 @@ def layers(names: Iterable[str], where: str) -> list[str]:
     if missing := [i for i in range(n_layers) if i not in found]:
         raise ModelError(f"transcoders in {where}", expected=f"layer_{missing[0]}.safetensors", got="no such file")
     return [found[i] for i in range(n_layers)]
-
-
-def shards(source: bytes, where: str) -> dict[str, str]:
-    """Tensor → the file that holds it, beside the index whose content this is. Raises ModelError, naming ``where``."""
-    try:
-        files = msgspec.json.decode(source, type=dict).get("weight_map")
-        named = msgspec.convert(files, dict[str, str])
-    except msgspec.MsgspecError as error:
-        raise ModelError(where, expected="an index of tensors, with a weight_map of file names", got=error) from error
-    if wrong := [name for name in named.values() if not name.endswith(FILE) or "/" in name or "\\" in name]:
-        raise ModelError(f"weight_map in {where}", expected="safetensors files beside it", got=wrong[0])
-    return named
 
 
 def _entry(name: str, where: str) -> Entry:

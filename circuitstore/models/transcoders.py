@@ -29,7 +29,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from circuitstore.errors import ModelError, UsageError
-from circuitstore.models import transcoder_files
+from circuitstore.models import shards, transcoder_files
 from circuitstore.models.bits import raised
 from circuitstore.models.identity import read_bytes
 
@@ -296,8 +296,8 @@ def _listed_file(folder: Path, entry: transcoder_files.Entry) -> Path:
 
 def _files_of(path: Path) -> dict[str, Path]:
     """Tensor → the file that holds it: this one, or the one that this index names."""
-    if path.name.endswith(transcoder_files.INDEX):
-        named = transcoder_files.shards(read_bytes(str(path)), str(path))
+    if path.name.endswith(shards.INDEX):
+        named = shards.weight_map(read_bytes(str(path)), str(path))
         return {tensor: path.with_name(file) for tensor, file in named.items()}
     with _opened(path) as file:
         return dict.fromkeys(file.keys(), path)

@@ -345,6 +345,7 @@ def test_wrong_indices(transcoder_folder):
     for content, words in (
         ("{", "weight_map of file names"),
         ("{}", "weight_map of file names"),
+        ('{"weight_map": {}}', "an empty one"),
         (json.dumps({"weight_map": good | {"W_enc": "../layer_0.safetensors"}}), "files beside it"),
         (json.dumps({"weight_map": good | {"W_enc": "layer_1.bin"}}), "files beside it"),
         (json.dumps({"weight_map": good | {"W_enc": "gone.safetensors"}}), "gone.safetensors"),
