@@ -1,4 +1,4 @@
-"""Models, tokenizers and transcoders load from real files, and every damaged folder is refused in one clear line."""
+"""Transcoders load from real files, give what their formulas say, and every damaged folder is refused in one clear line."""
 
 from __future__ import annotations
 
@@ -11,16 +11,15 @@ import pytest
 import torch
 import yaml
 from huggingface_hub import save_torch_state_dict
-from safetensors.torch import load_file, save_file
-from transformers import AutoModelForCausalLM
+from safetensors.torch import load_file
 
-from circuitstore.errors import LimitError, ModelError, UsageError
+from circuitstore.errors import ModelError, UsageError
 from circuitstore.models import bits, identity
 from circuitstore.models.attribution import attribute
-from circuitstore.models.capture import capture
-from circuitstore.models.load import load_model, load_tokenizer, tokenize
+from circuitstore.models.load import load_model
 from circuitstore.models.transcoders import Transcoders
 
+from .damaged import edit_tensors, refused
 from .random_model import write_model, write_transcoders
 
 TOKENS = [208, 17, 3, 99, 3, 150, 42]
@@ -36,170 +35,10 @@ def transcoder_folder(tmp_path):
     return write_transcoders(tmp_path / "transcoders", 2)
 
 
-def edit_json(path, **changes):
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
-
-
-def edit_tensors(path, change):
-    tensors = load_file(path)
-    change(tensors)
-    save_file(tensors, path, metadata={"format": "pt"})
-
-
 def shard(folder, layer):
     """Cut a layer's file into several and an index, by huggingface_hub's own rule."""
     path = folder / f"layer_{layer}.safetensors"
     save_torch_state_dict(load_file(path), folder, filename_pattern=f"layer_{layer}{{suffix}}.safetensors", max_shard_size=12_000)
-
-
-def refused(action, *said):
-    with pytest.raises(ModelError) as caught:
-        action()
-    message = str(caught.value)
-    assert "\n" not in message and "expected" in message and "got" in message
-    for words in said:
-        assert words in message
-
-
-# ---- models
-
-
-def test_logits_equal_transformers_own(model_folder):
-    """Bit for bit, and the captured pieces add up to the residual stream."""
-    model = load_model(model_folder)
-    run = capture(model, TOKENS, patterns=True)
-    plain = AutoModelForCausalLM.from_pretrained(model_folder, attn_implementation="eager").eval()
-    with torch.no_grad():
-        output = plain(torch.tensor([TOKENS]), output_hidden_states=True)
-    assert torch.equal(run.logits, output.logits[0])
-    assert torch.equal(run.residual, torch.cat(output.hidden_states[:-1]))
-    layer = model.parts.layers[1]
-    assert torch.allclose(run.mlp_output[1], layer.mlp(run.mlp_input[1]), atol=1e-6)
-    middle = run.mlp_input[1] / layer.mlp_norm.weight / run.mlp_scale[1][:, None]
-    assert torch.allclose(middle + run.mlp_output[1], run.residual[2], atol=1e-5)
-    normed = layer.attention_norm(run.residual[1])
-    assert torch.allclose(run.residual[1] * run.attention_scale[1][:, None] * layer.attention_norm.weight, normed, atol=1e-6)
-    assert torch.allclose(run.patterns.sum(-1), torch.ones(()), atol=1e-6)
-    assert run.patterns.shape == (3, 4, 7, 7) and not run.patterns.triu(1).any()
-
-
-def test_half_precision_logits_are_float32(model_folder):
-    """A bfloat16 model's logits are not rounded to bfloat16."""
-    run = capture(load_model(model_folder, dtype="bfloat16"), TOKENS)
-    assert run.residual.dtype == torch.bfloat16 and run.logits.dtype == torch.float32
-    assert not torch.equal(run.logits, run.logits.bfloat16().float())
-
-
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_logits_of_the_last_position(model_folder, monkeypatch, dtype):
-    """Alone they are what they are among all, to rounding; raised a few rows at a time, as at once; the mean row likewise."""
-    monkeypatch.setitem(bits.RAISED_BYTES, "cpu", 4 * 48 * 17)  # twelve pieces of 17 rows and a rest of 6
-    model = load_model(model_folder, dtype=dtype)
-    every, last = capture(model, TOKENS), capture(model, TOKENS, last_only=True)
-    assert last.logits.shape == (1, 210) and torch.equal(last.residual, every.residual)
-    torch.testing.assert_close(last.logits[0], every.logits[-1])
-    unembedding = model.parts.unembedding.float()
-    final = model.parts.final_norm(every.final_residual).float()
-    torch.testing.assert_close(every.logits, final @ unembedding.T)
-    torch.testing.assert_close(model.parts.mean_unembedding, unembedding.mean(0))
-
-
-def test_wrong_tokens_are_refused(model_folder):
-    """None, unknown ids, or more than the model has positions."""
-    model = load_model(model_folder)
-    with pytest.raises(UsageError, match="at least one"):
-        capture(model, [])
-    with pytest.raises(UsageError, match="got 210"):
-        capture(model, [1, 210])
-    with pytest.raises(LimitError, match="at most 64 tokens, got 65"):
-        capture(model, [1] * 65)
-
-
-def test_missing_pieces_of_a_model(model_folder, tmp_path):
-    """No folder, no config, another architecture, no safetensors, no tokenizer."""
-    refused(lambda: load_model(tmp_path / "none"), "no such folder", "config.json")
-    for name, words in (
-        ("model.safetensors", "no model.safetensors"),
-        ("tokenizer.json", "tokenizer.json"),
-        ("config.json", "no such file"),
-    ):
-        folder = shutil.copytree(model_folder, tmp_path / name)
-        (folder / name).unlink()
-        refused(lambda folder=folder: load_model(folder), words, str(folder))
-    edit_json(model_folder / "config.json", model_type="mamba")
-    refused(lambda: load_model(model_folder), "mamba", "qwen3")
-
-
-def test_pickled_weights_are_never_loaded(model_folder):
-    """A folder with only pytorch_model.bin has no weights."""
-    (model_folder / "model.safetensors").rename(model_folder / "pytorch_model.bin")
-    refused(lambda: load_model(model_folder), "model.safetensors")
-
-
-def test_missing_shard(model_folder):
-    """Every file of the index must be there, unless the weights are in one file beside it, which is what transformers reads."""
-    (model_folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": "model-1.safetensors"}}))
-    load_model(model_folder)
-    (model_folder / "model.safetensors").unlink()
-    refused(lambda: load_model(model_folder), "no model-1.safetensors")
-
-
-def test_truncated_weights(model_folder):
-    """Half a file is an error, not a traceback."""
-    path = model_folder / "model.safetensors"
-    path.write_bytes(path.read_bytes()[:-1000])
-    refused(lambda: load_model(model_folder), "safetensors")
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda tensors: tensors.pop("model.layers.1.self_attn.q_norm.weight"),
-        lambda tensors: tensors.update({"model.layers.1.self_attn.extra": torch.zeros(3)}),
-        lambda tensors: tensors.update({"model.norm.weight": torch.zeros(5)}),
-    ],
-    ids=["missing", "unexpected", "misshaped"],
-)
-def test_weights_that_do_not_match_the_config(model_folder, change):
-    """transformers would fill in random numbers, or drop what it does not know."""
-    edit_tensors(model_folder / "model.safetensors", change)
-    refused(lambda: load_model(model_folder), "model weights in")
-
-
-def test_tokenizer_larger_than_the_vocabulary(tmp_path):
-    """Its last tokens would have no embedding."""
-    folder = write_model(tmp_path / "model", 1)
-    tensors = load_file(folder / "model.safetensors")
-    for name in ("model.embed_tokens.weight", "lm_head.weight"):
-        tensors[name] = tensors[name][:200].clone()
-    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
-    edit_json(folder / "config.json", vocab_size=200)
-    refused(lambda: load_model(folder), "200", "token id 209")
-
-
-def test_unknown_dtype_and_device(model_folder):
-    """Named with what is possible."""
-    with pytest.raises(UsageError, match="float32 or bfloat16"):
-        load_model(model_folder, dtype="int8")
-    with pytest.raises(UsageError, match="device"):
-        load_model(model_folder, device="quantum")
-
-
-def test_prepended_token(model_folder):
-    """eos by default, another on request, none twice, and an error for one the tokenizer lacks."""
-    tokenizer = load_tokenizer(model_folder)
-    assert tokenize(tokenizer, "the keys") == [208, 0, 1]
-    assert tokenize(tokenizer, "the keys", prepend="pad") == [206, 0, 1]
-    assert tokenize(tokenizer, "the keys", prepend="unk") == [tokenizer.unk_token_id, 0, 1]
-    assert tokenize(tokenizer, "the keys", prepend="none") == [0, 1]
-    assert tokenize(tokenizer, "<|im_end|> the keys") == [208, 0, 1]
-    with pytest.raises(UsageError, match="expected eos or pad or unk or none, got bos"):
-        tokenize(tokenizer, "the keys", prepend="bos")
-    with pytest.raises(UsageError, match="expected eos"):
-        tokenize(tokenizer, "the keys", prepend="cls")
-
-
-# ---- transcoders
 
 
 @pytest.mark.parametrize("options", [{}, {"threshold": True}, {"top_k": 3}, {"threshold": True, "top_k": 3, "skip": True}])
@@ -393,34 +232,3 @@ def test_transcoders_of_another_model(model_folder, tmp_path):
     for options, words in (({"d_model": 40}, "d_model 48"), ({"layers": 2}, "3 layers")):
         folder = write_transcoders(tmp_path / words, 3, **options)
         refused(lambda folder=folder: attribute(model, Transcoders.open(folder), TOKENS), words)
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"tokens": [208]},
-        {"targets": (3, 3)},
-        {"targets": (3, 999)},
-        {"targets": ()},
-        {"targets": (3,), "difference": (3, 4)},
-        {"difference": (3, 3)},
-        {"margin": (3, 999)},
-        {"stage": 0},
-        {"memory": 0},
-        {"max_logits": 0},
-        {"logit_prob": 1.5},
-        {"max_feature_nodes": 0},
-    ],
-)
-def test_wrong_attribution_arguments(model_folder, transcoder_folder, wrong):
-    """Refused before anything is computed."""
-    with pytest.raises(UsageError, match=next(iter(wrong))):
-        attribute(load_model(model_folder), Transcoders.open(transcoder_folder), **({"tokens": TOKENS} | wrong))
-
-
-def test_a_matrix_beyond_the_limit_says_how_to_ask_for_less(model_folder, transcoder_folder):
-    """The dense matrix is bounded, and a smaller graph of the same prompt is within reach."""
-    model, transcoders = load_model(model_folder), Transcoders.open(transcoder_folder)
-    with pytest.raises(LimitError, match="max_feature_nodes"):
-        attribute(model, transcoders, TOKENS, memory=40_000)
-    assert len(attribute(model, transcoders, TOKENS, memory=40_000, max_feature_nodes=10).selected_features) == 10
