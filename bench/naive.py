@@ -1,9 +1,9 @@
 """The same attribution by automatic differentiation: the real model, hooks, and a gradient per target.
 
-Shares nothing with circuitstore.models: it reads the files itself and lets transformers run the forward pass, with attention
-patterns and norm denominators detached and each MLP's output made a leaf (plus its skip connection). A batch of targets goes
-through the graph at once, each in a copy of the prompt of its own, as circuit-tracer does it. Tests hold the fast
-implementation against it; `bench/attribution.py` times both.
+Shares nothing with circuitstore.models: it reads the files itself and lets transformers run the forward pass,
+with attention patterns and norm denominators detached and each MLP's output made a leaf (plus its skip
+connection). A batch of targets goes through the graph at once, each in a copy of the prompt of its own, as
+circuit-tracer does it. Tests hold the fast implementation against it; `bench/attribution.py` times both.
 """
 
 from __future__ import annotations
@@ -36,9 +36,15 @@ class Naive:
 
 def load(model_folder, transcoder_folder):
     """The model, and the tensors of every layer's transcoder as float32."""
-    model = AutoModelForCausalLM.from_pretrained(model_folder, attn_implementation="eager", dtype=torch.float32).eval()
-    paths = sorted(Path(transcoder_folder).glob("layer_*.safetensors"), key=lambda p: int(p.stem.split("_")[1]))
-    return model.requires_grad_(False), [{name: tensor.float() for name, tensor in load_file(path).items()} for path in paths]
+    model = AutoModelForCausalLM.from_pretrained(
+        model_folder, attn_implementation="eager", dtype=torch.float32
+    ).eval()
+    paths = sorted(
+        Path(transcoder_folder).glob("layer_*.safetensors"), key=lambda p: int(p.stem.split("_")[1])
+    )
+    return model.requires_grad_(False), [
+        {name: tensor.float() for name, tensor in load_file(path).items()} for path in paths
+    ]
 
 
 def attribute(model_folder, transcoder_folder, tokens, **options) -> Naive:
@@ -63,9 +69,10 @@ def graph(
 ) -> Naive:
     """All edges, `batch` targets at a time.
 
-    ``covered`` (layer, position) bool: where transcoders are used; ``nodes`` (n, 3): only these features are nodes;
-    ``order``: rows in the order in which they are computed; by default as they are numbered, so that a batch is of about one
-    layer and nothing above it is differentiated. The reference goes from the most to the least influential.
+    ``covered`` (layer, position) bool: where transcoders are used; ``nodes`` (n, 3): only these features are
+    nodes; ``order``: rows in the order in which they are computed; by default as they are numbered, so that a
+    batch is of about one layer and nothing above it is differentiated. The reference goes from the most to
+    the least influential.
     """
     network = _Network(model, coders, tokens, covered, batch)
     found = _features(network, top_k)
@@ -82,7 +89,9 @@ def graph(
         *(np.zeros(shape) for shape in ((n_nodes, n_nodes), n_nodes, n_nodes)),
     )
     sources = _Sources(network, result)
-    in_order = list(range(n_features)) + list(range(n_nodes - len(ids), n_nodes)) if order is None else list(order)
+    in_order = (
+        list(range(n_features)) + list(range(n_nodes - len(ids), n_nodes)) if order is None else list(order)
+    )
     for start in range(0, len(in_order), batch):
         chunk = in_order[start : start + batch]
         total, own = [], []
@@ -94,7 +103,9 @@ def graph(
             else:
                 total.append(scalars(row - n_nodes + len(ids), copy))
                 own.append(0.0)
-        sources.fill(result, chunk, torch.autograd.grad(sum(total), network.wrt, retain_graph=True, allow_unused=True))
+        sources.fill(
+            result, chunk, torch.autograd.grad(sum(total), network.wrt, retain_graph=True, allow_unused=True)
+        )
         result.bias[chunk] += own
         result.preactivation[chunk] = [float(t.detach()) + b for t, b in zip(total, own, strict=True)]
     return result
@@ -105,7 +116,11 @@ class _Network:
 
     def __init__(self, model, coders, tokens, covered, batch):
         layers, self.coders = model.model.layers, coders
-        self.covered = torch.ones(len(layers), len(tokens), dtype=torch.bool) if covered is None else torch.as_tensor(covered)
+        self.covered = (
+            torch.ones(len(layers), len(tokens), dtype=torch.bool)
+            if covered is None
+            else torch.as_tensor(covered)
+        )
         self.inputs, self.outputs, self.leaves, self.biases = {}, {}, {}, {}
 
         def embed(module, args, output):
@@ -124,7 +139,9 @@ class _Network:
             return hook
 
         def biased(key):
-            def hook(module, args, output):  # a leaf of its own for every copy, so that each target has its own gradient
+            def hook(
+                module, args, output
+            ):  # a leaf of its own for every copy, so that each target has its own gradient
                 self.biases[key] = module.bias.detach().expand(output.shape).clone().requires_grad_()
                 return output - module.bias + self.biases[key]
 
@@ -171,7 +188,9 @@ class _Sources:
             g = gradient[: len(chunk)]
             if name == "embeddings":
                 first = self.n_features + n_layers * n_pos
-                graph.adjacency[chunk, first : first + n_pos] = (self.network.leaves[name][0].detach() * g).sum(-1).numpy()
+                graph.adjacency[chunk, first : first + n_pos] = (
+                    (self.network.leaves[name][0].detach() * g).sum(-1).numpy()
+                )
             elif name in self.network.biases:
                 graph.bias[chunk] += (self.network.biases[name][0].detach() * g).sum((1, 2)).numpy()
             else:
@@ -197,14 +216,19 @@ def _features(network, top_k):
         act[0] = 0
         network.activations[index] = act
         places = act.nonzero()
-        found += [(index, p, f, v) for (p, f), v in zip(places.tolist(), act[places[:, 0], places[:, 1]].tolist(), strict=True)]
+        found += [
+            (index, p, f, v)
+            for (p, f), v in zip(places.tolist(), act[places[:, 0], places[:, 1]].tolist(), strict=True)
+        ]
     return found
 
 
 def _logits(logits, targets, difference, max_logits, logit_prob):
     """Token ids of the logit nodes, and the scalar of each in each copy of the prompt."""
     if difference is not None:
-        return torch.tensor(difference[:1]), lambda node, copy: logits[copy, difference[0]] - logits[copy, difference[1]]
+        return torch.tensor(
+            difference[:1]
+        ), lambda node, copy: logits[copy, difference[0]] - logits[copy, difference[1]]
     if targets is not None:
         return torch.tensor(targets), lambda node, copy: logits[copy, targets[node]] - logits[copy].mean()
     probability, ids = torch.softmax(logits[0].detach(), 0).topk(max_logits)
@@ -219,15 +243,21 @@ def _frozen(model) -> Iterator[None]:
     eager = modelling.eager_attention_forward
 
     def attention(module, query, key, value, mask, scaling, dropout=0.0, **kwargs):
-        _, pattern = eager(module, query.detach(), key.detach(), value.detach(), mask, scaling, dropout=dropout, **kwargs)
+        _, pattern = eager(
+            module, query.detach(), key.detach(), value.detach(), mask, scaling, dropout=dropout, **kwargs
+        )
         value = modelling.repeat_kv(value, module.num_key_value_groups)
         return (pattern @ value).transpose(1, 2).contiguous(), pattern
 
     def norm(module, args, output):
         x = args[0]
-        return module.weight * (x * torch.rsqrt(x.detach().pow(2).mean(-1, keepdim=True) + module.variance_epsilon))
+        return module.weight * (
+            x * torch.rsqrt(x.detach().pow(2).mean(-1, keepdim=True) + module.variance_epsilon)
+        )
 
-    norms = [model.model.norm] + [n for layer in model.model.layers for n in (layer.input_layernorm, layer.post_attention_layernorm)]
+    norms = [model.model.norm] + [
+        n for layer in model.model.layers for n in (layer.input_layernorm, layer.post_attention_layernorm)
+    ]
     handles = [n.register_forward_hook(norm) for n in norms]
     modelling.eager_attention_forward = attention
     try:

@@ -1,9 +1,10 @@
-"""How much a build with nothing to do costs, against the limit: starting Python, importing click, reading the refs.
+"""How much a build with nothing to do costs, against the limit: starting Python, importing click, reading the
+refs.
 
     python bench/noop.py [--store DIR] [--runs 15] [-- BUILD ARGUMENTS]
 
-Builds once, then runs limit and build in turn, and prints the median CPU seconds (user + system) of both and the median of
-the ratio pair by pair. CPU time, not wall time, because machines are shared.
+Builds once, then runs limit and build in turn, and prints the median CPU seconds (user + system) of both and
+the median of the ratio pair by pair. CPU time, not wall time, because machines are shared.
 """
 
 from __future__ import annotations
@@ -34,14 +35,18 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=15)
     parser.add_argument("arguments", nargs="*", default=["attribution", "--behaviour", "plural"])
     options = parser.parse_args()
-    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # users have bytecode; without it every start compiles the project
+    os.environ.pop(
+        "PYTHONDONTWRITEBYTECODE", None
+    )  # users have bytecode; without it every start compiles the project
     build = [sys.executable, str(ROOT / "cli.py"), "build", *options.arguments, "--store", options.store]
     limit = [sys.executable, "-c", LIMIT, options.store]
     subprocess.run(build, check=True)
     pairs = [(cpu_seconds(limit), cpu_seconds(build)) for _ in range(options.runs)]
     limits, builds = zip(*pairs, strict=True)
     ratio = statistics.median(b / a for a, b in pairs)
-    print(f"limit {statistics.median(limits):.3f} s, build {statistics.median(builds):.3f} s, ratio {ratio:.2f} (aim: at most 1.5)")
+    print(
+        f"limit {statistics.median(limits):.3f} s, build {statistics.median(builds):.3f} s, ratio {ratio:.2f} (aim: at most 1.5)"
+    )
 
 
 if __name__ == "__main__":

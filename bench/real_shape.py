@@ -1,16 +1,20 @@
-"""Baseline to attribution at the exact shape of Qwen3-4B, with random weights: what it really takes, beside what `plan` said.
+"""Baseline to attribution at the exact shape of Qwen3-4B, with random weights: what it really takes, beside
+what `plan` said.
 
-    python bench/real_shape.py FOLDER [--layers 3] [--prompts 3] [--phases prompts baseline activations features attribution]
+    python bench/real_shape.py FOLDER [--layers 3] [--prompts 3] [--phases prompts baseline activations
+    features attribution]
 
-Builds, once, into FOLDER a random model of the 4B shape with --layers of its 36 layers (d_model 2560, 32/8 heads of width 128,
-d_mlp 9728, vocabulary 151,936, tied, bfloat16) and transcoders of 163,840 features a layer in bfloat16, biased so that about 70 are
-active at every layer and position (1.7 GB a layer). The tokenizer is that of `tiny`, whose vocabulary is smaller. Then every phase
-is built by the real command line in a process of its own, from the store that the ones before it left, and `circuitstore plan`
-says beforehand what it should take.
+Builds, once, into FOLDER a random model of the 4B shape with --layers of its 36 layers (d_model 2560, 32/8
+heads of width 128, d_mlp 9728, vocabulary 151,936, tied, bfloat16) and transcoders of 163,840 features a
+layer in bfloat16, biased so that about 70 are active at every layer and position (1.7 GB a layer). The
+tokenizer is that of `tiny`, whose vocabulary is smaller. Then every phase is built by the real command line
+in a process of its own, from the store that the ones before it left, and `circuitstore plan` says beforehand
+what it should take.
 
-Memory is measured as *anonymous* memory, `RssAnon` of /proc/PID/status read every 5 ms: what the process itself needs and what a
-machine runs out of. Pages of mapped weight files count in the resident set too (`VmHWM`, printed beside it), but the kernel takes
-these back whenever somebody needs the memory. A peak shorter than 5 ms can be missed; writing 100 MB takes longer.
+Memory is measured as *anonymous* memory, `RssAnon` of /proc/PID/status read every 5 ms: what the process
+itself needs and what a machine runs out of. Pages of mapped weight files count in the resident set too
+(`VmHWM`, printed beside it), but the kernel takes these back whenever somebody needs the memory. A peak
+shorter than 5 ms can be missed; writing 100 MB takes longer.
 """
 
 from __future__ import annotations
@@ -69,7 +73,9 @@ def write_model(folder: Path, layers: int) -> None:
 
 
 def write_transcoders(folder: Path, layers: int) -> None:
-    """Rows of the encoder have norm one, so pre-activations of a normalised input are standard normal, less the bias."""
+    """Rows of the encoder have norm one, so pre-activations of a normalised input are standard normal, less
+    the bias.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     bias = float(torch.special.ndtri(torch.tensor(ACTIVE / FEATURES, dtype=torch.float64)))
     for layer in range(layers):
@@ -125,7 +131,9 @@ def watched(command: list[str]) -> tuple[Peak, str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("folder", type=Path, help="where model, transcoders and store are kept")
     parser.add_argument("--layers", type=int, default=3)
     parser.add_argument("--prompts", type=int, default=4, help="even: they come in pairs")
@@ -153,7 +161,9 @@ def main() -> None:
     planned = {row["phase"]: row for row in json.loads(said)["phases"]}
     rows = []
     for phase in options.phases:
-        peak, out = watched([*cli, "build", phase, *selection, "--store", str(store), "--ignore-gate", "--json"])
+        peak, out = watched(
+            [*cli, "build", phase, *selection, "--store", str(store), "--ignore-gate", "--json"]
+        )
         built = next(row for row in json.loads(out)["phases"] if row["phase"] == phase)
         plan = planned[phase]
         rows.append(
@@ -170,14 +180,33 @@ def main() -> None:
         )
         if not options.json:
             print(
-                "  ".join(f"{name} {value:.3g}" if isinstance(value, float) else str(value) for name, value in rows[-1].items()), flush=True
+                "  ".join(
+                    f"{name} {value:.3g}" if isinstance(value, float) else str(value)
+                    for name, value in rows[-1].items()
+                ),
+                flush=True,
             )
     if "attribution" in options.phases:
         _, said = watched(
-            [*cli, "show", "attribution", "--behaviour", options.behaviour, "--profile", str(profile), "--store", str(store), "--json"]
+            [
+                *cli,
+                "show",
+                "attribution",
+                "--behaviour",
+                options.behaviour,
+                "--profile",
+                str(profile),
+                "--store",
+                str(store),
+                "--json",
+            ]
         )
         summary = json.loads(said)["summary"]
-        print(json.dumps({"phases": rows, "attribution": summary}, indent=2) if options.json else f"attribution: {summary}")
+        print(
+            json.dumps({"phases": rows, "attribution": summary}, indent=2)
+            if options.json
+            else f"attribution: {summary}"
+        )
 
 
 if __name__ == "__main__":

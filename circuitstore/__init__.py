@@ -9,11 +9,21 @@ Importing this imports neither torch nor xarray; what needs them imports them wh
 
 from __future__ import annotations
 
+from circuitstore import pipeline
 from circuitstore._version import __version__
+from circuitstore.engine.loading import watch
 
 __all__ = ["__version__", "attribute", "graph", "open", "refs"]
 
-_HOMES = {"open": "circuitstore.api", "refs": "circuitstore.api", "attribute": "circuitstore.single", "graph": "circuitstore.graphs"}
+_HOMES = {
+    "open": "circuitstore.results.open",
+    "refs": "circuitstore.results.open",
+    "attribute": "circuitstore.results.one_text",
+    "graph": "circuitstore.results.graphs",
+}
+
+
+watch(pipeline.PACKAGE)  # before anything that computes is imported: a key must know by which source it was
 
 
 def __getattr__(name: str):

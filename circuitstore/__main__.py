@@ -5,7 +5,9 @@ from __future__ import annotations
 import gc
 import sys
 
-gc.disable()  # collecting while modules load is a fifth of the time of a build with nothing to do; `runner` turns it on to work
+# collecting while modules load is a fifth of the time of a build with nothing to do; `runner` turns it on to
+# work
+gc.disable()
 
 from circuitstore import command  # noqa: E402
 
@@ -15,7 +17,8 @@ __all__ = ["main"]
 def main() -> int:
     """Run the command of `sys.argv` as this process's only one; returns the exit code."""
     code = command.main()
-    gc.freeze()  # the interpreter's last collection would look at everything once more, which costs as much as planning
+    # the interpreter's last collection would look at everything once more, which costs as much as planning
+    gc.freeze()
     return code
 
 

@@ -14,7 +14,8 @@
     │   └── DeterminismError       the same key gave two different contents
     └── LimitError                 a request larger than a stated limit, with how to ask for less
 
-Grouped by what a handler would do: correct the question, mend the input, mend the store, build again, ask for less.
+Grouped by what a handler would do: correct the question, mend the input, mend the store, build again, ask for
+less.
 """
 
 from __future__ import annotations
@@ -35,7 +36,9 @@ class CircuitstoreError(Exception):
         message = where + (": " + ", ".join(parts) if parts else "")
         super().__init__(message + (f"; {remedy}" if remedy else ""))
 
-    def __reduce__(self):  # keyword-only arguments do not survive the default pickling between worker processes
+    def __reduce__(
+        self,
+    ):  # keyword-only arguments do not survive the default pickling between worker processes
         return _rebuild, (type(self), self.where, self.expected, self.got, self.remedy)
 
 

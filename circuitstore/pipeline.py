@@ -1,7 +1,7 @@
 """Finding the pipeline: the `tasks` package that belongs to this installation.
 
-In a checkout and an editable install `tasks` lies beside `circuitstore`; a wheel carries it inside, so that site-packages
-gains only one name.
+In a checkout and an editable install `tasks` lies beside `circuitstore`; a wheel carries it inside, so that
+site-packages gains only one name.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""A slice of the store as a picture: one feature's activation at every position, beside the margins of all behaviours.
+"""A slice of the store as a picture: one feature's activation at every position, beside the margins of all
+behaviours.
 
 python examples/custom_slice.py plural 2 17 slice.png [STORE [PROFILE]]
 """
@@ -13,10 +14,16 @@ import numpy as np
 import circuitstore as cs
 
 
-def custom_slice(behaviour: str, layer: int, feature: int, path: str, store: str | None = None, profile: str | None = None) -> np.ndarray:
-    """Draw to `path` (any format of matplotlib's); returns the activations (prompt, position), NaN where a prompt is shorter."""
+def custom_slice(
+    behaviour: str, layer: int, feature: int, path: str, store: str | None = None, profile: str | None = None
+) -> np.ndarray:
+    """Draw to `path` (any format of matplotlib's); returns the activations (prompt, position), NaN where a
+    prompt is shorter.
+    """
     features = cs.open("features", behaviour=behaviour, store=store, profile=profile)
-    activation = features.activation.sel(layer=layer, feature=feature)  # nothing was read until here, and only this is
+    activation = features.activation.sel(
+        layer=layer, feature=feature
+    )  # nothing was read until here, and only this is
     baseline = cs.open("baseline", store=store, profile=profile)  # all behaviours, with a dim in front
 
     figure, (left, right) = plt.subplots(1, 2, figsize=(6.7, 3), layout="constrained")
@@ -24,7 +31,9 @@ def custom_slice(behaviour: str, layer: int, feature: int, path: str, store: str
     extent = (positions[0] - 0.5, positions[-1] + 0.5, len(activation), 0)
     image = left.imshow(activation.values, aspect="auto", interpolation="nearest", extent=extent)
     left.xaxis.get_major_locator().set_params(integer=True)
-    left.set(xlabel="position (−1 is the last token)", ylabel="prompt", title=f"layer {layer}, feature {feature}")
+    left.set(
+        xlabel="position (−1 is the last token)", ylabel="prompt", title=f"layer {layer}, feature {feature}"
+    )
     figure.colorbar(image, ax=left, label="activation")
     margins = [values[np.isfinite(values)] for values in baseline.logit_difference.values]
     right.boxplot(margins, tick_labels=baseline.behaviour.values.tolist())
@@ -39,4 +48,6 @@ def custom_slice(behaviour: str, layer: int, feature: int, path: str, store: str
 if __name__ == "__main__":
     name, layer, feature, path, *where = sys.argv[1:]
     values = custom_slice(name, int(layer), int(feature), path, *where)
-    print(f"{np.nanmax(values):.2f} at most, active in {(np.nan_to_num(values) > 0).any(1).sum()} of {len(values)} prompts; see {path}")
+    print(
+        f"{np.nanmax(values):.2f} at most, active in {(np.nan_to_num(values) > 0).any(1).sum()} of {len(values)} prompts; see {path}"
+    )

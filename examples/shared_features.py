@@ -13,18 +13,28 @@ import circuitstore as cs
 
 
 def contributions(behaviour: str, store: str | None, profile: str | None) -> dict[tuple[int, int], float]:
-    """(layer, feature) → mean contribution to the behaviour's margin on train prompts, nats, over all position roles."""
+    """(layer, feature) → mean contribution to the behaviour's margin on train prompts, nats, over all
+    position roles.
+    """
     circuit = cs.open("circuit", behaviour=behaviour, store=store, profile=profile)
     features = circuit.unit_kind.values == "feature"
-    places = zip(circuit.unit_layer.values[features].tolist(), circuit.unit_feature.values[features].tolist(), strict=True)
+    places = zip(
+        circuit.unit_layer.values[features].tolist(),
+        circuit.unit_feature.values[features].tolist(),
+        strict=True,
+    )
     total: dict[tuple[int, int], float] = {}
     for place, value in zip(places, circuit.total_attribution.values[features].tolist(), strict=True):
         total[place] = total.get(place, 0.0) + value
     return total
 
 
-def shared_features(first: str, second: str, store: str | None = None, profile: str | None = None, top: int = 100) -> dict:
-    """Of the `top` features of each: how many both have, how many chance would give, and their contributions side by side."""
+def shared_features(
+    first: str, second: str, store: str | None = None, profile: str | None = None, top: int = 100
+) -> dict:
+    """Of the `top` features of each: how many both have, how many chance would give, and their contributions
+    side by side.
+    """
     found = [contributions(behaviour, store, profile) for behaviour in (first, second)]
     best = [set(sorted(one, key=lambda place: -abs(one[place]))[:top]) for one in found]
     both = sorted(best[0] & best[1], key=lambda place: -abs(found[0][place] * found[1][place]))

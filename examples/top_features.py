@@ -12,12 +12,22 @@ import numpy as np
 import circuitstore as cs
 
 
-def top_features(behaviour: str, store: str | None = None, profile: str | None = None, count: int = 15) -> list[dict]:
-    """One row a feature: layer, feature, role (where in the prompt), contribution to the margin (nats), frequency, label."""
+def top_features(
+    behaviour: str, store: str | None = None, profile: str | None = None, count: int = 15
+) -> list[dict]:
+    """One row a feature: layer, feature, role (where in the prompt), contribution to the margin (nats),
+    frequency, label.
+    """
     where = {"behaviour": behaviour, "store": store, "profile": profile}
     circuit = cs.open("circuit", **where)
     known = cs.open("interpretation", **where)
-    labels = dict(zip(zip(known.layer.values.tolist(), known.feature.values.tolist(), strict=True), known.label.values, strict=True))
+    labels = dict(
+        zip(
+            zip(known.layer.values.tolist(), known.feature.values.tolist(), strict=True),
+            known.label.values,
+            strict=True,
+        )
+    )
 
     contribution = circuit.gradient_attribution.values  # or direct_attribution, total_attribution
     features = np.flatnonzero(circuit.unit_kind.values == "feature")
@@ -26,7 +36,13 @@ def top_features(behaviour: str, store: str | None = None, profile: str | None =
         layer, feature = int(circuit.unit_layer[i]), int(circuit.unit_feature[i])
         numbers = {"contribution": float(contribution[i]), "frequency": float(circuit.active_frequency[i])}
         rows.append(
-            {"layer": layer, "feature": feature, "role": str(circuit.unit_role.values[i]), **numbers, "label": str(labels[layer, feature])}
+            {
+                "layer": layer,
+                "feature": feature,
+                "role": str(circuit.unit_role.values[i]),
+                **numbers,
+                "label": str(labels[layer, feature]),
+            }
         )
     return rows
 

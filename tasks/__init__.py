@@ -1,15 +1,16 @@
 """The pipeline's contents page: all phases in order, what each one reads and how its work is cut into cells.
 
-Each phase is the function of its name in the file of its name. What it reads are its parameters, named here in order: phases
-above it, and resources (`tasks/resources.py`): `behaviour`, `tokenizer`, `model`, `transcoders`, `review`, `study`, `texts`,
-`device`. `after` names a phase whose gate must be passed first, although nothing of it is read.
+Each phase is the function of its name in the file of its name. What it reads are its parameters, named here
+in order: phases above it, and resources (`tasks/inputs/resources.py`): `behaviour`, `tokenizer`, `model`,
+`transcoders`, `review`, `study`, `texts`, `device`. `after` names a phase whose gate must be passed first,
+although nothing of it is read.
 """
 
 from __future__ import annotations
 
 from circuitstore.engine.task import Pipeline, Task
-from tasks import config
-from tasks.resources import resources
+from tasks.inputs.resources import resources
+from tasks.settings import config
 
 PHASES = (
     Task("prompts", config.Prompts, needs=("behaviour", "tokenizer"), rows="prompt"),
@@ -38,7 +39,12 @@ PHASES = (
         summary=True,
         batch=100,
     ),
-    Task("interpretation", config.Interpretation, needs=("prompts", "features", "model", "transcoders"), summary=True),
+    Task(
+        "interpretation",
+        config.Interpretation,
+        needs=("prompts", "features", "model", "transcoders"),
+        summary=True,
+    ),
     Task("pairs", config.Pairs, needs=("prompts", "features"), rows="prompt"),
     Task(
         "attribution",
@@ -63,18 +69,50 @@ PHASES = (
     Task(
         "figures",
         config.Figures,
-        needs=("study", "review", "prompts", "baseline", "features", "interpretation", "pairs", "attribution", "circuit", "interventions"),
+        needs=(
+            "study",
+            "review",
+            "prompts",
+            "baseline",
+            "features",
+            "interpretation",
+            "pairs",
+            "attribution",
+            "circuit",
+            "interventions",
+        ),
         rows="figure",
     ),
 )
 
-# Built only when asked for by name: one graph of any text, and the training of transcoders on a corpus, whose graph of phases is its own.
+# Built only when asked for by name: one graph of any text, and the training of transcoders on a corpus, whose
+# graph of phases is its own.
 ATTRIBUTE = Task("attribute", config.Attribution, needs=("text", "model", "transcoders"))
 TRAINING = (
-    Task("corpus", config.Corpus, needs=("texts", "tokenizer"), rows="shard"),
-    Task("corpus_activations", config.CorpusActivations, needs=("corpus", "model"), per=("shard", "layer"), batch=64),
-    Task("transcoders", config.Training, needs=("corpus_activations", "device"), per=("layer",), batch=1),
-    Task("replacement", config.Replacement, needs=("corpus", "transcoders", "model"), summary=True),
+    Task("corpus", room="training", config=config.Corpus, needs=("texts", "tokenizer"), rows="shard"),
+    Task(
+        "corpus_activations",
+        room="training",
+        config=config.CorpusActivations,
+        needs=("corpus", "model"),
+        per=("shard", "layer"),
+        batch=64,
+    ),
+    Task(
+        "transcoders",
+        room="training",
+        config=config.Training,
+        needs=("corpus_activations", "device"),
+        per=("layer",),
+        batch=1,
+    ),
+    Task(
+        "replacement",
+        room="training",
+        config=config.Replacement,
+        needs=("corpus", "transcoders", "model"),
+        summary=True,
+    ),
 )
 
 PIPELINE = Pipeline(__name__, PHASES, resources, asked=(ATTRIBUTE, *TRAINING))

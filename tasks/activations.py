@@ -1,6 +1,7 @@
 """Phase `activations`: what flows through the model at the chosen layers and positions.
 
-A prompt is run alone, so that its numbers do not depend, to the last bit, on which others are computed with it.
+A prompt is run alone, so that its numbers do not depend, to the last bit, on which others are computed with
+it.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ from circuitstore.models.capture import capture
 
 
 def activations(cells, config, prompts, model):
-    """Yield one dataset a prompt and layer; `position` counts the last `config.positions` tokens (all when 0).
+    """Yield one dataset a prompt and layer; `position` counts the last `config.positions` tokens (all when
+    0).
 
-    residual: the residual stream entering the layer; mlp_input: the normalised input of its MLP, which transcoders read;
-    mlp_output: what its MLP adds: each (position, d_model), in the model's dtype (bfloat16 as its 16 bits).
-    n_tokens: int32, the prompt's length, so that row i is token n_tokens - positions + i.
+    residual: the residual stream entering the layer; mlp_input: the normalised input of its MLP, which
+    transcoders read; mlp_output: what its MLP adds: each (position, d_model), in the model's dtype (bfloat16
+    as its 16 bits). n_tokens: int32, the prompt's length, so that row i is token n_tokens - positions + i.
     """
     for _, group in groupby(cells, key=lambda cell: cell["prompt"]):
         same_prompt = list(group)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
+from circuitstore.circuits.graph import attribute as attribute_tokens
 from circuitstore.errors import UsageError
-from circuitstore.models.attribution import attribute as attribute_tokens
 from circuitstore.models.load import tokenize
 from tasks.attribution import dataset, settings
 
@@ -14,12 +14,14 @@ from tasks.attribution import dataset, settings
 def attribute(cells, config, text, model, transcoders):
     """Yield one graph; its variables are those of phase `attribution`. All active features are found here.
 
-    `text` is what the `text` resource gives: the prompt as text or token ids, and the answers to explain, if any, or the one whose
-    difference to another is. Raises UsageError for an answer that is not one token.
+    `text` is what the `text` resource gives: the prompt as text or token ids, and the answers to explain, if
+    any, or the one whose difference to another is. Raises UsageError for an answer that is not one token.
     """
     tokens = list(text["tokens"]) or tokenize(model.tokenizer, text["text"], prepend=text["prepend"])
     targets = [_answer(model.tokenizer, "target", answer) for answer in text["targets"]]
-    difference = (targets[0], _answer(model.tokenizer, "against", text["against"])) if text["against"] else None
+    difference = (
+        (targets[0], _answer(model.tokenizer, "against", text["against"])) if text["against"] else None
+    )
     graph = attribute_tokens(
         model,
         transcoders,

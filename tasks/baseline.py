@@ -15,9 +15,9 @@ from circuitstore.models.capture import capture
 def baseline(cells, config, prompts, model):
     """Yield one dataset a prompt; all values at the last position.
 
-    logit_correct, logit_incorrect, logit_difference: float32, nats; log_prob_correct, log_prob_incorrect: float32, nats;
-    rank_correct: int32, 1 for the most probable token; top_token (top,) int32, top_text (top,), top_logit and top_log_prob
-    (top,) float32, the `top_k` most probable tokens in order.
+    logit_correct, logit_incorrect, logit_difference: float32, nats; log_prob_correct, log_prob_incorrect:
+    float32, nats; rank_correct: int32, 1 for the most probable token; top_token (top,) int32, top_text
+    (top,), top_logit and top_log_prob (top,) float32, the `top_k` most probable tokens in order.
     """
     for cell in cells:
         prompt = prompts.one(cell)
@@ -52,7 +52,11 @@ def summary(cells, config):
     """Accuracy (the share of prompts with a positive margin), its gate, and the mean margin in nats."""
     margins, ranks = np.array([(float(cell.logit_difference), int(cell.rank_correct)) for _, cell in cells]).T
     accuracy = float((margins > 0).mean())
-    failed = f"accuracy {accuracy:.3f} on {len(margins)} prompts is below the gate of {config.gate:.3f}" if accuracy < config.gate else ""
+    failed = (
+        f"accuracy {accuracy:.3f} on {len(margins)} prompts is below the gate of {config.gate:.3f}"
+        if accuracy < config.gate
+        else ""
+    )
     return {
         "prompts": len(margins),
         "accuracy": accuracy,

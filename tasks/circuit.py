@@ -1,13 +1,15 @@
 """Phase `circuit`: one graph a behaviour, aggregated over the attribution graphs of its *train* prompts.
 
-A **unit** is what graphs of different prompts have in common: a feature (layer, feature) in a position role (phase `pairs`), the
-error of a layer in a role, the embedding in a role, or the margin (the correct - incorrect logit difference). A prompt's value
-for a unit is the sum over the positions that have the role; means are over all train prompts, 0 where a unit is absent.
+A **unit** is what graphs of different prompts have in common: a feature (layer, feature) in a position role
+(phase `pairs`), the error of a layer in a role, the embedding in a role, or the margin (the correct -
+incorrect logit difference). A prompt's value for a unit is the sum over the positions that have the role;
+means are over all train prompts, 0 where a unit is absent.
 
-Nothing of a test prompt enters, so that interventions on test prompts with what is chosen here are a fair test.
+Nothing of a test prompt enters, so that interventions on test prompts with what is chosen here are a fair
+test.
 
-Sources: aggregation over prompts after *Sparse Feature Circuits* (Marks et al., 2024), §3; false discoveries: Benjamini and
-Hochberg (1995).
+Sources: aggregation over prompts after *Sparse Feature Circuits* (Marks et al., 2024), §3; false discoveries:
+Benjamini and Hochberg (1995).
 """
 
 from __future__ import annotations
@@ -16,29 +18,38 @@ import numpy as np
 import xarray as xr
 
 from circuitstore.errors import PromptError
-from circuitstore.models.statistics import benjamini_hochberg, correlations
-from tasks.aggregate import Aggregate
+from circuitstore.statistics import benjamini_hochberg, correlations
+from tasks.parts.aggregate import Aggregate
 
 
 def circuit(cells, config, prompts, baseline, pairs, attribution):
     """Yield one dataset; units are sorted by kind, layer, feature, role. All values are of the train prompts.
 
-    unit_kind, unit_role (unit,) text; unit_layer, unit_feature (unit,) int32, -1 where there is none; active_frequency and
-    kept_frequency (unit,) float32: in which share of the prompts it is active, and kept by pruning; influence, direct_attribution,
-    total_attribution, gradient_attribution (unit,) float32: means, the last three in nats of margin; mean_activation (unit,)
-    float32: over all covered positions with the role; rank, absolute_rank (unit,) int32: of features, 0 for the largest mean
-    attribution by `rank_by`, or the largest in size; -1 for other units.
-    edge_target, edge_source (edge,) int32: units; edge_weight (edge,) float32: mean weight of the edges that pruning kept;
-    edge_frequency (edge,) float32: share of prompts with one. Edges into the margin are the direct attributions of kept nodes.
-    pearson, spearman and their p and q (unit,) float64: correlation over prompts between the activation and the margin, for
-    features active in at least `min_prompts`, NaN elsewhere; q is p after Benjamini and Hochberg over all of them.
-    activation_unit, activation_prompt (activation,) int32, activation_value (activation,) float32: of feature units, mean over
-    the positions with the role, by `train_prompt` (train,) ids. Raises PromptError when there are no train prompts.
+    unit_kind, unit_role (unit,) text; unit_layer, unit_feature (unit,) int32, -1 where there is none;
+    active_frequency and kept_frequency (unit,) float32: in which share of the prompts it is active, and kept
+    by pruning; influence, direct_attribution, total_attribution, gradient_attribution (unit,) float32: means,
+    the last three in nats of margin; mean_activation (unit,) float32: over all covered positions with the
+    role; rank, absolute_rank (unit,) int32: of features, 0 for the largest mean attribution by `rank_by`, or
+    the largest in size; -1 for other units. edge_target, edge_source (edge,) int32: units; edge_weight
+    (edge,) float32: mean weight of the edges that pruning kept; edge_frequency (edge,) float32: share of
+    prompts with one. Edges into the margin are the direct attributions of kept nodes. pearson, spearman and
+    their p and q (unit,) float64: correlation over prompts between the activation and the margin, for
+    features active in at least `min_prompts`, NaN elsewhere; q is p after Benjamini and Hochberg over all of
+    them. activation_unit, activation_prompt (activation,) int32, activation_value (activation,) float32: of
+    feature units, mean over the positions with the role, by `train_prompt` (train,) ids. Raises PromptError
+    when there are no train prompts.
     """
     split = {str(coords["prompt"]): str(row.split.values) for coords, row in prompts.all(cells[0])}
     if "train" not in split.values():
-        raise PromptError("circuit", expected="at least one train prompt", got="none", remedy='give some prompts "split": "train"')
-    pair, margins = ({str(coords["prompt"]): cell for coords, cell in phase.all(cells[0])} for phase in (pairs, baseline))
+        raise PromptError(
+            "circuit",
+            expected="at least one train prompt",
+            got="none",
+            remedy='give some prompts "split": "train"',
+        )
+    pair, margins = (
+        {str(coords["prompt"]): cell for coords, cell in phase.all(cells[0])} for phase in (pairs, baseline)
+    )
     found, names = Aggregate(), []
     for coords, graph in attribution.each(cells[0]):  # one at a time: a graph may take gigabytes
         if split[name := str(coords["prompt"])] == "train":
@@ -54,7 +65,10 @@ def circuit(cells, config, prompts, baseline, pairs, attribution):
         xr.Dataset(
             {
                 **{f"unit_{name}": ("unit", value) for name, value in units.items()},
-                **{name: ("unit", value, nats if name.endswith("attribution") else {}) for name, value in columns.items()},
+                **{
+                    name: ("unit", value, nats if name.endswith("attribution") else {})
+                    for name, value in columns.items()
+                },
                 "rank": ("unit", _rank(ranked, is_feature)),
                 "absolute_rank": ("unit", _rank(np.abs(ranked), is_feature)),
                 **{name: ("unit", value) for name, value in importance.items()},
@@ -90,8 +104,12 @@ def _rank(values: np.ndarray, among: np.ndarray) -> np.ndarray:
     return rank
 
 
-def _importance(activations: dict[str, np.ndarray], margins: np.ndarray, count: int, min_prompts: int) -> dict[str, np.ndarray]:
-    """Correlation of each tested unit's activation with the margin over prompts: r, p and q by method, (unit,) float64."""
+def _importance(
+    activations: dict[str, np.ndarray], margins: np.ndarray, count: int, min_prompts: int
+) -> dict[str, np.ndarray]:
+    """Correlation of each tested unit's activation with the margin over prompts: r, p and q by method,
+    (unit,) float64.
+    """
     unit = activations["unit"]
     tested = np.flatnonzero(np.bincount(unit, minlength=count) >= min_prompts)
     row = np.full(count, -1)

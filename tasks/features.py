@@ -1,7 +1,9 @@
-"""Phase `features`: the transcoder features that are active, kept sparse, and how well they reconstruct each MLP.
+"""Phase `features`: the transcoder features that are active, kept sparse, and how well they reconstruct each
+MLP.
 
-Each layer's encoder is read once for all prompts of a batch, and each prompt is multiplied by itself, so that its numbers do
-not depend on the others. The prepended token has no features: its activations are those of an attention sink, not of a prompt.
+Each layer's encoder is read once for all prompts of a batch, and each prompt is multiplied by itself, so that
+its numbers do not depend on the others. The prepended token has no features: its activations are those of an
+attention sink, not of a prompt.
 """
 
 from __future__ import annotations
@@ -18,19 +20,24 @@ from circuitstore.models.bits import tensor_of
 def features(cells, config, activations, transcoders):
     """Yield one dataset a layer and prompt; `position` are the kept positions of `activations`.
 
-    activation: sparse (position, feature) as activation.pointer (row,) int64, activation.feature (entry,) int32 ascending
-    within a row, activation.value (entry,) float32, of `feature_count` features; l0: (position,) int32 active features;
-    error_square, output_square: (position,) float32, squared norms of reconstruction error and MLP output; output_sum:
-    (d_model,) float64, the MLP outputs summed over positions (these three give explained variance over any set of prompts);
-    n_tokens: int32. Values at the prepended token are zero and left out of every sum.
+    activation: sparse (position, feature) as activation.pointer (row,) int64, activation.feature (entry,)
+    int32 ascending within a row, activation.value (entry,) float32, of `feature_count` features; l0:
+    (position,) int32 active features; error_square, output_square: (position,) float32, squared norms of
+    reconstruction error and MLP output; output_sum: (d_model,) float64, the MLP outputs summed over positions
+    (these three give explained variance over any set of prompts); n_tokens: int32. Values at the prepended
+    token are zero and left out of every sum.
     """
     for layer, group in groupby(cells, key=lambda cell: cell["layer"]):
         same_layer = list(group)
         transcoder = transcoders.layer(layer)
         read = [activations.one(cell) for cell in same_layer]
-        skipped = [int(upstream.sizes["position"] == int(upstream.n_tokens)) for upstream in read]  # 1 where token 0 is kept
+        skipped = [
+            int(upstream.sizes["position"] == int(upstream.n_tokens)) for upstream in read
+        ]  # 1 where token 0 is kept
         inputs = [_tensor(upstream.mlp_input)[first:] for upstream, first in zip(read, skipped, strict=True)]
-        for cell, upstream, first, x, rows in zip(same_layer, read, skipped, inputs, transcoder.active(inputs), strict=True):
+        for cell, upstream, first, x, rows in zip(
+            same_layer, read, skipped, inputs, transcoder.active(inputs), strict=True
+        ):
             output = _tensor(upstream.mlp_output)[first:].float()
             error = output - transcoder.reconstruct(rows, x).cpu()
             blank = np.zeros(first, dtype=np.int64)
@@ -55,14 +62,19 @@ def features(cells, config, activations, transcoders):
 def summary(cells, config):
     """Per layer: mean L0, explained variance and normalised MSE, over all kept positions of all prompts.
 
-    Explained variance is 1 - Σ|error|² / Σ|output - mean output|²; normalised MSE is Σ|error|² / Σ|output|² (*Circuit
-    Tracing*, 2025, evaluates the latter).
+    Explained variance is 1 - Σ|error|² / Σ|output - mean output|²; normalised MSE is Σ|error|² / Σ|output|²
+    (*Circuit Tracing*, 2025, evaluates the latter).
     """
     layers = {}
     for layer, group in groupby(cells, key=lambda pair: pair[0]["layer"]):
         datasets = [cell for _, cell in group]
-        count = sum(cell.sizes["position"] - int(cell.sizes["position"] == int(cell.n_tokens)) for cell in datasets)
-        error, square = (sum(float(cell[name].sum(dtype=np.float64)) for cell in datasets) for name in ("error_square", "output_square"))
+        count = sum(
+            cell.sizes["position"] - int(cell.sizes["position"] == int(cell.n_tokens)) for cell in datasets
+        )
+        error, square = (
+            sum(float(cell[name].sum(dtype=np.float64)) for cell in datasets)
+            for name in ("error_square", "output_square")
+        )
         mean = sum(cell.output_sum.values for cell in datasets) / max(count, 1)
         variance = square - count * float(mean @ mean)
         layers[str(layer)] = {

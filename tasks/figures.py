@@ -1,8 +1,9 @@
 """Phase `figures`: what the results look like, drawn from what lies in the store and from nothing else.
 
-`CONTENTS` is the table of contents, in the order in which a report tells the story; each drawing names the phases that it is
-given, and these make its provenance. The drawing code is in `tasks/drawing/`, one file a kind of figure. The same inputs give
-the same bytes. A drawing whose inputs hold nothing to draw yields no figure rather than an empty one.
+`CONTENTS` is the table of contents, in the order in which a report tells the story; each drawing names the
+phases that it is given, and these make its provenance. The drawing code is in `tasks/drawing/`, one file a
+kind of figure. The same inputs give the same bytes. A drawing whose inputs hold nothing to draw yields no
+figure rather than an empty one.
 """
 
 from __future__ import annotations
@@ -12,7 +13,18 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from tasks.drawing import activity, comparison, effects, graphs, margins, reconstruction, relations, report, scores, tables
+from tasks.drawing import (
+    activity,
+    comparison,
+    effects,
+    graphs,
+    margins,
+    reconstruction,
+    relations,
+    report,
+    scores,
+    tables,
+)
 from tasks.drawing.plate import provenance, render, settle
 from tasks.drawing.style import Look
 
@@ -32,16 +44,33 @@ CONTENTS = (  # section of the report, drawing, what it is drawn from
     ("interventions", effects.faithfulness, ("interventions",)),
     ("interventions", relations.predictions, ("interventions",)),
     ("interventions", relations.between_features, ("interventions",)),
-    ("comparison", comparison.table, ("study", "prompts", "baseline", "features", "attribution", "interventions")),
+    (
+        "comparison",
+        comparison.table,
+        ("study", "prompts", "baseline", "features", "attribution", "interventions"),
+    ),
 )
 
 
-def figures(cells, config, study, review, prompts, baseline, features, interpretation, pairs, attribution, circuit, interventions):
+def figures(
+    cells,
+    config,
+    study,
+    review,
+    prompts,
+    baseline,
+    features,
+    interpretation,
+    pairs,
+    attribution,
+    circuit,
+    interventions,
+):
     """Yield one dataset a figure, and last the report; axis `figure` is its name.
 
-    title, caption, section (of the report), provenance (a line for each phase it was drawn from, with the content hash of that
-    artifact, and for each setting): text; for each of `config.formats` the file itself, (byte,) uint8, as `png`, `svg`, `pdf`; html
-    (html_byte,) uint8: the report, empty for figures.
+    title, caption, section (of the report), provenance (a line for each phase it was drawn from, with the
+    content hash of that artifact, and for each setting): text; for each of `config.formats` the file itself,
+    (byte,) uint8, as `png`, `svg`, `pdf`; html (html_byte,) uint8: the report, empty for figures.
     """
     upstream = {
         "prompts": prompts,
@@ -64,17 +93,28 @@ def figures(cells, config, study, review, prompts, baseline, features, interpret
         for section, draw, needs in CONTENTS:
             for plate in map(settle, draw(look, config, *(read[name] for name in needs))):
                 origin = provenance(plate.name, _sources(content, needs), settings)
-                files = {kind: render(plate, kind, origin, config.dpi) for kind in dict.fromkeys((*config.formats, "svg"))}
+                files = {
+                    kind: render(plate, kind, origin, config.dpi)
+                    for kind in dict.fromkeys((*config.formats, "svg"))
+                }
                 sections[section].append(report.figure(plate, files["svg"], origin))
                 shown = {kind: files[kind] for kind in config.formats}
                 yield {"figure": plate.name}, _dataset(plate.title, plate.caption, section, origin, shown)
     origin = provenance("report", content, settings)
-    title, caption = f"Report on {study['behaviour']}", "All figures and numbers of this behaviour in order, in one page."
+    title, caption = (
+        f"Report on {study['behaviour']}",
+        "All figures and numbers of this behaviour in order, in one page.",
+    )
     page = report.page(study, sections, content, settings)
-    yield {"figure": "report"}, _dataset(title, caption, "report", origin, dict.fromkeys(config.formats, b""), page)
+    yield (
+        {"figure": "report"},
+        _dataset(title, caption, "report", origin, dict.fromkeys(config.formats, b""), page),
+    )
 
 
-def _tables(config, prompts, baseline, features, interpretation, pairs, attribution, circuit, interventions) -> dict[str, Any]:
+def _tables(
+    config, prompts, baseline, features, interpretation, pairs, attribution, circuit, interventions
+) -> dict[str, Any]:
     """What drawings are given, by the phase it comes from."""
     rows, answers = tables.prompts(prompts), tables.baseline(baseline)
     shown = tables.examples(rows, answers, config.examples)
@@ -102,7 +142,9 @@ def _words(read: dict[str, Any], config) -> dict[str, list[str]]:
     sections["prompts"] = report.prompts(read["prompts"], read["baseline"])
     sections["baseline"] = report.baseline(read["prompts"], read["baseline"])
     sections["features"] = report.features(read["features"])
-    sections["interpretation"] = report.interpretation(read["circuit"], read["interpretation"], config.heatmap_features)
+    sections["interpretation"] = report.interpretation(
+        read["circuit"], read["interpretation"], config.heatmap_features
+    )
     sections["graph"] = report.graphs(read["attribution"])
     sections["interventions"] = report.interventions(read["baseline"], read["interventions"])
     names = ("study", "prompts", "baseline", "features", "attribution", "interventions")
@@ -110,7 +152,9 @@ def _words(read: dict[str, Any], config) -> dict[str, list[str]]:
     return sections
 
 
-def _dataset(title: str, caption: str, section: str, origin: str, files: dict[str, bytes], page: bytes = b"") -> xr.Dataset:
+def _dataset(
+    title: str, caption: str, section: str, origin: str, files: dict[str, bytes], page: bytes = b""
+) -> xr.Dataset:
     said = {"title": title, "caption": caption, "section": section, "provenance": origin}
     variables: dict[str, Any] = {name: ((), np.array(text, dtype=str)) for name, text in said.items()}
     for kind, data in {**files, "html": page}.items():

@@ -1,11 +1,12 @@
 """Phase `interpretation`: what each active feature of a behaviour goes with, and which tokens it promotes.
 
-Each feature is compared over two kinds of observations (`tasks/contexts.py`): over contexts, with the token there, the token before
-and the position; over prompts, with every label, by the largest activation among the prompt's kept positions. Effect size is the
-rank-biserial correlation, p the Mann–Whitney test's, q after Benjamini and Hochberg over all tests of the phase.
+Each feature is compared over two kinds of observations (`tasks/parts/contexts.py`): over contexts, with the
+token there, the token before and the position; over prompts, with every label, by the largest activation
+among the prompt's kept positions. Effect size is the rank-biserial correlation, p the Mann–Whitney test's, q
+after Benjamini and Hochberg over all tests of the phase.
 
-Sources: `circuitstore.models.statistics`, `circuitstore.models.lens`; labels from top activations and their contexts as in *On the
-Biology of a Large Language Model* (Anthropic, 2025), but by a stated rule.
+Sources: `circuitstore.statistics`, `circuitstore.models.lens`; labels from top activations and their contexts
+as in *On the Biology of a Large Language Model* (Anthropic, 2025), but by a stated rule.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ import numpy as np
 import xarray as xr
 
 from circuitstore.models.lens import extreme_tokens
-from circuitstore.models.statistics import benjamini_hochberg, mann_whitney, rank_biserial
-from tasks.contexts import CONTEXT, CONTROL, PROMPT, Category, Contexts, categories
+from circuitstore.statistics import benjamini_hochberg, mann_whitney, rank_biserial
+from tasks.parts.contexts import CONTEXT, CONTROL, PROMPT, Category, Contexts, categories
 
 UNLABELLED = "unlabelled"
 
@@ -25,16 +26,17 @@ UNLABELLED = "unlabelled"
 def interpretation(cells, config, prompts, features, model, transcoders):
     """Yield one dataset. A `unit` is a feature active in some prompt, sorted by layer, then feature.
 
-    layer, feature, active_prompts (unit,) int32; mean_activation, max_activation (unit,) float32: of the largest activation of
-    each prompt, the mean over the prompts where there is one.
-    top_prompt (unit, top) ids of the prompts with the largest activation, largest first, "" where fewer are active; top_position
-    int32 of its peak, from the end (-1 is the last token), 0 for none; top_token int32; top_activation float32, NaN for none.
-    category (category,) text, unique; category_level ("context" or "prompt"), category_name, category_value (category,) text;
-    category_size (category,) int32, observations in it; all with at least `min_prompts` observations inside and outside.
-    effect float32, p, q float64 (unit, category): every test; NaN for units active in fewer than `min_prompts` prompts.
-    label (unit,) text; confidence, label_effect, label_coverage float32, label_q float64, label_category (unit,) int32: of the
-    dominant pattern, see `_dominant`; 0, NaN, NaN, NaN and -1 where none is significant.
-    promoted_token, suppressed_token (unit, token_rank) int32, promoted_value, suppressed_value float32: see `extreme_tokens`.
+    layer, feature, active_prompts (unit,) int32; mean_activation, max_activation (unit,) float32: of the
+    largest activation of each prompt, the mean over the prompts where there is one. top_prompt (unit, top)
+    ids of the prompts with the largest activation, largest first, "" where fewer are active; top_position
+    int32 of its peak, from the end (-1 is the last token), 0 for none; top_token int32; top_activation
+    float32, NaN for none. category (category,) text, unique; category_level ("context" or "prompt"),
+    category_name, category_value (category,) text; category_size (category,) int32, observations in it; all
+    with at least `min_prompts` observations inside and outside. effect float32, p, q float64 (unit,
+    category): every test; NaN for units active in fewer than `min_prompts` prompts. label (unit,) text;
+    confidence, label_effect, label_coverage float32, label_q float64, label_category (unit,) int32: of the
+    dominant pattern, see `_dominant`; 0, NaN, NaN, NaN and -1 where none is significant. promoted_token,
+    suppressed_token (unit, token_rank) int32, promoted_value, suppressed_value float32: see `extreme_tokens`.
     token (token,) int32, token_text (token,): every token id that occurs above; -1 is "".
     """
     rows = {str(coords["prompt"]): row for coords, row in prompts.all(cells[0])}
@@ -84,8 +86,8 @@ def summary(cells, config):
 def _by_context(cells: list[xr.Dataset], contexts: Contexts) -> tuple[np.ndarray, np.ndarray]:
     """A layer's active features (unit,) int32 ascending, and their activations (unit, context) float32.
 
-    Prompts that share a context have the same activation there, up to the last bits; the largest counts, so that rounding, which
-    goes with a prompt's length, orders nothing.
+    Prompts that share a context have the same activation there, up to the last bits; the largest counts, so
+    that rounding, which goes with a prompt's length, orders nothing.
     """
     entries = []
     for places, cell in zip(contexts.place, cells, strict=True):
@@ -100,8 +102,12 @@ def _by_context(cells: list[xr.Dataset], contexts: Contexts) -> tuple[np.ndarray
 
 
 def _by_prompt(values: np.ndarray, contexts: Contexts) -> tuple[np.ndarray, np.ndarray]:
-    """The largest activation of each prompt (unit, prompt) float32, and its position from the end (unit, prompt) int32."""
-    padded = np.concatenate([values, np.full((len(values), 1), -1, dtype=np.float32)], axis=1)  # of a place without context
+    """The largest activation of each prompt (unit, prompt) float32, and its position from the end (unit,
+    prompt) int32.
+    """
+    padded = np.concatenate(
+        [values, np.full((len(values), 1), -1, dtype=np.float32)], axis=1
+    )  # of a place without context
     placed = padded[:, contexts.place]  # (unit, prompt, position)
     peak = placed.argmax(2)
     return np.take_along_axis(placed, peak[..., None], 2)[..., 0], (peak - placed.shape[2]).astype(np.int32)
@@ -132,10 +138,13 @@ def _top(by_prompt: np.ndarray, peaks: np.ndarray, contexts: Contexts, count: in
     }
 
 
-def _tests(values: np.ndarray, by_prompt: np.ndarray, found: list[Category], least: int) -> dict[str, np.ndarray]:
+def _tests(
+    values: np.ndarray, by_prompt: np.ndarray, found: list[Category], least: int
+) -> dict[str, np.ndarray]:
     """effect float32, p float64 and coverage float32, each (unit, category).
 
-    coverage: which share of a feature's summed activation, over contexts or over prompts, lies in the category.
+    coverage: which share of a feature's summed activation, over contexts or over prompts, lies in the
+    category.
     """
     shape = (len(values), len(found))
     tests = {"effect": np.full(shape, np.nan, dtype=np.float32), "p": np.full(shape, np.nan)}
@@ -147,19 +156,28 @@ def _tests(values: np.ndarray, by_prompt: np.ndarray, found: list[Category], lea
             where, members = np.ix_(tested, columns), np.stack([found[i].members for i in columns])
             tests["effect"][where] = rank_biserial(observed, members)
             tests["p"][where] = mann_whitney(observed, members)
-            tests["coverage"][where] = (observed.astype(np.float64) @ members.T) / observed.sum(1, dtype=np.float64)[:, None]
+            tests["coverage"][where] = (observed.astype(np.float64) @ members.T) / observed.sum(
+                1, dtype=np.float64
+            )[:, None]
     return tests
 
 
-def _dominant(arrays: dict[str, np.ndarray], coverage: np.ndarray, found: list[Category], config) -> dict[str, np.ndarray]:
+def _dominant(
+    arrays: dict[str, np.ndarray], coverage: np.ndarray, found: list[Category], config
+) -> dict[str, np.ndarray]:
     """The pattern that best accounts for each feature, and the label and confidence that it gives.
 
-    confidence = effect · coverage of the category for which this product is largest, among those that the feature is significantly
-    (q <= `fdr`) *more* active in; ties go to contexts before prompts. It is in [0, 1]: 1 means that the feature is active in all
-    observations of the category more than in any other, and nowhere else; a category too narrow for the feature has little coverage,
-    one too wide a small effect. The label is given from a confidence of `label_confidence`.
+    confidence = effect · coverage of the category for which this product is largest, among those that the
+    feature is significantly (q <= `fdr`) *more* active in; ties go to contexts before prompts. It is in [0,
+    1]: 1 means that the feature is active in all observations of the category more than in any other, and
+    nowhere else; a category too narrow for the feature has little coverage, one too wide a small effect. The
+    label is given from a confidence of `label_confidence`.
     """
-    eligible = (arrays["q"] <= config.fdr) & (arrays["effect"] > 0) & np.array([category.name != CONTROL for category in found])
+    eligible = (
+        (arrays["q"] <= config.fdr)
+        & (arrays["effect"] > 0)
+        & np.array([category.name != CONTROL for category in found])
+    )
     score = np.where(eligible, arrays["effect"] * coverage, 0)
     best = score.argmax(1) if found else np.zeros(len(score), dtype=np.int64)
     units = np.arange(len(score))
@@ -171,7 +189,9 @@ def _dominant(arrays: dict[str, np.ndarray], coverage: np.ndarray, found: list[C
 
     effect = of_best(arrays["effect"])
     labels = [
-        f"{found[best[i]].text} (r={effect[i]:.2f})" if chosen[i] and confidence[i] >= config.label_confidence else UNLABELLED
+        f"{found[best[i]].text} (r={effect[i]:.2f})"
+        if chosen[i] and confidence[i] >= config.label_confidence
+        else UNLABELLED
         for i in units
     ]
     return {
@@ -185,7 +205,14 @@ def _dominant(arrays: dict[str, np.ndarray], coverage: np.ndarray, found: list[C
 
 
 def _dataset(arrays: dict[str, np.ndarray], found: list[Category], decode) -> xr.Dataset:
-    second = {"top": "top", "promoted": "token_rank", "suppressed": "token_rank", "effect": "category", "p": "category", "q": "category"}
+    second = {
+        "top": "top",
+        "promoted": "token_rank",
+        "suppressed": "token_rank",
+        "effect": "category",
+        "p": "category",
+        "q": "category",
+    }
     dims = {
         name: ("unit", second.get(name, second.get(name.split("_")[0], ""))) if array.ndim == 2 else ("unit",)
         for name, array in arrays.items()
@@ -200,7 +227,10 @@ def _dataset(arrays: dict[str, np.ndarray], found: list[Category], decode) -> xr
             "category_level": ("category", np.array([category.level for category in found], dtype=str)),
             "category_name": ("category", np.array([category.name for category in found], dtype=str)),
             "category_value": ("category", np.array([category.value for category in found], dtype=str)),
-            "category_size": ("category", np.array([category.members.sum() for category in found], dtype=np.int32)),
+            "category_size": (
+                "category",
+                np.array([category.members.sum() for category in found], dtype=np.int32),
+            ),
             "token": ("token", ids),
             "token_text": ("token", np.array([decode(token) for token in ids.tolist()], dtype=str)),
         },

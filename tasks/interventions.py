@@ -1,8 +1,10 @@
-"""Phase `interventions`: is it these features? Activations are changed in the real model, and the answer watched.
+"""Phase `interventions`: is it these features? Activations are changed in the real model, and the answer
+watched.
 
-Sets of features are chosen in two ways: `own`, by the prompt's own attributions; `circuit`, by the mean attribution over the train
-prompts (phase `circuit`), of what is active here. On test prompts, `circuit` has seen nothing of them. Definitions and sources:
-docs/interventions.md; the arithmetic of an edit: `circuitstore.models.intervene`.
+Sets of features are chosen in two ways: `own`, by the prompt's own attributions; `circuit`, by the mean
+attribution over the train prompts (phase `circuit`), of what is active here. On test prompts, `circuit` has
+seen nothing of them. Definitions and sources: docs/interventions.md; the arithmetic of an edit:
+`circuitstore.circuits.intervene`.
 
 A prompt is run by itself, its variants in chunks of one size, so its numbers do not depend on other prompts.
 """
@@ -15,12 +17,12 @@ import numpy as np
 import torch
 import xarray as xr
 
+from circuitstore.circuits.gradient_graph import logit_gradients
+from circuitstore.circuits.intervene import intervene
 from circuitstore.models.capture import Capture, capture
-from circuitstore.models.gradient import logit_gradients
-from circuitstore.models.intervene import intervene
-from tasks.edits import UNRANKED, Candidates, Units, candidates, first_units, matched_controls
-from tasks.feature_effects import AMONG, EFFECT_REGIMES, feature_effects
-from tasks.intervention_summary import summarise
+from tasks.parts.edits import UNRANKED, Candidates, Units, candidates, first_units, matched_controls
+from tasks.parts.feature_effects import AMONG, EFFECT_REGIMES, feature_effects
+from tasks.parts.intervention_summary import summarise
 
 CHUNK = 64  # variants run at once; fixed, since it decides the last bits
 REGIMES = ("free", "frozen_attention")
@@ -30,22 +32,25 @@ MEASURES = ("margin", "probability_correct", "probability_incorrect", "rank_corr
 
 
 def interventions(cells, config, prompts, pairs, circuit, attribution, model, transcoders):
-    """Yield one dataset a prompt. Coordinates: kind ("zero", "inhibit", "mean", "resample", "patch", "steer …"), regime ("free",
-    "frozen_attention"), choice ("own", "circuit"), size, swap_size, circuit_size, predictor; NaN or -1 where there is nothing to edit.
+    """Yield one dataset a prompt. Coordinates: kind ("zero", "inhibit", "mean", "resample", "patch", "steer
+    …"), regime ("free", "frozen_attention"), choice ("own", "circuit"), size, swap_size, circuit_size,
+    predictor; NaN or -1 where there is nothing to edit.
 
-    Of each run five measures at the last position, as variables GROUP_MEASURE: margin (correct - incorrect logit, float32,
-    nats), probability_correct, probability_incorrect (float32), rank_correct, rank_incorrect (int32, 1 for the most probable).
-    Groups: base (): nothing edited; single (top, kind, regime): each of the features with the largest |attribution|, and
-    single_control (top, draw): each replaced by a matched random one, zeroed; set (choice, size, kind, regime) and control
-    (choice, size, draw): sets and their matched random sets, zeroed, free; swap (choice, swap_size): larger sets patched from the
-    partner, free; circuit (circuit_size,): all active features but the
-    circuit's replaced, complement (circuit_size,): the circuit's, empty (): all.
-    single_layer, single_position, single_feature (top,) int32, single_activation (top,) float32; single_predicted (top,
-    predictor), single_control_predicted (top, draw, predictor) float32, nats: contributions to the margin; single_index (top,),
-    single_control_index (top, draw) int32: the row of the graph's active_features; set_count, patch_count (choice, size),
-    swap_count (choice, swap_size), circuit_count (circuit_size,) int32: how many features are edited, or kept; set_shared (size,)
-    int32: how many of them both choices have; single_rank (top,) int32: rank on train, -1 where no train prompt had it; split text;
-    has_partner bool; feature_…: what zeroing single features does to others (`tasks.feature_effects`).
+    Of each run five measures at the last position, as variables GROUP_MEASURE: margin (correct - incorrect
+    logit, float32, nats), probability_correct, probability_incorrect (float32), rank_correct, rank_incorrect
+    (int32, 1 for the most probable). Groups: base (): nothing edited; single (top, kind, regime): each of the
+    features with the largest |attribution|, and single_control (top, draw): each replaced by a matched random
+    one, zeroed; set (choice, size, kind, regime) and control (choice, size, draw): sets and their matched
+    random sets, zeroed, free; swap (choice, swap_size): larger sets patched from the partner, free; circuit
+    (circuit_size,): all active features but the circuit's replaced, complement (circuit_size,): the
+    circuit's, empty (): all. single_layer, single_position, single_feature (top,) int32, single_activation
+    (top,) float32; single_predicted (top, predictor), single_control_predicted (top, draw, predictor)
+    float32, nats: contributions to the margin; single_index (top,), single_control_index (top, draw) int32:
+    the row of the graph's active_features; set_count, patch_count (choice, size), swap_count (choice,
+    swap_size), circuit_count (circuit_size,) int32: how many features are edited, or kept; set_shared (size,)
+    int32: how many of them both choices have; single_rank (top,) int32: rank on train, -1 where no train
+    prompt had it; split text; has_partner bool; feature_…: what zeroing single features does to others
+    (`tasks.parts.feature_effects`).
     """
     units = None
     for cell in cells:
@@ -85,17 +90,28 @@ def interventions(cells, config, prompts, pairs, circuit, attribution, model, tr
 
 
 def summary(cells, config):
-    """Effects, flips, ratio to controls, prediction check and faithfulness by split, with bootstrap intervals over prompts."""
+    """Effects, flips, ratio to controls, prediction check and faithfulness by split, with bootstrap intervals
+    over prompts.
+    """
     return summarise([cell for _, cell in cells], config)
 
 
 def kinds(config) -> list[str]:
     """Names of the ways a set of features is edited, in order."""
-    return ["zero", "inhibit", "mean", "resample", "patch", *(f"steer {strength:+g}" for strength in config.strengths)]
+    return [
+        "zero",
+        "inhibit",
+        "mean",
+        "resample",
+        "patch",
+        *(f"steer {strength:+g}" for strength in config.strengths),
+    ]
 
 
 class _Plan:
-    """Runs to be made: groups of places, each to be filled with the outcome of a set of edits; equal sets run once."""
+    """Runs to be made: groups of places, each to be filled with the outcome of a set of edits; equal sets run
+    once.
+    """
 
     def __init__(self) -> None:
         self.sets: dict[str, dict[bytes, np.ndarray]] = {regime: {} for regime in REGIMES}
@@ -113,15 +129,21 @@ class _Plan:
         self.sets[regime].setdefault(ordered.tobytes(), ordered)
         self.places[group][1].append((place, regime, ordered.tobytes()))
 
-    def run(self, model, transcoders, tokens: list[int], base: Capture, answers: tuple[int, int]) -> dict[str, tuple]:
+    def run(
+        self, model, transcoders, tokens: list[int], base: Capture, answers: tuple[int, int]
+    ) -> dict[str, tuple]:
         outcome: dict[tuple[str, bytes], np.ndarray] = {}
         for regime, sets in self.sets.items():
             keys = list(sets)
             for start in range(0, len(keys), CHUNK):
                 part = keys[start : start + CHUNK]
                 edits = [sets[key] for key in part]
-                run = intervene(model, transcoders, tokens, edits, regime=regime, base=base, last_only=True, inputs=False)
-                outcome.update(zip(((regime, key) for key in part), measured(run.logits[:, -1], *answers), strict=True))
+                run = intervene(
+                    model, transcoders, tokens, edits, regime=regime, base=base, last_only=True, inputs=False
+                )
+                outcome.update(
+                    zip(((regime, key) for key in part), measured(run.logits[:, -1], *answers), strict=True)
+                )
         variables = {}
         for group, (dims, places) in self.places.items():
             values = np.full((*self.shapes[group], len(MEASURES)), np.nan)
@@ -150,7 +172,10 @@ def _single(plan: _Plan, config, found: Candidates, graph: xr.Dataset, units: Un
     """Each feature with a large attribution by itself, and controls of it."""
     predicted = _predicted(found, graph)
     top = _largest(np.abs(predicted[units.rank_by]), config.features)
-    values, shape = _new_values(config, found, top, units, name), (config.features, len(kinds(config)), len(REGIMES))
+    values, shape = (
+        _new_values(config, found, top, units, name),
+        (config.features, len(kinds(config)), len(REGIMES)),
+    )
     plan.group("single", ("top", "kind", "regime"), shape)
     for k, kind in enumerate(values):
         for r, regime in enumerate(REGIMES):
@@ -161,34 +186,51 @@ def _single(plan: _Plan, config, found: Candidates, graph: xr.Dataset, units: Un
     drawn = np.full((config.features, config.controls), -1, dtype=np.int64)
     for n, i in enumerate(top):
         generator = _generator(config.seed, name, f"single {n}")
-        drawn[n] = matched_controls(found, np.array([i]), config.controls, config.control_pool, generator)[:, 0]
+        drawn[n] = matched_controls(found, np.array([i]), config.controls, config.control_pool, generator)[
+            :, 0
+        ]
         for draw, control in enumerate(drawn[n]):
             if control >= 0:
                 plan.add("single_control", (n, draw), found.edits(np.array([control]), np.zeros(1)))
-    methods = np.stack([np.append(predicted[method], np.nan) for method in METHODS], axis=-1).astype(np.float32)
+    methods = np.stack([np.append(predicted[method], np.nan) for method in METHODS], axis=-1).astype(
+        np.float32
+    )
     padded = np.append(top, np.full(config.features - len(top), len(found.value)))
     for column in ("layer", "position", "feature"):
-        plan.facts[f"single_{column}"] = ("top", np.append(getattr(found, column), -1)[padded].astype(np.int32))
+        plan.facts[f"single_{column}"] = (
+            "top",
+            np.append(getattr(found, column), -1)[padded].astype(np.int32),
+        )
     plan.facts["single_activation"] = ("top", np.append(found.value, np.nan)[padded].astype(np.float32))
     plan.facts["single_predicted"] = (("top", "predictor"), methods[padded], {"units": "nats"})
     plan.facts["single_control_predicted"] = (("top", "draw", "predictor"), methods[drawn], {"units": "nats"})
-    row = np.append(np.where(found.active, np.cumsum(found.active) - 1, -1), -1)  # candidates are sorted as active_features are
+    row = np.append(
+        np.where(found.active, np.cumsum(found.active) - 1, -1), -1
+    )  # candidates are sorted as active_features are
     plan.facts["single_index"] = ("top", row[padded].astype(np.int32))
     rank = np.append(np.where(found.rank == UNRANKED, -1, found.rank), -1)
     plan.facts["single_rank"] = ("top", rank[padded].astype(np.int32))
     plan.facts["single_control_index"] = (("top", "draw"), row[drawn].astype(np.int32))
 
 
-def _sets(plan: _Plan, config, found: Candidates, graph: xr.Dataset, units: Units, gain: np.ndarray, name: str) -> None:
+def _sets(
+    plan: _Plan, config, found: Candidates, graph: xr.Dataset, units: Units, gain: np.ndarray, name: str
+) -> None:
     """Sets of several sizes, edited in all ways, and matched random sets."""
     active, attribution = found.active, _predicted(found, graph)[units.rank_by]
     either = active | (np.nan_to_num(found.partner) != 0)
-    plan.group("set", ("choice", "size", "kind", "regime"), (len(CHOICES), len(config.sizes), len(kinds(config)), len(REGIMES)))
+    plan.group(
+        "set",
+        ("choice", "size", "kind", "regime"),
+        (len(CHOICES), len(config.sizes), len(kinds(config)), len(REGIMES)),
+    )
     plan.group("control", ("choice", "size", "draw"), (len(CHOICES), len(config.sizes), config.controls))
     plan.group("swap", ("choice", "swap_size"), (len(CHOICES), len(config.swap_sizes)))
     counts = np.zeros((2, len(CHOICES), len(config.sizes)), dtype=np.int32)
     swapped = np.zeros((len(CHOICES), len(config.swap_sizes)), dtype=np.int32)
-    both = [np.intersect1d(_largest(attribution, size), first_units(found, active, size)) for size in config.sizes]
+    both = [
+        np.intersect1d(_largest(attribution, size), first_units(found, active, size)) for size in config.sizes
+    ]
     has_partner = bool(np.isfinite(found.partner).all())
     for c, choice in enumerate(CHOICES):
         for s, size in enumerate(config.sizes):
@@ -203,7 +245,9 @@ def _sets(plan: _Plan, config, found: Candidates, graph: xr.Dataset, units: Unit
                     if len(target) and np.isfinite(new).all():
                         plan.add("set", (c, s, k, r), found.edits(target, new), regime)
             generator = _generator(config.seed, name, f"{choice} {size}")
-            for draw, controls in enumerate(matched_controls(found, chosen, config.controls, config.control_pool, generator)):
+            for draw, controls in enumerate(
+                matched_controls(found, chosen, config.controls, config.control_pool, generator)
+            ):
                 drawn = controls[controls >= 0]
                 if len(drawn):
                     plan.add("control", (c, s, draw), found.edits(drawn, np.zeros(len(drawn))))
@@ -235,17 +279,27 @@ def _circuits(plan: _Plan, config, found: Candidates, units: Units) -> None:
 
 
 def _new_values(config, found: Candidates, chosen: np.ndarray, units: Units, name: str) -> list[np.ndarray]:
-    """The new activations of the chosen candidates, (n,) for every kind of edit; NaN where there is no partner."""
+    """The new activations of the chosen candidates, (n,) for every kind of edit; NaN where there is no
+    partner.
+    """
     old, unit = found.value[chosen], found.unit[chosen]
     generator = _generator(config.seed, name, "donor")
     donors = [i for i, train in enumerate(units.train) if train != name] or [0]
     donated = units.of_train_prompt(donors[int(generator.integers(len(donors)))])
-    values = [np.zeros(len(old)), -config.inhibit * old, units.mean[unit], donated[unit], found.partner[chosen]]
+    values = [
+        np.zeros(len(old)),
+        -config.inhibit * old,
+        units.mean[unit],
+        donated[unit],
+        found.partner[chosen],
+    ]
     return [*values, *((1 + strength) * old for strength in config.strengths)]
 
 
 def _predicted(found: Candidates, graph: xr.Dataset) -> dict[str, np.ndarray]:
-    """Attributions of each candidate to the margin by method, (candidate,) float64; NaN for what is no node of the graph."""
+    """Attributions of each candidate to the margin by method, (candidate,) float64; NaN for what is no node
+    of the graph.
+    """
     active = np.flatnonzero(found.active)[graph.selected_features.values]
     result = {}
     for method in METHODS:
@@ -254,8 +308,11 @@ def _predicted(found: Candidates, graph: xr.Dataset) -> dict[str, np.ndarray]:
     return result
 
 
-def _patch_gain(model, transcoders, tokens: list[int], found: Candidates, answers: tuple[int, int]) -> np.ndarray:
-    """How much setting each candidate to its partner's activation should lower the margin, to first order: (candidate,) nats.
+def _patch_gain(
+    model, transcoders, tokens: list[int], found: Candidates, answers: tuple[int, int]
+) -> np.ndarray:
+    """How much setting each candidate to its partner's activation should lower the margin, to first order:
+    (candidate,) nats.
 
     Source: *Attribution Patching Outperforms Automated Circuit Discovery* (Syed et al., 2023), §2.
     """
@@ -265,7 +322,9 @@ def _patch_gain(model, transcoders, tokens: list[int], found: Candidates, answer
     for layer in np.unique(found.layer).tolist():
         here = np.flatnonzero(found.layer == layer)
         decoders = transcoders.layer(layer).decoder_rows(found.feature[here])
-        slope[here] = (decoders * gradient[layer + 1, torch.from_numpy(found.position[here])]).sum(1).cpu().numpy()
+        slope[here] = (
+            (decoders * gradient[layer + 1, torch.from_numpy(found.position[here])]).sum(1).cpu().numpy()
+        )
     return -slope * (found.partner - found.value)
 
 
@@ -282,4 +341,7 @@ def _generator(seed: int, *what: str) -> np.random.Generator:
 
 def _numbers(config) -> dict[str, np.ndarray]:
     sizes = {"size": config.sizes, "swap_size": config.swap_sizes, "circuit_size": config.circuit_sizes}
-    return {**{name: np.array(values, dtype=np.int32) for name, values in sizes.items()}, "predictor": np.array(METHODS)}
+    return {
+        **{name: np.array(values, dtype=np.int32) for name, values in sizes.items()},
+        "predictor": np.array(METHODS),
+    }

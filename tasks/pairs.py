@@ -1,7 +1,9 @@
-"""Phase `pairs`: each prompt beside its minimal pair: what is at every position in either, and which role a position has.
+"""Phase `pairs`: each prompt beside its minimal pair: what is at every position in either, and which role a
+position has.
 
-Patching needs the partner's activations at aligned positions (partners have equally many tokens), and comparing prompts needs
-names for positions that hold for all of them. The **role** of a position is the first of these that applies:
+Patching needs the partner's activations at aligned positions (partners have equally many tokens), and
+comparing prompts needs names for positions that hold for all of them. The **role** of a position is the first
+of these that applies:
 
     first         the prepended token
     last          the last token, where the answer is predicted
@@ -23,9 +25,10 @@ import xarray as xr
 def pairs(cells, config, prompts, features):
     """Yield one dataset a prompt, axis `prompt`.
 
-    role (position,) text; covered (position,) bool, where features were looked for; has_partner bool; partner_tokens
-    (partner_position,) int32, empty without one; the partner's active features (partner_feature,): partner_layer, partner_place
-    (position), partner_index (feature) int32, partner_activation float32; by layer, position, feature.
+    role (position,) text; covered (position,) bool, where features were looked for; has_partner bool;
+    partner_tokens (partner_position,) int32, empty without one; the partner's active features
+    (partner_feature,): partner_layer, partner_place (position), partner_index (feature) int32,
+    partner_activation float32; by layer, position, feature.
     """
     rows = {coords["prompt"]: row for coords, row in prompts.all(cells[0])}
     read = features.all(cells[0])
@@ -56,7 +59,9 @@ def pairs(cells, config, prompts, features):
 
 
 def roles(tokens: np.ndarray, texts: np.ndarray, partner: np.ndarray | None, shared: set[int]) -> np.ndarray:
-    """The role of each position, (position,) text: tokens (position,), their texts, the partner's tokens, those of the template."""
+    """The role of each position, (position,) text: tokens (position,), their texts, the partner's tokens,
+    those of the template.
+    """
     found: list[str] = []
     slots, seen = 0, dict.fromkeys(map(str, texts), 0)
     for i, (token, text) in enumerate(zip(tokens.tolist(), map(str, texts), strict=True)):
@@ -85,7 +90,9 @@ def _shared(rows: dict[str, xr.Dataset]) -> dict[str, set[int]]:
 
 
 def _active(cells: list) -> dict[str, tuple[np.ndarray, ...]]:
-    """Of every prompt, and of "" for none: layer, position, feature, activation of its active features, by layer and position."""
+    """Of every prompt, and of "" for none: layer, position, feature, activation of its active features, by
+    layer and position.
+    """
     empty = (np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros(0, np.float32))
     active: dict[str, tuple[np.ndarray, ...]] = {"": empty}
     in_order = sorted(cells, key=lambda pair: (pair[0]["prompt"], pair[0]["layer"]))

@@ -7,16 +7,17 @@ import shutil
 from pathlib import Path
 
 import pytest
+from random_model import CONFORMANCE
 from small_store import built  # noqa: F401 (a fixture)
-from workspace import ROOT, Workspace
+from workspace import ROOT, TASKS, Workspace
 
-from circuitstore import pipeline
 from circuitstore.engine.loading import watch
-from circuitstore.engine.memo import shared
+from circuitstore.memo import shared
 
 os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")  # as a build sets it, before any other test multiplies
-TASKS = pipeline.load()
-watch(TASKS.__name__)  # before any test module imports `circuitstore.models`: builds run only code that was loaded from source
+watch(
+    TASKS.__name__
+)  # before any test module imports `circuitstore.models`: builds run only code that was loaded from source
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -33,9 +34,27 @@ def _apart_from_the_user(tmp_path_factory):
         shared.cache_clear()
 
 
+@pytest.fixture(autouse=True, scope="session")
+def one_thread():
+    """The machine is shared, and bits are compared."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def reference_model():
+    """The random Qwen3 whose graphs and interventions the reference implementation computed."""
+    from circuitstore.models.load import load_model
+
+    return load_model(CONFORMANCE / "model")
+
+
 @pytest.fixture(scope="session")
 def built_once(tmp_path_factory) -> Workspace:
-    """A workspace whose `attribution` was built from nothing. Read only: tests that change it take `workspace`."""
+    """A workspace whose `attribution` was built from nothing. Read only: tests that change it take
+    `workspace`.
+    """
     made = Workspace.create(tmp_path_factory.mktemp("built"))
     outcome = made.build()
     assert outcome.code == 0, outcome.err
@@ -73,7 +92,9 @@ def tree(pristine_tree: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def hub_client(monkeypatch):
-    """`hub_client(hub, home)`: from now on huggingface_hub in this process asks that hub and keeps files below `home`."""
+    """`hub_client(hub, home)`: from now on huggingface_hub in this process asks that hub and keeps files
+    below `home`.
+    """
 
     def connect(hub, home: Path, *, offline: bool = False) -> None:
         from huggingface_hub import constants
@@ -81,9 +102,13 @@ def hub_client(monkeypatch):
         environment = hub.environment(home) | ({"HF_HUB_OFFLINE": "1"} if offline else {})
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
-        monkeypatch.setattr(constants, "ENDPOINT", environment["HF_ENDPOINT"])  # which the client reads when it is imported
         monkeypatch.setattr(
-            constants, "HUGGINGFACE_CO_URL_TEMPLATE", environment["HF_ENDPOINT"] + "/{repo_id}/resolve/{revision}/{filename}"
+            constants, "ENDPOINT", environment["HF_ENDPOINT"]
+        )  # which the client reads when it is imported
+        monkeypatch.setattr(
+            constants,
+            "HUGGINGFACE_CO_URL_TEMPLATE",
+            environment["HF_ENDPOINT"] + "/{repo_id}/resolve/{revision}/{filename}",
         )
         monkeypatch.setattr(constants, "HF_HUB_CACHE", str(home / "hub"))
         monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(home / "token"))

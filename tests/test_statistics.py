@@ -9,7 +9,13 @@ import pytest
 from scipy import stats
 
 from circuitstore.errors import UsageError
-from circuitstore.models.statistics import benjamini_hochberg, bootstrap_interval, correlations, mann_whitney, rank_biserial
+from circuitstore.statistics import (
+    benjamini_hochberg,
+    bootstrap_interval,
+    correlations,
+    mann_whitney,
+    rank_biserial,
+)
 
 
 def sparse(rng: np.random.Generator, features: int, count: int, share: float) -> np.ndarray:
@@ -21,7 +27,9 @@ def counted(values: np.ndarray, group: np.ndarray) -> tuple[float, float]:
     """(effect, two-sided p) of one feature and group by counting all pairs and all ways to choose the group."""
     differences = np.sign(values[group][:, None] - values[~group][None])
     ranks = stats.rankdata(values)
-    sums = np.array([ranks[list(chosen)].sum() for chosen in combinations(range(len(values)), int(group.sum()))])
+    sums = np.array(
+        [ranks[list(chosen)].sum() for chosen in combinations(range(len(values)), int(group.sum()))]
+    )
     observed = ranks[group].sum()
     tail = min((sums >= observed - 1e-9).mean(), (sums <= observed + 1e-9).mean())
     return differences.mean(), min(1.0, 2 * tail)
@@ -29,9 +37,13 @@ def counted(values: np.ndarray, group: np.ndarray) -> tuple[float, float]:
 
 @pytest.mark.parametrize("seed", range(6))
 def test_ties_are_counted_exactly(seed):
-    """Effect and p of tied data agree with counting every choice of the group, small groups and large, any largest tie."""
+    """Effect and p of tied data agree with counting every choice of the group, small groups and large, any
+    largest tie.
+    """
     rng = np.random.default_rng(seed)
-    values = np.stack([rng.integers(0, 4, 9), np.round(sparse(rng, 1, 9, 0.4)[0], 1), rng.integers(-2, 2, 9), np.arange(9)])
+    values = np.stack(
+        [rng.integers(0, 4, 9), np.round(sparse(rng, 1, 9, 0.4)[0], 1), rng.integers(-2, 2, 9), np.arange(9)]
+    )
     groups = np.stack([rng.permutation(9) < size for size in (1, 2, 4, 7, 8)])
     effects, p = rank_biserial(values, groups), mann_whitney(values, groups)
     expected = np.array([[counted(row, group) for group in groups] for row in values])
@@ -62,21 +74,30 @@ def test_rank_biserial_is_twice_auroc_minus_one():
 
 
 def test_a_rare_feature_is_not_overrated():
-    """Three active prompts of a hundred, all in a group of three: 2 / C(100, 3), where the normal approximation says 1e-23."""
+    """Three active prompts of a hundred, all in a group of three: 2 / C(100, 3), where the normal
+    approximation says 1e-23.
+    """
     values, group = np.zeros(100), np.arange(100) < 3
     values[group] = 1, 2, 3
     assert mann_whitney(values, group) == pytest.approx(2 * 6 / (100 * 99 * 98))
     assert mann_whitney(values, group, exact_below=0) < 1e-20
 
 
-@pytest.mark.parametrize(("count", "active", "size"), [(100, 40, 20), (100, 20, 50), (100, 99, 8), (200, 60, 30), (200, 30, 60)])
+@pytest.mark.parametrize(
+    ("count", "active", "size"), [(100, 40, 20), (100, 20, 50), (100, 99, 8), (200, 60, 30), (200, 30, 60)]
+)
 def test_the_normal_approximation_is_used_only_where_it_is_good(count, active, size):
-    """At the bound, rejecting at p <= α happens at most 1.1 α of the time, as far as samples can tell; exact p everywhere."""
+    """At the bound, rejecting at p <= α happens at most 1.1 α of the time, as far as samples can tell; exact
+    p everywhere.
+    """
     rng = np.random.default_rng(2)
     values = np.zeros((1, count))
     values[0, :active] = 1 + np.arange(active)
     groups = np.stack([rng.permutation(count) < size for _ in range(20_000)])
-    normal, exact = mann_whitney(values, groups, exact_below=0)[0], mann_whitney(values, groups, exact_below=np.inf)[0]
+    normal, exact = (
+        mann_whitney(values, groups, exact_below=0)[0],
+        mann_whitney(values, groups, exact_below=np.inf)[0],
+    )
     for level in (0.05, 0.01, 1e-3):
         for p in (normal, exact):
             assert (p <= level).mean() <= 1.1 * level + 3 * np.sqrt(level / len(groups))
@@ -90,7 +111,11 @@ def test_degenerate_groups_and_constant_values():
     assert np.isnan(effects[:, :2]).all() and np.isnan(p[:, :2]).all()
     np.testing.assert_allclose(effects[:, 2], [0, -1])
     np.testing.assert_allclose(p[:, 2], [1, 2 / 20])
-    assert rank_biserial(np.empty((0, 6)), groups).shape == mann_whitney(np.empty((0, 6)), groups).shape == (0, 3)
+    assert (
+        rank_biserial(np.empty((0, 6)), groups).shape
+        == mann_whitney(np.empty((0, 6)), groups).shape
+        == (0, 3)
+    )
 
 
 @pytest.mark.parametrize(
@@ -125,21 +150,31 @@ def test_benjamini_hochberg_is_its_definition():
 
 
 def test_pure_noise_gives_discoveries_in_at_most_five_percent_of_experiments():
-    """Sparse, tied and dense noise against groups of all sizes: with nothing to find, any discovery is a false one."""
+    """Sparse, tied and dense noise against groups of all sizes: with nothing to find, any discovery is a
+    false one.
+    """
     rng, found, experiments = np.random.default_rng(4), 0, 200
     for _ in range(experiments):
-        values = np.concatenate([sparse(rng, 15, 60, share) for share in (0.05, 0.15, 0.4)] + [rng.integers(0, 3, (15, 60))])
+        values = np.concatenate(
+            [sparse(rng, 15, 60, share) for share in (0.05, 0.15, 0.4)] + [rng.integers(0, 3, (15, 60))]
+        )
         groups = np.stack([rng.permutation(60) < size for size in (3, 5, 10, 20, 30)])
         found += bool((benjamini_hochberg(mann_whitney(values, groups)) <= 0.05).any())
     assert found / experiments <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / experiments)
 
 
 def test_planted_effects_are_found_and_false_discoveries_stay_few():
-    """Twenty features that follow a label among 180 that do not: nearly all are found, and at most 5 % of what is found is false."""
+    """Twenty features that follow a label among 180 that do not: nearly all are found, and at most 5 % of
+    what is found is false.
+    """
     rng, shares, found = np.random.default_rng(5), [], []
     for _ in range(40):
         values, group = sparse(rng, 200, 80, 0.3), rng.permutation(80) < 30
-        values[:20] = np.where(group & (rng.random((20, 80)) < 0.8), 1 + rng.random((20, 80)), values[:20] * (rng.random((20, 80)) < 0.3))
+        values[:20] = np.where(
+            group & (rng.random((20, 80)) < 0.8),
+            1 + rng.random((20, 80)),
+            values[:20] * (rng.random((20, 80)) < 0.3),
+        )
         discovered = benjamini_hochberg(mann_whitney(values, group)) <= 0.05
         shares.append(discovered[20:].sum() / max(discovered.sum(), 1))
         found.append(discovered[:20].mean())
@@ -175,7 +210,9 @@ def test_bootstrap_intervals_are_scipys_and_cover_the_mean():
     rng = np.random.default_rng(7)
     values = rng.exponential(size=(3, 40))
     low, high = bootstrap_interval(values, seed=456, draws=20_000)
-    peer = stats.bootstrap((values,), np.mean, axis=1, n_resamples=20_000, method="percentile", rng=rng).confidence_interval
+    peer = stats.bootstrap(
+        (values,), np.mean, axis=1, n_resamples=20_000, method="percentile", rng=rng
+    ).confidence_interval
     np.testing.assert_allclose([low, high], [peer.low, peer.high], atol=0.02)
     low, high = bootstrap_interval(rng.normal(size=(1000, 40)), seed=1)
     assert 0.91 <= ((low <= 0) & (high >= 0)).mean() <= 0.97

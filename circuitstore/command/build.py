@@ -15,16 +15,22 @@ from circuitstore.errors import CircuitstoreError
 @click.command(short_help="Bring phases up to date.")
 @click.argument("phases", nargs=-1, metavar="[PHASE]...")
 @options.selecting
-@click.option("--jobs", "-j", type=click.IntRange(min=1), default=1, show_default=True, help="Worker processes.")
+@click.option(
+    "--jobs", "-j", type=click.IntRange(min=1), default=1, show_default=True, help="Worker processes."
+)
 @click.option("--dry-run", is_flag=True, help="Say what would run and why; write nothing.")
-@click.option("--keep-going", is_flag=True, help="After a failure go on with everything that does not need what failed.")
+@click.option(
+    "--keep-going", is_flag=True, help="After a failure go on with everything that does not need what failed."
+)
 @click.option("--ignore-gate", is_flag=True, help="Go on although the model does not show the behaviour.")
 @options.as_json
-def build(phases, store, profile, behaviours, prompts, settings, jobs, dry_run, keep_going, ignore_gate, as_json) -> None:
+def build(
+    phases, store, profile, behaviours, prompts, settings, jobs, dry_run, keep_going, ignore_gate, as_json
+) -> None:
     """Compute PHASE and all it needs, all phases when none is named; only what is missing runs.
 
-    A line a phase says how many cells were there already (hits), how many were computed, and the seconds it took. An
-    interrupted or failed build keeps all finished cells; the same command resumes it.
+    A line a phase says how many cells were there already (hits), how many were computed, and the seconds it
+    took. An interrupted or failed build keeps all finished cells; the same command resumes it.
     """
     planner = options.planner(store)
     tasks = planner.pipeline.closure(phases)

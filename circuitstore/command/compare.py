@@ -12,16 +12,19 @@ from circuitstore.command import options
 @click.command(short_help="Compare two attribution graphs.")
 @click.argument("a")
 @click.argument("b")
-@click.option("--top", type=click.IntRange(min=0), default=10, show_default=True, help="Differing edges to list.")
+@click.option(
+    "--top", type=click.IntRange(min=0), default=10, show_default=True, help="Differing edges to list."
+)
 @options.profile
 @options.store
 @options.as_json
 def diff(a, b, top, profile, store, as_json) -> None:
     """Compare two attribution graphs, A and B: the nodes they share, and how edges between these agree.
 
-    Each is a graph of the store, [PROFILE/]BEHAVIOUR/PROMPT, or a JSON file of circuit-tracer, Neuronpedia or `export graphs`.
+    Each is a graph of the store, [PROFILE/]BEHAVIOUR/PROMPT, or a JSON file of circuit-tracer, Neuronpedia or
+    `export graphs`.
     """
-    from circuitstore.comparison import compare
+    from circuitstore.results.comparison import compare
 
     result = compare(_graph(a, profile, store), _graph(b, profile, store), top=top)
     if as_json:
@@ -29,22 +32,29 @@ def diff(a, b, top, profile, store, as_json) -> None:
         return
     for what in ("nodes", "edges"):
         row = result[what]
-        click.echo(f"{what:<20}{row['a']:>8} in A {row['b']:>8} in B {row['shared']:>8} shared   Jaccard {row['jaccard']:.3f}")
+        click.echo(
+            f"{what:<20}{row['a']:>8} in A {row['b']:>8} in B {row['shared']:>8} shared   Jaccard {row['jaccard']:.3f}"
+        )
     for name in ("weight_pearson", "weight_spearman", "influence_spearman"):
-        click.echo(f"{name.replace('_', ', '):<20}{'no values' if result[name] is None else format(result[name], '8.4f')}")
+        click.echo(
+            f"{name.replace('_', ', '):<20}{'no values' if result[name] is None else format(result[name], '8.4f')}"
+        )
     if result["largest"]:
         click.echo("\nedges that differ most")
     for edge in result["largest"]:
-        weights = "   ".join(f"{side} {'none' if edge[side.lower()] is None else format(edge[side.lower()], '10.4g'):>10}" for side in "AB")
+        weights = "   ".join(
+            f"{side} {'none' if edge[side.lower()] is None else format(edge[side.lower()], '10.4g'):>10}"
+            for side in "AB"
+        )
         click.echo(f"{weights}   {edge['source']} → {edge['target']}")
 
 
 def _graph(name: str, profile: str, store: str):
     """The graph that an argument names. Raises UsageError, InputError, MissingError."""
-    from circuitstore.api import profile_name
-    from circuitstore.comparison import of_dataset, of_path
     from circuitstore.errors import UsageError
-    from circuitstore.graphs import dataset
+    from circuitstore.results.comparison import of_dataset, of_path
+    from circuitstore.results.graphs import dataset
+    from circuitstore.results.open import profile_name
 
     parts = name.split("/")
     if name.endswith(".json") or os.path.isfile(name):
@@ -52,4 +62,11 @@ def _graph(name: str, profile: str, store: str):
     if len(parts) not in (2, 3) or not all(parts):
         raise UsageError(f"graph {name!r}", expected="[PROFILE/]BEHAVIOUR/PROMPT, or a .json file")
     behaviour, prompt = parts[-2:]
-    return of_dataset(dataset(prompt, behaviour=behaviour, store=store, profile=parts[0] if len(parts) == 3 else profile_name(profile)))
+    return of_dataset(
+        dataset(
+            prompt,
+            behaviour=behaviour,
+            store=store,
+            profile=parts[0] if len(parts) == 3 else profile_name(profile),
+        )
+    )

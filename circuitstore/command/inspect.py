@@ -1,4 +1,6 @@
-"""`status`, `explain`, `show` and `log`: what is built, what is not and why, what it says, and how it came to be."""
+"""`status`, `explain`, `show` and `log`: what is built, what is not and why, what it says, and how it came to
+be.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,10 @@ def status(store, profile, behaviours, prompts, settings, as_json) -> None:
     """Say of every phase whether its output is fresh, stale or missing, and why."""
     planner = options.planner(store)
     selections = options.selections(profile, behaviours, prompts, settings)
-    print_steps([step for selection in selections for step in planner.steps(selection, planner.pipeline.tasks)], as_json)
+    print_steps(
+        [step for selection in selections for step in planner.steps(selection, planner.pipeline.tasks)],
+        as_json,
+    )
 
 
 @click.command(short_help="Which input of a phase changed.")
@@ -52,7 +57,11 @@ def print_steps(steps, as_json: bool) -> None:
         if row["state"] == "fresh":
             counts = f"{row['cells']} cells"
         else:
-            counts = f"{row['cells'] - row['hits']} of {row['cells']} cells to compute" if row["cells"] else "cells not known yet"
+            counts = (
+                f"{row['cells'] - row['hits']} of {row['cells']} cells to compute"
+                if row["cells"]
+                else "cells not known yet"
+            )
         click.echo(f"{row['phase']:<16}{row['behaviour']:<12}{row['state']:<9}{counts}")
         for reason in row["why"]:
             click.echo(f"    {reason}")
@@ -67,10 +76,11 @@ def print_steps(steps, as_json: bool) -> None:
 def show(phase, behaviour, profile, store, as_json) -> None:
     """Print what PHASE found: its summary and its variables, or for `prompts` the prompts.
 
-    With --json: for `prompts` one JSON object a line, exactly what --prompts takes back; else the summary and inputs.
+    With --json: for `prompts` one JSON object a line, exactly what --prompts takes back; else the summary and
+    inputs.
     """
-    from circuitstore.api import open as open_phase
-    from circuitstore.api import profile_name
+    from circuitstore.results.open import open as open_phase
+    from circuitstore.results.open import profile_name
     from circuitstore.storage.artifact import named
     from circuitstore.storage.layout import Store
 
@@ -80,7 +90,9 @@ def show(phase, behaviour, profile, store, as_json) -> None:
             if as_json:
                 options.print_json(row)
             else:
-                click.echo(f"{row['id']:<20}{row['split']:<6}{row['text']!r} → {row['correct']!r} not {row['incorrect']!r}")
+                click.echo(
+                    f"{row['id']:<20}{row['split']:<6}{row['text']!r} → {row['correct']!r} not {row['incorrect']!r}"
+                )
         return
     if as_json:
         options.print_json(artifact)
@@ -113,13 +125,24 @@ def log(phase, behaviour, store, as_json) -> None:
     from circuitstore.storage.layout import Store
 
     opened = Store(store).check()
-    found = [journal for name in phases(opened) if phase in (None, name) for journal in journals(opened, name)]
-    found = sorted((j for j in found if behaviour in (None, j.behaviour)), key=lambda journal: journal.time_ns)
+    found = [
+        journal for name in phases(opened) if phase in (None, name) for journal in journals(opened, name)
+    ]
+    found = sorted(
+        (j for j in found if behaviour in (None, j.behaviour)), key=lambda journal: journal.time_ns
+    )
     for journal in found:
         when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(journal.time_ns / 1e9))
         if as_json:
-            row = {"time_ns": journal.time_ns, "phase": journal.phase, "behaviour": journal.behaviour, "cells": len(journal.cells)}
+            row = {
+                "time_ns": journal.time_ns,
+                "phase": journal.phase,
+                "behaviour": journal.behaviour,
+                "cells": len(journal.cells),
+            }
             options.print_json({**row, "object": journal.object, "provenance": journal.provenance})
         else:
             seconds, host = journal.provenance.get("seconds", 0.0), journal.provenance.get("host", "")
-            click.echo(f"{when}  {journal.phase:<16}{journal.behaviour:<12}{len(journal.cells):>6} cells {seconds:>8} s  {host}")
+            click.echo(
+                f"{when}  {journal.phase:<16}{journal.behaviour:<12}{len(journal.cells):>6} cells {seconds:>8} s  {host}"
+            )

@@ -37,6 +37,9 @@ def verify(deep, store, as_json) -> None:
                 click.echo(f"    kept: {damage.kept} intact cells of the same object")
             where = "moved to quarantine/" if damage.quarantined else "left in place"
             click.echo(f"    {where}; `circuitstore build` computes again what was lost")
-        click.echo(f"{report.objects} objects and {report.records} records checked, {len(report.damaged)} damaged", err=True)
+        click.echo(
+            f"{report.objects} objects and {report.records} records checked, {len(report.damaged)} damaged",
+            err=True,
+        )
     if report.damaged:
         raise click.exceptions.Exit(1)

@@ -7,20 +7,41 @@ from typing import Any
 import click
 import msgspec
 
-from circuitstore.api import DEFAULT_PROFILE, DEFAULT_STORE
+from circuitstore.results.open import DEFAULT_PROFILE, DEFAULT_STORE
 
 store = click.option(
-    "--store", envvar="CIRCUITSTORE_STORE", default=DEFAULT_STORE, show_default=True, metavar="DIR", help="The store directory."
+    "--store",
+    envvar="CIRCUITSTORE_STORE",
+    default=DEFAULT_STORE,
+    show_default=True,
+    metavar="DIR",
+    help="The store directory.",
 )
 profile = click.option(
-    "--profile", envvar="CIRCUITSTORE_PROFILE", default=DEFAULT_PROFILE, show_default=True, metavar="NAME|FILE", help="Model and settings."
+    "--profile",
+    envvar="CIRCUITSTORE_PROFILE",
+    default=DEFAULT_PROFILE,
+    show_default=True,
+    metavar="NAME|FILE",
+    help="Model and settings.",
 )
 behaviour = click.option(
-    "--behaviour", "-b", "behaviours", multiple=True, metavar="NAME", help="A behaviour; may be repeated. Default: all."
+    "--behaviour",
+    "-b",
+    "behaviours",
+    multiple=True,
+    metavar="NAME",
+    help="A behaviour; may be repeated. Default: all.",
 )
-prompts = click.option("--prompts", metavar="FILE", help="Your own prompts (JSONL); the behaviour is named after the file.")
+prompts = click.option(
+    "--prompts", metavar="FILE", help="Your own prompts (JSONL); the behaviour is named after the file."
+)
 settings = click.option(
-    "--set", "settings", multiple=True, metavar="PHASE.FIELD=VALUE", help="Change one setting of the profile; may be repeated."
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="PHASE.FIELD=VALUE",
+    help="Change one setting of the profile; may be repeated.",
 )
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, with stable keys.")
 
@@ -42,13 +63,17 @@ def planner(store: str) -> Any:
 
 
 def selections(
-    profile: str, behaviours: tuple[str, ...], prompts: str | None, settings: tuple[str, ...], phases: tuple[str, ...] = ()
+    profile: str,
+    behaviours: tuple[str, ...],
+    prompts: str | None,
+    settings: tuple[str, ...],
+    phases: tuple[str, ...] = (),
 ) -> list[Any]:
     """What the options select for these phases, checked. Raises UsageError."""
     from circuitstore import pipeline
 
     pipeline.load()
-    from tasks import config
+    from tasks.settings import config
 
     return config.select(profile, behaviours, prompts, settings, phases)
 

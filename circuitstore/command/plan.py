@@ -1,4 +1,6 @@
-"""`plan` and `profile`: what a build would cost before anything is downloaded, and what it would be built with."""
+"""`plan` and `profile`: what a build would cost before anything is downloaded, and what it would be built
+with.
+"""
 
 from __future__ import annotations
 
@@ -13,19 +15,25 @@ from circuitstore.command import options
 @options.prompts
 @options.behaviour
 @options.profile
-@click.option("--device", metavar="NAME", help="What computes: cpu, a100, … Default: cpu, or a100 if the profile computes elsewhere.")
+@click.option(
+    "--device",
+    metavar="NAME",
+    help="What computes: cpu, a100, … Default: cpu, or a100 if the profile computes elsewhere.",
+)
 @options.as_json
 def plan(phases, profile, behaviours, prompts, settings, device, as_json) -> None:
-    """Say what building PHASE and all it needs would cost: bytes to download, memory, bytes in the store, time.
+    """Say what building PHASE and all it needs would cost: bytes to download, memory, bytes in the store,
+    time.
 
-    Reckoned from shapes alone, as if nothing had been built: nothing is downloaded, loaded or written. Memory is that of a process that
-    builds one phase; `mapped` are weight files that the system may drop and read again. Time is a rough estimate for the device.
+    Reckoned from shapes alone, as if nothing had been built: nothing is downloaded, loaded or written. Memory
+    is that of a process that builds one phase; `mapped` are weight files that the system may drop and read
+    again. Time is a rough estimate for the device.
     """
     from circuitstore import pipeline
 
     tasks = pipeline.load().PIPELINE.closure(phases)
     selections = options.selections(profile, behaviours, prompts, settings)
-    from tasks.plan import plan as reckon
+    from tasks.costs.plan import plan as reckon
 
     result = reckon(selections, tasks, device)
     if as_json:
@@ -35,25 +43,42 @@ def plan(phases, profile, behaviours, prompts, settings, device, as_json) -> Non
 
 
 def _print(result) -> None:
-    click.echo(f"{'phase':<16}{'behaviour':<12}{'cells':>8}{'host':>10}{'mapped':>10}{'device':>10}{'store':>10}{'time':>10}")
+    click.echo(
+        f"{'phase':<16}{'behaviour':<12}{'cells':>8}{'host':>10}{'mapped':>10}{'device':>10}{'store':>10}{'time':>10}"
+    )
     for row in result.phases:
-        amounts = "".join(f"{_bytes(n):>10}" for n in (row.host_bytes, row.mapped_bytes, row.device_bytes, row.store_bytes))
+        amounts = "".join(
+            f"{_bytes(n):>10}" for n in (row.host_bytes, row.mapped_bytes, row.device_bytes, row.store_bytes)
+        )
         cells = "unknown" if row.cells is None else row.cells
         click.echo(f"{row.phase:<16}{row.behaviour:<12}{cells:>8}{amounts}{_time(row.seconds):>10}")
-    files = [("model", result.model_bytes, result.model_here), ("transcoders", result.transcoder_bytes, result.transcoders_here)]
+    files = [
+        ("model", result.model_bytes, result.model_here),
+        ("transcoders", result.transcoder_bytes, result.transcoders_here),
+    ]
     click.echo()
     for name, size, here in files:
         click.echo(f"{name:<14}{_bytes(size):>10}  {'here' if here else 'to be downloaded'}")
     click.echo(f"{'download':<14}{_bytes(result.download_bytes):>10}")
-    click.echo(f"{'host memory':<14}{_bytes(result.host_bytes):>10}  at most, and {_bytes(result.mapped_bytes)} of mapped weights")
+    click.echo(
+        f"{'host memory':<14}{_bytes(result.host_bytes):>10}  at most, and {_bytes(result.mapped_bytes)} of mapped weights"
+    )
     if result.device != "cpu":
-        click.echo(f"{'device memory':<14}{_bytes(result.device_bytes):>10}  at most, of {_bytes(result.device_memory)} ({result.device})")
+        click.echo(
+            f"{'device memory':<14}{_bytes(result.device_bytes):>10}  at most, of {_bytes(result.device_memory)} ({result.device})"
+        )
     click.echo(f"{'store':<14}{_bytes(result.store_bytes):>10}")
     click.echo(f"{'time':<14}{_time(result.seconds):>10}  on {result.device}, an estimate")
     if result.active_assumed:
-        click.echo(f"assumed: {result.active:g} features active at a position and layer (--set shape.active=…)", err=True)
+        click.echo(
+            f"assumed: {result.active:g} features active at a position and layer (--set shape.active=…)",
+            err=True,
+        )
     if result.unknown:
-        click.echo(f"unknown: {', '.join(result.unknown)} (add a [shape] table to the profile, or download the files)", err=True)
+        click.echo(
+            f"unknown: {', '.join(result.unknown)} (add a [shape] table to the profile, or download the files)",
+            err=True,
+        )
 
 
 def _bytes(size: float | None) -> str:
@@ -86,7 +111,7 @@ def list_profiles(as_json) -> None:
     from circuitstore import pipeline
 
     pipeline.load()
-    from tasks.config import profile_names
+    from tasks.settings.config import profile_names
 
     if as_json:
         options.print_json({"profiles": profile_names()})
@@ -103,7 +128,7 @@ def show_profile(profile, settings, as_json) -> None:
     from circuitstore import pipeline
 
     pipeline.load()
-    from tasks.describe import describe
+    from tasks.settings.describe import describe
 
     rows = describe(profile, settings)
     if as_json:

@@ -13,16 +13,18 @@ from circuitstore.command import options
 @options.store
 @options.as_json
 def update(profile, settings, store, as_json) -> None:
-    """Ask the Hugging Face hub what the revisions of the profile's repositories are now, and use that from now on.
+    """Ask the Hugging Face hub what the revisions of the profile's repositories are now, and use that from
+    now on.
 
-    Without this, a branch such as `main` stays, in this store, the commit that it was when something was first computed with it. What
-    was computed stays too; `circuitstore explain` says what another commit changes. Exits with 1 when the hub cannot be asked.
+    Without this, a branch such as `main` stays, in this store, the commit that it was when something was
+    first computed with it. What was computed stays too; `circuitstore explain` says what another commit
+    changes. Exits with 1 when the hub cannot be asked.
     """
     from circuitstore import pipeline
 
     pipeline.load()
-    from tasks.config import load_profile
-    from tasks.places import Repository, place_of
+    from tasks.inputs.places import Repository, place_of
+    from tasks.settings.config import load_profile
 
     loaded = load_profile(profile, settings)[1]
     rows = []
@@ -30,7 +32,15 @@ def update(profile, settings, store, as_json) -> None:
         place = place_of(getattr(loaded, section), store)
         if isinstance(place, Repository):
             before, after = place.follow()
-            rows.append({"what": section, "repo": place.repo, "revision": place.revision, "before": before, "after": after})
+            rows.append(
+                {
+                    "what": section,
+                    "repo": place.repo,
+                    "revision": place.revision,
+                    "before": before,
+                    "after": after,
+                }
+            )
     if as_json:
         options.print_json(rows)
         return

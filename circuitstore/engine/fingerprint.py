@@ -1,8 +1,9 @@
 """Keys: what a result depends on, as one sha256.
 
-A key covers the task's name, its effective configuration, the identity of its resources, the content of what it reads, and
-its code. Code means the normalised source (`ast.unparse` without docstrings, so neither comments nor formatting count) of
-the phase's module and of every module that computes content which it imports, transitively, found statically.
+A key covers the task's name, its effective configuration, the identity of its resources, the content of what
+it reads, and its code. Code means the normalised source (`ast.unparse` without docstrings, so neither
+comments nor formatting count) of the phase's module and of every module that computes content which it
+imports, transitively, found statically.
 """
 
 from __future__ import annotations
@@ -16,19 +17,28 @@ from functools import lru_cache
 
 import msgspec
 
-from circuitstore.engine.memo import Memo
 from circuitstore.errors import InputError
+from circuitstore.memo import Memo
 
-COMPUTE = "circuitstore.models"  # of the library, only models compute content; the rest carries it
-DECLARING = ("", ".config", ".resources")  # of a tasks package, these only declare: what they say is in the key as values
-# Likewise: they say what files are, and a digest of each is in the key. The package itself is a docstring.
-IDENTIFIES = tuple(f"{COMPUTE}.{name}" for name in ("identity", "hub", "hub_cache", "hub_errors"))
+# The rooms of the library that compute content; the others carry it.
+ROOMS = tuple(f"circuitstore.{room}" for room in ("models", "transcoders", "circuits"))
+COMPUTE = (*ROOMS, "circuitstore.statistics")
+DECLARING = (
+    ".settings",
+    ".inputs.resources",
+    ".inputs.places",
+    ".inputs.trained_on",
+    ".costs",
+    ".exports",
+)  # rooms of a tasks package that declare: what they say is in keys by value
 
 
 def encode(value: object) -> bytes:
-    """Plain data as canonical bytes: every value carries its type and length, so no two values share an encoding.
+    """Plain data as canonical bytes: every value carries its type and length, so no two values share an
+    encoding.
 
-    Raises TypeError for anything but None, bool, int, float, str, bytes, list, tuple, dict with text keys, msgspec.Struct.
+    Raises TypeError for anything but None, bool, int, float, str, bytes, list, tuple, dict with text keys,
+    msgspec.Struct.
     """
     if value is None:
         return b"N"
@@ -82,11 +92,15 @@ def source_hash(source: bytes) -> str:
 
 def declares(module: str, package: str) -> bool:
     """Whether a module's code is no part of any key."""
-    return module in (COMPUTE, *IDENTIFIES) or module in (package + name for name in DECLARING)
+    return module in (*ROOMS, package) or any(_within(module, package + room) for room in DECLARING)
+
+
+def _within(module: str, room: str) -> bool:
+    return module == room or module.startswith(room + ".")
 
 
 class Code:
-    """Fingerprints of the code in a tasks package and in `circuitstore.models`."""
+    """Fingerprints of the code in a tasks package and in the rooms of the library that compute."""
 
     def __init__(self, package: str, memo: Memo):
         self.package, self.memo = package, memo
@@ -113,7 +127,7 @@ class Code:
     def _locate(self, module: str) -> str | None:
         if declares(module, self.package):
             return None
-        for root in (self.package, COMPUTE):
+        for root in (self.package, *COMPUTE):
             if module == root or module.startswith(root + "."):
                 base = os.path.join(_folder(root), *module[len(root) + 1 :].split("."))
                 for file in (base.rstrip(os.sep) + ".py", os.path.join(base, "__init__.py")):
@@ -125,14 +139,22 @@ class Code:
         if module not in self._read:
             with open(file, "rb") as stream:
                 source = stream.read()
-            key = "source " + hashlib.sha256(f"{module} {os.path.basename(file)}\n".encode() + source).hexdigest()
+            key = (
+                "source "
+                + hashlib.sha256(f"{module} {os.path.basename(file)}\n".encode() + source).hexdigest()
+            )
             known = self.memo.get(key)
             if known is None:
                 try:
                     names = _imports(module, os.path.basename(file) == "__init__.py", source)
                 except SyntaxError as error:
-                    raise InputError(f"{file}:{error.lineno}", expected="Python source", got=error.msg) from error
-                known = [source_hash(source), [name for name in names if name.startswith((self.package, COMPUTE))]]
+                    raise InputError(
+                        f"{file}:{error.lineno}", expected="Python source", got=error.msg
+                    ) from error
+                known = [
+                    source_hash(source),
+                    [name for name in names if name.startswith((self.package, *COMPUTE))],
+                ]
                 self.memo.put(key, known)
             self._read[module] = known[0], known[1]
         return self._read[module]
@@ -146,7 +168,9 @@ def _folder(root: str) -> str:
 
 
 def _imports(module: str, is_package: bool, source: bytes) -> list[str]:
-    """Absolute names of all that a module may import, at any depth; a name that is no module is simply not located."""
+    """Absolute names of all that a module may import, at any depth; a name that is no module is simply not
+    located.
+    """
     here = module if is_package else module.rpartition(".")[0]
     found: set[str] = set()
     for node in ast.walk(ast.parse(source)):
@@ -159,5 +183,7 @@ def _imports(module: str, is_package: bool, source: bytes) -> list[str]:
                 base = f"{above}.{base}" if base else above
             found.add(base)
             found.update(f"{base}.{alias.name}" for alias in node.names)
-    parents = {name.rsplit(".", depth)[0] for name in found for depth in range(1, name.count(".") + 1)}  # their __init__ run too
+    parents = {
+        name.rsplit(".", depth)[0] for name in found for depth in range(1, name.count(".") + 1)
+    }  # their __init__ run too
     return sorted(found | parents)

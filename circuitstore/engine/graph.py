@@ -15,7 +15,9 @@ def jobs(pipeline: Pipeline, tasks: tuple[Task, ...], behaviours: list[str]) -> 
     for behaviour in behaviours:
         graph.add_nodes_from((task.name, behaviour) for task in tasks)
         graph.add_edges_from(
-            ((need, behaviour), (task.name, behaviour)) for task in tasks for need in (*pipeline.upstream(task), *task.after)
+            ((need, behaviour), (task.name, behaviour))
+            for task in tasks
+            for need in (*pipeline.upstream(task), *task.after)
         )
     return graph
 

@@ -19,12 +19,16 @@ KEPT_BYTES = 1 << 26  # of all open objects together, whatever their number
 
 
 class Upstream:
-    """Read access to the cells of one upstream phase that the cells of this batch depend on, and to no others."""
+    """Read access to the cells of one upstream phase that the cells of this batch depend on, and to no
+    others.
+    """
 
     def __init__(self, store: Store, phase: str, reads: list[tuple[Coords, list[Cell]]]):
         self.store, self.phase = store, phase
         self._reads = {_hashable(coords): cells for coords, cells in reads}
-        self._wanted = Counter(cell.object for cell in {(c.object, c.row): c for _, cells in reads for c in cells}.values())
+        self._wanted = Counter(
+            cell.object for cell in {(c.object, c.row): c for _, cells in reads for c in cells}.values()
+        )
         self._readers: OrderedDict[str, ObjectReader] = OrderedDict()
 
     def one(self, cell: Coords) -> xr.Dataset:
@@ -43,7 +47,9 @@ class Upstream:
         return ((found.coords, self._read(found)) for found in self._reads[_hashable(cell)])
 
     def pick(self, cell: Coords, **coords: str | int) -> xr.Dataset:
-        """The one with these coordinates of the upstream cells that `cell` depends on. Raises BuildError, DamageError."""
+        """The one with these coordinates of the upstream cells that `cell` depends on. Raises BuildError,
+        DamageError.
+        """
         found = [each for each in self._reads[_hashable(cell)] if each.coords == coords]
         if len(found) != 1:
             raise BuildError(f"{self.phase} of {coords}", expected="one cell", got=len(found))
@@ -68,7 +74,9 @@ class Upstream:
 
 
 class Cells:
-    """All cells of a phase with their coordinates, read anew each time they are gone through: never all in memory."""
+    """All cells of a phase with their coordinates, read anew each time they are gone through: never all in
+    memory.
+    """
 
     def __init__(self, upstream: Upstream, cell: Coords):
         self._upstream, self._cell = upstream, cell

@@ -1,7 +1,8 @@
 """Loading the code that computes content, always from its source, and remembering which source that was.
 
-Python trusts bytecode whose time stamp (in seconds) and size match: a file edited twice within a second can run its old
-code. A long-lived worker or notebook keeps old code too. Either would file old results under a new key.
+Python trusts bytecode whose time stamp (in seconds) and size match: a file edited twice within a second can
+run its old code. A long-lived worker or notebook keeps old code too. Either would file old results under a
+new key.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class _SourceFinder:
         self.package = package
 
     def find_spec(self, fullname, path=None, target=None):
-        computes = fullname == COMPUTE or fullname.startswith((COMPUTE + ".", self.package + "."))
+        computes = fullname.startswith((*COMPUTE, self.package + "."))
         if not computes or declares(fullname, self.package):
             return None
         spec = importlib.machinery.PathFinder.find_spec(fullname, path, target)

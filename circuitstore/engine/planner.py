@@ -1,4 +1,6 @@
-"""What is missing, and why: from declarations and hashes alone, without importing a phase or opening an array."""
+"""What is missing, and why: from declarations and hashes alone, without importing a phase or opening an
+array.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from circuitstore.engine.fingerprint import Code, digest
-from circuitstore.engine.memo import Memo, shared
 from circuitstore.engine.task import Coords, Pipeline, Resource, Task
 from circuitstore.errors import DamageError
+from circuitstore.memo import Memo, shared
 from circuitstore.storage.artifact import Artifact, Cell, read_artifact, read_ref
 from circuitstore.storage.layout import Store
 from circuitstore.storage.manifest import intact
@@ -23,7 +25,9 @@ FRESH, STALE, MISSING = "fresh", "stale", "missing"
 
 
 class PlannedCell(msgspec.Struct, frozen=True):
-    """A cell to be had: its key, what it reads of each upstream phase, and where its content lies if it is there already."""
+    """A cell to be had: its key, what it reads of each upstream phase, and where its content lies if it is
+    there already.
+    """
 
     coords: Coords
     key: str
@@ -70,7 +74,9 @@ class Planner:
         self._intact: dict[str, bool] = {}
 
     def steps(self, selection: Any, tasks: tuple[Task, ...]) -> list[Step]:
-        """Plan these phases (in order) for one behaviour. Raises InputError, UsageError for what can never run."""
+        """Plan these phases (in order) for one behaviour. Raises InputError, UsageError for what can never
+        run.
+        """
         done: dict[str, Artifact] = {}
         resources = self._resources(selection)
         steps = []
@@ -81,14 +87,17 @@ class Planner:
             steps.append(step)
         return steps
 
-    def step(self, selection: Any, task: Task, done: dict[str, Artifact], resources: dict | None = None) -> Step:
+    def step(
+        self, selection: Any, task: Task, done: dict[str, Artifact], resources: dict | None = None
+    ) -> Step:
         """Plan one phase, given the artifacts of the phases above it."""
         resources = self._resources(selection) if resources is None else resources
         config = selection.config(task.name)
         used = {name: resources[name] for name in self.pipeline.resources_of(task) if name in resources}
         components = {
             "code": self.code.closure(
-                f"{self.pipeline.package}.{task.name}", *(module for resource in used.values() for module in resource.modules)
+                task.module(self.pipeline.package),
+                *(module for resource in used.values() for module in resource.modules),
             ),
             "config": {name: getattr(config, name) for name in config.__struct_fields__},
             "resources": {name: resource.identity() for name, resource in used.items()},
@@ -111,10 +120,22 @@ class Planner:
         why = self._changes(previous, components, upstream)
         if previous and not why:
             why = [f"{sum(c.place is None for c in cells)} cells are missing or damaged in the store"]
-        return Step(task, selection, STALE if previous else MISSING, why or ["never built"], components, key, keys, None, cells)
+        return Step(
+            task,
+            selection,
+            STALE if previous else MISSING,
+            why or ["never built"],
+            components,
+            key,
+            keys,
+            None,
+            cells,
+        )
 
     def check(self, steps: list[Step]) -> list[str]:
-        """Ask every resource that something will be computed with whether it can be used; what it warns of. Raises InputError."""
+        """Ask every resource that something will be computed with whether it can be used; what it warns of.
+        Raises InputError.
+        """
         if all(step.state == FRESH for step in steps):
             return []
         from circuitstore.engine.loading import watch
@@ -132,7 +153,10 @@ class Planner:
     def _resources(self, selection: Any) -> dict[str, Resource]:
         """The resources of a selection, each asked for its identity once."""
         found = self.pipeline.resources(selection, self.store.root)
-        return {name: msgspec.structs.replace(resource, identity=cache(resource.identity)) for name, resource in found.items()}
+        return {
+            name: msgspec.structs.replace(resource, identity=cache(resource.identity))
+            for name, resource in found.items()
+        }
 
     def locate(self, task: Task, keys: list[str]) -> dict[str, Place]:
         """Where finished cells lie, for those of these keys that do."""
@@ -151,8 +175,13 @@ class Planner:
         """Look at the store afresh."""
         self._intact.clear()
 
-    def _cells(self, task: Task, config, components, upstream: dict[str, Artifact], resources, whole_key: str) -> list[PlannedCell]:
-        axes = [[(axis, value) for value in self._coordinates(task, axis, config, upstream, resources)] for axis in task.per]
+    def _cells(
+        self, task: Task, config, components, upstream: dict[str, Artifact], resources, whole_key: str
+    ) -> list[PlannedCell]:
+        axes = [
+            [(axis, value) for value in self._coordinates(task, axis, config, upstream, resources)]
+            for axis in task.per
+        ]
         by_axes = {name: _index(artifact, task.per) for name, artifact in upstream.items()}
         drafts = []
         for combination in itertools.product(*axes):
@@ -173,7 +202,9 @@ class Planner:
         return config.coordinates(axis, resources)
 
     def _check_axes(self, task: Task, config, resources) -> None:
-        """Coordinates that the configuration gives are asked for before anything runs, so that a wrong one stops here."""
+        """Coordinates that the configuration gives are asked for before anything runs, so that a wrong one
+        stops here.
+        """
         given = {axis for name in self.pipeline.upstream(task) for axis in self.pipeline.task(name).axes}
         for axis in task.per:
             if axis not in given:
@@ -199,7 +230,9 @@ class Planner:
         except DamageError:
             return None
 
-    def _changes(self, previous: Artifact | None, now: dict, upstream: dict[str, Artifact] | None = None) -> list[str]:
+    def _changes(
+        self, previous: Artifact | None, now: dict, upstream: dict[str, Artifact] | None = None
+    ) -> list[str]:
         """Which inputs differ from those of the newest artifact, from what to what."""
         if previous is None:
             return []
@@ -233,11 +266,15 @@ class Planner:
 
 def artifact_key(task: Task, components: dict) -> str:
     """Key of a phase's whole output."""
-    return digest("artifact", [task.name, *(components[kind] for kind in ("code", "config", "resources", "upstream"))])
+    return digest(
+        "artifact", [task.name, *(components[kind] for kind in ("code", "config", "resources", "upstream"))]
+    )
 
 
 def cell_key(task: Task, components: dict, coords: Coords, reads: dict[str, list[Cell]]) -> str:
-    """Key of one cell: as the artifact's, but of upstream only the cells it reads, and no field that only chooses cells."""
+    """Key of one cell: as the artifact's, but of upstream only the cells it reads, and no field that only
+    chooses cells.
+    """
     config = {name: value for name, value in components["config"].items() if name not in task.whole}
     contents = {name: [[cell.coords, cell.content] for cell in cells] for name, cells in reads.items()}
     return digest("cell", [task.name, components["code"], config, components["resources"], coords, contents])
@@ -270,8 +307,14 @@ def differences(old: Any, new: Any, path: str = "") -> list[tuple[str, Any, Any]
     """(dotted path, old, new) of every leaf in which two nested dicts differ."""
     if isinstance(old, dict) and isinstance(new, dict):
         names = [*new, *(name for name in old if name not in new)]
-        return [d for name in names for d in differences(old.get(name), new.get(name), f"{path}.{name}" if path else name)]
-    same = msgspec.json.encode(old) == msgspec.json.encode(new)  # what was read back has lists where there were tuples
+        return [
+            d
+            for name in names
+            for d in differences(old.get(name), new.get(name), f"{path}.{name}" if path else name)
+        ]
+    same = msgspec.json.encode(old) == msgspec.json.encode(
+        new
+    )  # what was read back has lists where there were tuples
     return [] if same else [(path, old, new)]
 
 

@@ -1,7 +1,7 @@
 """Building: phase by phase, compute what is missing, publish artifacts, then refs.
 
-Within a phase, batches of cells are independent. With one job they run in this process; with more, in joblib's worker processes.
-Arrays never travel: workers write to the store and return hashes.
+Within a phase, batches of cells are independent. With one job they run in this process; with more, in
+joblib's worker processes. Arrays never travel: workers write to the store and return hashes.
 """
 
 from __future__ import annotations
@@ -56,15 +56,21 @@ class Options(msgspec.Struct, frozen=True):
     ignore_gate: bool = False
 
 
-def build(planner: Planner, selections: list[Any], goals: tuple[str, ...], reporter: Reporter, options: Options) -> list[PhaseReport]:
+def build(
+    planner: Planner, selections: list[Any], goals: tuple[str, ...], reporter: Reporter, options: Options
+) -> list[PhaseReport]:
     """Build the named phases (all when none is named) and what they need, for each selection.
 
-    What is there is not computed again. A failed cell fails its phase after the others are committed; then the build stops, or
-    with `keep_going` goes on with all that does not need it. Raises the first failure when done: BuildError, GateError.
+    What is there is not computed again. A failed cell fails its phase after the others are committed; then
+    the build stops, or with `keep_going` goes on with all that does not need it. Raises the first failure
+    when done: BuildError, GateError.
     """
     tasks = planner.pipeline.closure(goals)
     # Whatever can be known to be wrong stops here, before anything is written.
-    plan = {selection.behaviour: {s.task.name: s for s in planner.steps(selection, tasks)} for selection in selections}
+    plan = {
+        selection.behaviour: {s.task.name: s for s in planner.steps(selection, tasks)}
+        for selection in selections
+    }
     for note in planner.check([step for steps in plan.values() for step in steps.values()]):
         reporter.warn(note)
     planner.memo.save()
@@ -100,12 +106,17 @@ def build(planner: Planner, selections: list[Any], goals: tuple[str, ...], repor
 
 
 def _blocked(planner: Planner, tasks, behaviours: list[str], failed: tuple[str, str]) -> set[tuple[str, str]]:
-    from circuitstore.engine.graph import blocked_by, jobs  # networkx costs more to import than a warm build takes
+    from circuitstore.engine.graph import (  # networkx costs more to import than a warm build takes
+        blocked_by,
+        jobs,
+    )
 
     return blocked_by(jobs(planner.pipeline, tasks, behaviours), failed)
 
 
-def _phase(planner: Planner, step: Step, reporter: Reporter, options: Options) -> tuple[Artifact, PhaseReport]:
+def _phase(
+    planner: Planner, step: Step, reporter: Reporter, options: Options
+) -> tuple[Artifact, PhaseReport]:
     """Bring one phase up to date."""
     started = time.monotonic()
     artifact, computed = step.artifact, 0
@@ -122,7 +133,9 @@ def _phase(planner: Planner, step: Step, reporter: Reporter, options: Options) -
     if ref is None or ref.artifact != artifact.key:
         write_ref(planner.store, profile, artifact, behaviour, time.time_ns())
     seconds = round(time.monotonic() - started, 3)
-    return artifact, PhaseReport(step.task.name, behaviour, count, count - computed, computed, 0, seconds, artifact.key)
+    return artifact, PhaseReport(
+        step.task.name, behaviour, count, count - computed, computed, 0, seconds, artifact.key
+    )
 
 
 def _compute(planner: Planner, step: Step, reporter: Reporter, options: Options) -> Artifact:
@@ -132,7 +145,9 @@ def _compute(planner: Planner, step: Step, reporter: Reporter, options: Options)
     for result in _results(_batches(planner, step), reporter, options):
         for warning in result.warnings:
             reporter.warn(f"{task.name} of {behaviour}: {warning}")
-        entries.update({(cell.key, digest("coords", cell.coords)): (cell, result.object) for cell in result.entries})
+        entries.update(
+            {(cell.key, digest("coords", cell.coords)): (cell, result.object) for cell in result.entries}
+        )
         failures += result.failures
     planner.forget()
     if failures:
@@ -147,7 +162,9 @@ def _compute(planner: Planner, step: Step, reporter: Reporter, options: Options)
             place = found.get(planned.key)
             if place is None:
                 raise BuildError(
-                    f"{task.name} of {behaviour}, {planned.coords}", got="a result that vanished from the store", remedy="build again"
+                    f"{task.name} of {behaviour}, {planned.coords}",
+                    got="a result that vanished from the store",
+                    remedy="build again",
                 )
             cells.append(Cell(planned.coords, place.content, place.object, place.row))
             if planned.key in computed and computed[planned.key] != place.first:
@@ -158,7 +175,9 @@ def _compute(planner: Planner, step: Step, reporter: Reporter, options: Options)
 
 
 def _batches(planner: Planner, step: Step) -> list[Batch]:
-    from circuitstore.engine.work import Batch  # and with it xarray, which a build with nothing to do need not import
+    from circuitstore.engine.work import (
+        Batch,  # and with it xarray, which a build with nothing to do need not import
+    )
 
     store, package, task, todo = planner.store.root, planner.pipeline.package, step.task, step.todo
     parts = [step.cells] if task.rows else list(_packed(todo, task))
@@ -166,7 +185,9 @@ def _batches(planner: Planner, step: Step) -> list[Batch]:
 
 
 def _packed(cells: list[PlannedCell], task: Task) -> Iterator[list[PlannedCell]]:
-    """At most `batch` cells each; those of one outermost coordinate stay together if they fit, for they share work."""
+    """At most `batch` cells each; those of one outermost coordinate stay together if they fit, for they share
+    work.
+    """
     packed: list[PlannedCell] = []
     for _, group in groupby(cells, key=lambda cell: cell.coords[task.per[0]] if task.per else None):
         same = list(group)
@@ -192,12 +213,19 @@ def _results(work: list[Batch], reporter: Reporter, options: Options) -> Iterato
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 
     try:
-        for result in Parallel(n_jobs=options.jobs, return_as="generator_unordered")(delayed(run_batch)(batch) for batch in work):
+        for result in Parallel(n_jobs=options.jobs, return_as="generator_unordered")(
+            delayed(run_batch)(batch) for batch in work
+        ):
             reporter.progress(len(result.entries) + len(result.failures))
             yield result
     except TerminatedWorkerError as error:
-        where, remedy = f"phase {work[0].phase}", "use fewer --jobs: each has a model of its own (see `circuitstore plan`)"
-        raise BuildError(where, got="a worker process that was killed, as systems do when memory runs out", remedy=remedy) from error
+        where, remedy = (
+            f"phase {work[0].phase}",
+            "use fewer --jobs: each has a model of its own (see `circuitstore plan`)",
+        )
+        raise BuildError(
+            where, got="a worker process that was killed, as systems do when memory runs out", remedy=remedy
+        ) from error
 
 
 def _failed(step: Step, failures: list[Failure]) -> BuildError:
@@ -221,8 +249,16 @@ def _failed(step: Step, failures: list[Failure]) -> BuildError:
 
 def _warn(cell: PlannedCell, place: Place, content: str, step: Step, reporter: Reporter) -> None:
     where = f"{step.task.name} of {step.selection.behaviour}, {cell.coords}"
-    remedy = "the first one is kept" if place.content == place.first else "the first one is lost, this one is used"
-    reporter.warn(str(DeterminismError(where, expected=f"content {place.first[:12]}…", got=f"{content[:12]}…", remedy=remedy)))
+    remedy = (
+        "the first one is kept" if place.content == place.first else "the first one is lost, this one is used"
+    )
+    reporter.warn(
+        str(
+            DeterminismError(
+                where, expected=f"content {place.first[:12]}…", got=f"{content[:12]}…", remedy=remedy
+            )
+        )
+    )
 
 
 def _summary(planner: Planner, step: Step, cells: list[Cell]) -> dict[str, object]:
@@ -230,7 +266,7 @@ def _summary(planner: Planner, step: Step, cells: list[Cell]) -> dict[str, objec
         return {}
     from circuitstore.engine.inputs import Cells, Upstream
 
-    module = importlib.import_module(f"{planner.pipeline.package}.{step.task.name}")
+    module = importlib.import_module(step.task.module(planner.pipeline.package))
     read = Upstream(planner.store, step.task.name, [({}, cells)])
     return module.summary(Cells(read, {}), step.selection.config(step.task.name))
 
@@ -241,4 +277,8 @@ def _gate(phase: str, artifact: Artifact, reporter: Reporter, *, last: bool, opt
     if verdict and (options.ignore_gate or last):
         reporter.warn(f"{phase} of {artifact.behaviour}: {verdict}")
     elif verdict:
-        raise GateError(f"{phase} of {artifact.behaviour}", got=verdict, remedy="choose another model or behaviour, or pass --ignore-gate")
+        raise GateError(
+            f"{phase} of {artifact.behaviour}",
+            got=verdict,
+            remedy="choose another model or behaviour, or pass --ignore-gate",
+        )

@@ -1,7 +1,8 @@
 """One batch of cells, computed and committed: what a worker process does.
 
-A batch is plain data, so that it can be sent anywhere; arrays never travel between processes, workers write them to the store
-and return hashes. A cell that fails loses no other: the phase is called again with the cells after it.
+A batch is plain data, so that it can be sent anywhere; arrays never travel between processes, workers write
+them to the store and return hashes. A cell that fails loses no other: the phase is called again with the
+cells after it.
 """
 
 from __future__ import annotations
@@ -29,13 +30,23 @@ from circuitstore.storage.actions import Entry, write_journal
 from circuitstore.storage.layout import Store
 from circuitstore.storage.objects import write_object
 
-PROVENANCE_PACKAGES = ("circuitstore", "torch", "transformers", "safetensors", "numpy", "scipy", "zarr", "xarray")
+PROVENANCE_PACKAGES = (
+    "circuitstore",
+    "torch",
+    "transformers",
+    "safetensors",
+    "numpy",
+    "scipy",
+    "zarr",
+    "xarray",
+)
 TOO_LARGE = "`circuitstore plan` says how much it takes; use a larger machine, or ask for less (attribution.memory, shorter prompts)"
 RESOURCES_KEPT = 6  # a model and its transcoders, and those of another profile for comparison
 _loaded: OrderedDict[str, Any] = OrderedDict()
 
-# Matrix products of Intel's library else differ in their last bits with the number of threads and with where in memory, and so
-# where in its batch, a cell lies (Intel oneMKL, "Obtaining numerically reproducible results"). Read at the first product.
+# Matrix products of Intel's library else differ in their last bits with the number of threads and with where
+# in memory, and so where in its batch, a cell lies (Intel oneMKL, "Obtaining numerically reproducible
+# results"). Read at the first product.
 os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
 
 
@@ -67,12 +78,14 @@ class Result(msgspec.Struct, frozen=True):
 
 
 def run_batch(batch: Batch, progress: Callable[[int], None] = lambda cells: None) -> Result:
-    """Compute the cells of a batch and commit those that succeed, also when interrupted. Raises StoreError, StaleCodeError."""
+    """Compute the cells of a batch and commit those that succeed, also when interrupted. Raises StoreError,
+    StaleCodeError.
+    """
     started = time.time()
     watch(batch.package)
     pipeline = importlib.import_module(batch.package).PIPELINE
     task = pipeline.task(batch.phase)
-    module = load_module(f"{batch.package}.{batch.phase}", batch.components["code"])
+    module = load_module(task.module(batch.package), batch.components["code"])
     failures: list[Failure] = []
     warnings: list[str] = []
     finished: list[tuple[PlannedCell, Coords, Any]] = []
@@ -88,8 +101,10 @@ def run_batch(batch: Batch, progress: Callable[[int], None] = lambda cells: None
 def _outputs(
     task: Task, module, batch: Batch, failures: list[Failure], warnings: list[str], progress
 ) -> Iterator[tuple[PlannedCell, Coords, Any]]:
-    """Every finished cell, its coordinates and content. When memory runs out, what is left is given to the phase half as many at a
-    time: no cell depends on which others are given with it, so that changes no result."""
+    """Every finished cell, its coordinates and content. When memory runs out, what is left is given to the
+    phase half as many at a time: no cell depends on which others are given with it, so that changes no
+    result.
+    """
     function, config = getattr(module, task.name), batch.selection.config(task.name)
     inputs = _inputs(task, batch)
     if task.rows:  # all rows or none
@@ -109,7 +124,9 @@ def _outputs(
         try:
             for coords, content in function([cell.coords for cell in given], config, **inputs):
                 if done == len(given) or coords != given[done].coords:
-                    raise _ContractError(f"phase {task.name}", expected="the cells it was given, in order", got=coords)
+                    raise _ContractError(
+                        f"phase {task.name}", expected="the cells it was given, in order", got=coords
+                    )
                 yield given[done], coords, content
                 done += 1
                 progress(1)
@@ -148,7 +165,9 @@ def _inputs(task: Task, batch: Batch) -> dict[str, Any]:
 
 
 def _load(batch: Batch, name: str) -> Any:
-    """A resource, loaded once in this process as long as its identity, and the part that is asked for, stay the same."""
+    """A resource, loaded once in this process as long as its identity, and the part that is asked for, stay
+    the same.
+    """
     resource = importlib.import_module(batch.package).PIPELINE.resources(batch.selection, batch.store)[name]
     key = digest("resource", [name, batch.components["resources"][name], resource.part and resource.part()])
     if key not in _loaded:
@@ -157,9 +176,16 @@ def _load(batch: Batch, name: str) -> Any:
         except Exception as error:
             if not out_of_memory(error.__cause__ or error):
                 raise
-            raise BuildError(name, expected="enough memory to load it", got=_reason(error), remedy=TOO_LARGE) from error
+            raise BuildError(
+                name, expected="enough memory to load it", got=_reason(error), remedy=TOO_LARGE
+            ) from error
         if resource.identity() != batch.components["resources"][name]:
-            raise BuildError(name, expected="the files that this build was planned with", got="files changed since", remedy="build again")
+            raise BuildError(
+                name,
+                expected="the files that this build was planned with",
+                got="files changed since",
+                remedy="build again",
+            )
         _loaded[key] = loaded
         if len(_loaded) > RESOURCES_KEPT:
             _loaded.popitem(last=False)
@@ -168,11 +194,15 @@ def _load(batch: Batch, name: str) -> Any:
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether memory ran out, of the host or of an accelerator. torch says so in three ways, NumPy and Python in one."""
+    """Whether memory ran out, of the host or of an accelerator. torch says so in three ways, NumPy and Python
+    in one.
+    """
     torch = sys.modules.get("torch")
     if isinstance(error, MemoryError) or (torch is not None and isinstance(error, torch.OutOfMemoryError)):
         return True
-    return isinstance(error, RuntimeError) and any(words in str(error) for words in ("can't allocate memory", "ALLOC_FAILED"))
+    return isinstance(error, RuntimeError) and any(
+        words in str(error) for words in ("can't allocate memory", "ALLOC_FAILED")
+    )
 
 
 def free_memory() -> None:
@@ -202,11 +232,16 @@ def _commit(batch: Batch, finished: list, failures: list[Failure], started: floa
     manifest = write_object(store, [(coords, content) for _, coords, content in finished])
     entries = []
     for row, (cell, coords, _) in enumerate(finished):
-        upstream = {name: digest("reads", [[c.coords, c.content] for c in cells]) for name, cells in cell.reads.items()}
+        upstream = {
+            name: digest("reads", [[c.coords, c.content] for c in cells])
+            for name, cells in cell.reads.items()
+        }
         key = digest("row", [cell.key, coords]) if coords != cell.coords else cell.key
         entries.append(Entry(key, coords, manifest.cells[row], row, upstream))
     behaviour = batch.selection.behaviour
-    write_journal(store, batch.phase, behaviour, manifest.object, entries, batch.components, provenance(started))
+    write_journal(
+        store, batch.phase, behaviour, manifest.object, entries, batch.components, provenance(started)
+    )
     return Result(manifest.object, entries, failures)
 
 

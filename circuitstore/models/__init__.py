@@ -1,4 +1,3 @@
-"""Language models and transcoders: loading, capture, the frozen linear replacement model, interventions.
-
-Imports nothing of circuitstore but its errors, so that what computes content can be fingerprinted by itself.
+"""The language model: loading it, its parts, and what one run of it shows. Imports of the library only
+`errors`.
 """

@@ -1,4 +1,5 @@
-"""Tensors between dtypes: as storable arrays and back, exactly, and half precision raised to float32 a few rows at a time.
+"""Tensors between dtypes: as storable arrays and back, exactly, and half precision raised to float32 a few
+rows at a time.
 
 Zarr and NumPy have no bfloat16, so it is kept as its 16 bits.
 """
@@ -12,7 +13,9 @@ import torch
 from torch import Tensor
 
 BFLOAT16 = {"encoding": "bfloat16"}
-RAISED_BYTES = {"cpu": 1 << 21}  # raised rows that stay in the cache are read from there: eleven times faster than through memory
+RAISED_BYTES = {
+    "cpu": 1 << 21
+}  # raised rows that stay in the cache are read from there: eleven times faster than through memory
 RAISED_BYTES_ELSEWHERE = 1 << 26  # an accelerator wants few large products
 
 
@@ -25,16 +28,19 @@ def storable(tensor: Tensor, dims: tuple[str, ...]) -> tuple[tuple[str, ...], np
 
 
 def tensor_of(array: np.ndarray, attributes: Mapping[str, object]) -> Tensor:
-    """The tensor that `storable` was given, in aligned memory of its own: products of unaligned rows differ in their last bits."""
+    """The tensor that `storable` was given, in aligned memory of its own: products of unaligned rows differ
+    in their last bits.
+    """
     tensor = torch.from_numpy(np.ascontiguousarray(array)).clone()
     return tensor.view(torch.bfloat16) if attributes.get("encoding") == "bfloat16" else tensor
 
 
 def raised(matrix: Tensor, device: torch.device) -> Iterator[tuple[int, Tensor]]:
-    """(first row, rows (row, column) float32 on ``device``) of a matrix, a few at a time: never a second copy of the whole.
+    """(first row, rows (row, column) float32 on ``device``) of a matrix, a few at a time: never a second copy
+    of the whole.
 
-    Rows are good until the next are asked for: they lie in the same place. How many there are depends on the number of columns and
-    the kind of device alone, since it decides the last bits of products.
+    Rows are good until the next are asked for: they lie in the same place. How many there are depends on the
+    number of columns and the kind of device alone, since it decides the last bits of products.
     """
     count = max(RAISED_BYTES.get(device.type, RAISED_BYTES_ELSEWHERE) // (4 * matrix.shape[1]), 1)
     if matrix.dtype == torch.float32 and matrix.device == device:

@@ -1,8 +1,9 @@
 """One forward pass of the real model, with everything the analyses read kept.
 
-The numbers are those of transformers' own forward pass: hooks look on and change nothing. Only the last product is done here: asked
-for the logits of some positions, transformers multiplies a slice of the hidden states, for which torch copies a half-precision
-unembedding once for every prompt of the batch (780 MB each for Qwen3-4B, and most of the time).
+The numbers are those of transformers' own forward pass: hooks look on and change nothing. Only the last
+product is done here: asked for the logits of some positions, transformers multiplies a slice of the hidden
+states, for which torch copies a half-precision unembedding once for every prompt of the batch (780 MB each
+for Qwen3-4B, and most of the time).
 """
 
 from __future__ import annotations
@@ -31,16 +32,21 @@ class Capture:
     attention_scale: Tensor  # (layer, position) float32: 1 / denominator of the norm before attention
     mlp_scale: Tensor  # (layer, position) float32: 1 / denominator of the norm before the MLP
     final_scale: Tensor  # (position,) float32: 1 / denominator of the final norm
-    patterns: Tensor | None  # (layer, head, query position, key position) float32, rows sum to 1; when asked for
+    patterns: (
+        Tensor | None
+    )  # (layer, head, query position, key position) float32, rows sum to 1; when asked for
 
 
 @torch.no_grad()
-def capture(model: LanguageModel, tokens: Sequence[int], *, patterns: bool = False, last_only: bool = False) -> Capture:
-    """Run ``tokens`` (position,) through the model once; with ``last_only`` the logits of the last position alone are computed.
+def capture(
+    model: LanguageModel, tokens: Sequence[int], *, patterns: bool = False, last_only: bool = False
+) -> Capture:
+    """Run ``tokens`` (position,) through the model once; with ``last_only`` the logits of the last position
+    alone are computed.
 
-    Logits are float32 whatever the model's dtype: a half-precision model would round them to steps of 1/16, so the
-    last product is then done again in float32. Raises UsageError for tokens the model does not have, LimitError for
-    more of them than it has positions.
+    Logits are float32 whatever the model's dtype: a half-precision model would round them to steps of 1/16,
+    so the last product is then done again in float32. Raises UsageError for tokens the model does not have,
+    LimitError for more of them than it has positions.
     """
     ids = check_tokens(model, tokens)
     residual, middle, mlp_input, mlp_output, attention, final = [], [], [], [], [], []
@@ -53,8 +59,14 @@ def capture(model: LanguageModel, tokens: Sequence[int], *, patterns: bool = Fal
             layer.mlp.register_forward_hook(lambda _, args, output: mlp_output.append(output[0])),
         ]
         if patterns:
-            hooks.append(layer.attention.register_forward_hook(lambda _, args, output: attention.append(output[1][0])))
-    hooks.append(model.parts.final_norm.register_forward_hook(lambda _, args, output: final.extend([args[0][0], output[0]])))
+            hooks.append(
+                layer.attention.register_forward_hook(lambda _, args, output: attention.append(output[1][0]))
+            )
+    hooks.append(
+        model.parts.final_norm.register_forward_hook(
+            lambda _, args, output: final.extend([args[0][0], output[0]])
+        )
+    )
     try:
         model.parts.trunk(ids[None], use_cache=False)
     finally:
@@ -77,7 +89,9 @@ def capture(model: LanguageModel, tokens: Sequence[int], *, patterns: bool = Fal
 
 
 def check_tokens(model: LanguageModel, tokens: Sequence[int]) -> Tensor:
-    """``tokens`` as an int64 tensor (position,) on the model's device, or an error that says what is wrong with them."""
+    """``tokens`` as an int64 tensor (position,) on the model's device, or an error that says what is wrong
+    with them.
+    """
     ids = torch.as_tensor(list(tokens), dtype=torch.int64)
     if not len(ids):
         raise UsageError("tokens", expected="at least one", got="none")
@@ -85,7 +99,12 @@ def check_tokens(model: LanguageModel, tokens: Sequence[int]) -> Tensor:
         wrong = next(int(i) for i in ids if not 0 <= i < model.vocab_size)
         raise UsageError("tokens", expected=f"ids from 0 to {model.vocab_size - 1}", got=wrong)
     if len(ids) > model.max_positions:
-        raise LimitError("prompt length", expected=f"at most {model.max_positions} tokens", got=len(ids), remedy="shorten it")
+        raise LimitError(
+            "prompt length",
+            expected=f"at most {model.max_positions} tokens",
+            got=len(ids),
+            remedy="shorten it",
+        )
     return ids.to(model.device)
 
 
@@ -98,7 +117,9 @@ def unembed(model: LanguageModel, x: Tensor) -> Tensor:
     unembedding = model.parts.unembedding
     if unembedding.dtype == torch.float32:
         return torch.nn.functional.linear(x, unembedding)
-    logits = torch.empty(*x.shape[:-1], len(unembedding), device=x.device)  # filled in place: pieces kept apart tear memory up
+    logits = torch.empty(
+        *x.shape[:-1], len(unembedding), device=x.device
+    )  # filled in place: pieces kept apart tear memory up
     for start, rows in raised(unembedding, x.device):
         logits[..., start : start + len(rows)] = x.float() @ rows.T
     return logits

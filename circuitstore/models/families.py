@@ -1,8 +1,9 @@
 """Where an architecture keeps its parts.
 
-The rest of the package speaks of "the value projection of layer 3"; this table says what that is called inside a
-transformers model. Another pre-norm architecture with RMS norms (Mistral, say) is one more entry, nothing else.
-The query and key side is absent on purpose: it only shapes the attention pattern, which is read off whole.
+The rest of the package speaks of "the value projection of layer 3"; this table says what that is called
+inside a transformers model. Another pre-norm architecture with RMS norms (Mistral, say) is one more entry,
+nothing else. The query and key side is absent on purpose: it only shapes the attention pattern, which is read
+off whole.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ class Family:
 
 FAMILIES: dict[str, Family] = {
     "qwen3": Family(),
-    "llama": Family(),  # Llama 3.2, SmolLM2: no norms of queries and keys, whose pattern is read off whole anyway
+    # Llama 3.2, SmolLM2: no norms of queries and keys, whose pattern is read off whole anyway
+    "llama": Family(),
 }
 
 
@@ -101,7 +103,10 @@ def take_apart(model: nn.Module) -> Parts:
     return Parts(
         trunk=part(model, family.trunk),
         embeddings=part(model, family.embeddings).weight,
-        layers=tuple(Layer(**{name: part(layer, getattr(family, name)) for name in names}) for layer in part(model, family.layers)),
+        layers=tuple(
+            Layer(**{name: part(layer, getattr(family, name)) for name in names})
+            for layer in part(model, family.layers)
+        ),
         final_norm=part(model, family.final_norm),
         unembedding=part(model, family.unembedding).weight,
         n_heads=config.num_attention_heads,

@@ -1,6 +1,7 @@
 """What a local folder of weights or a tokenizer *is*: the sha256 of each file. Imports no torch.
 
-A file is hashed once and remembered by size, times and inode, so that a build with nothing to do reads no weights.
+A file is hashed once and remembered by size, times and inode, so that a build with nothing to do reads no
+weights.
 """
 
 from __future__ import annotations
@@ -15,8 +16,16 @@ import msgspec
 
 from circuitstore.errors import ModelError
 
-SETTLED = 3.0  # seconds; a younger file may change again without a new time stamp, some file systems count in steps of two
-TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt", "special_tokens_map.json", "added_tokens.json")
+# seconds; a younger file may change again without a new time stamp, some file systems count in steps of two
+SETTLED = 3.0
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "vocab.json",
+    "merges.txt",
+    "special_tokens_map.json",
+    "added_tokens.json",
+)
 
 
 class Remembers(Protocol):
@@ -66,7 +75,9 @@ def tokenizer_identity(folder: str, memory: Remembers) -> dict[str, object]:
 
 def transcoders_identity(folder: str, memory: Remembers) -> dict[str, object]:
     """sha256 of the configuration, if there is one, and of each layer's files. Raises ModelError."""
-    names = _files(folder, "transcoders", lambda name: name.endswith((".safetensors", ".safetensors.index.json")))
+    names = _files(
+        folder, "transcoders", lambda name: name.endswith((".safetensors", ".safetensors.index.json"))
+    )
     config = [name for name in ("config.yaml",) if os.path.isfile(os.path.join(folder, name))]
     return {"files": _hashes(folder, [*config, *names], memory)}
 
@@ -87,7 +98,9 @@ def read_config(folder: str) -> dict[str, Any]:
             config = msgspec.json.decode(file.read())
     except (OSError, ValueError) as error:
         got = "no such file" if isinstance(error, FileNotFoundError) else error
-        raise ModelError(path, expected="a model's config.json", got=got, remedy="name a downloaded model folder") from None
+        raise ModelError(
+            path, expected="a model's config.json", got=got, remedy="name a downloaded model folder"
+        ) from None
     if not isinstance(config, dict):
         raise ModelError(path, expected="a JSON object", got=type(config).__name__)
     return config
@@ -96,13 +109,21 @@ def read_config(folder: str) -> dict[str, Any]:
 def _files(folder: str, what: str, wanted) -> list[str]:
     try:
         names = sorted(
-            os.path.relpath(os.path.join(where, name), folder) for where, _, files in os.walk(folder) for name in files if wanted(name)
+            os.path.relpath(os.path.join(where, name), folder)
+            for where, _, files in os.walk(folder)
+            for name in files
+            if wanted(name)
         )
     except OSError as error:
         raise ModelError(folder, expected=f"a folder with {what}", got=error.strerror) from error
     if not names:
         got = "no such folder" if not os.path.isdir(folder) else "none in it"
-        raise ModelError(folder, expected=f"a folder with {what}", got=got, remedy="correct the profile's path or download the files")
+        raise ModelError(
+            folder,
+            expected=f"a folder with {what}",
+            got=got,
+            remedy="correct the profile's path or download the files",
+        )
     return names
 
 

@@ -1,7 +1,8 @@
 """Which output tokens a direction written to the residual stream promotes and suppresses: the logit lens.
 
-Source: *Interpreting GPT: the logit lens* (nostalgebraist, 2020), applied to decoders as in *On the Biology of a Large Language
-Model* (Anthropic, 2025), where a feature's top outputs are those its decoder adds most to. Only the direct path counts.
+Source: *Interpreting GPT: the logit lens* (nostalgebraist, 2020), applied to decoders as in *On the Biology
+of a Large Language Model* (Anthropic, 2025), where a feature's top outputs are those its decoder adds most
+to. Only the direct path counts.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ _DIRECTIONS = 1_024  # multiplied with them at a time
 
 @dataclass(frozen=True)
 class ExtremeTokens:
-    """The tokens that each direction moves most, strongest first; ids int32 and values float32, all (direction, token_rank)."""
+    """The tokens that each direction moves most, strongest first; ids int32 and values float32, all
+    (direction, token_rank).
+    """
 
     promoted: np.ndarray
     promoted_value: np.ndarray
@@ -31,11 +34,13 @@ class ExtremeTokens:
 
 @torch.no_grad()
 def extreme_tokens(model: LanguageModel, directions: Tensor, count: int) -> ExtremeTokens:
-    """The ``count`` tokens (or all, if fewer) with the largest and smallest value for each direction (direction, d_model).
+    """The ``count`` tokens (or all, if fewer) with the largest and smallest value for each direction
+    (direction, d_model).
 
-    value[token] = direction · (gain ⊙ (W_U[token] - mean of W_U over tokens)), gain being that of the final norm. Times a feature's
-    activation and over the root mean square of the final residual stream at its position, it is what the feature adds directly to
-    the token's logit, less the mean over tokens, in nats. Ids that the tokenizer does not have are left out.
+    value[token] = direction · (gain ⊙ (W_U[token] - mean of W_U over tokens)), gain being that of the final
+    norm. Times a feature's activation and over the root mean square of the final residual stream at its
+    position, it is what the feature adds directly to the token's logit, less the mean over tokens, in nats.
+    Ids that the tokenizer does not have are left out.
     """
     unembedding, known = model.parts.unembedding, len(model.tokenizer)
     scaled = directions.to(model.device, torch.float32) * cast(Tensor, model.parts.final_norm.weight).float()

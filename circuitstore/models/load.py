@@ -1,7 +1,8 @@
 """Load a language model and its tokenizer from a local folder in the Hugging Face layout.
 
-Only safetensors weights, only local files, never code from the folder. transformers fills weights that a checkpoint
-lacks with random numbers and goes on; here that is an error, as is a tokenizer that knows more tokens than the model.
+Only safetensors weights, only local files, never code from the folder. transformers fills weights that a
+checkpoint lacks with random numbers and goes on; here that is an error, as is a tokenizer that knows more
+tokens than the model.
 """
 
 from __future__ import annotations
@@ -47,7 +48,8 @@ class LanguageModel:
 def load_model(folder: str | Path, *, dtype: str = "float32", device: str = "cpu") -> LanguageModel:
     """Load config, weights and tokenizer from ``folder``.
 
-    Raises UsageError for an unknown dtype or device, ModelError for whatever is missing, damaged or does not fit.
+    Raises UsageError for an unknown dtype or device, ModelError for whatever is missing, damaged or does not
+    fit.
     """
     folder = Path(folder)
     if dtype not in DTYPES:
@@ -65,10 +67,18 @@ def load_model(folder: str | Path, *, dtype: str = "float32", device: str = "cpu
                 trust_remote_code=False,
                 output_loading_info=True,
             )
-        except Exception as error:  # transformers raises a dozen kinds, most of them with advice about the hub
-            raise ModelError(f"model weights in {folder}", expected="loadable safetensors", got=_first_line(error)) from error
+        except (
+            Exception
+        ) as error:  # transformers raises a dozen kinds, most of them with advice about the hub
+            raise ModelError(
+                f"model weights in {folder}", expected="loadable safetensors", got=_first_line(error)
+            ) from error
     model, report = loaded
-    for kind, problem in (("missing_keys", "lacks"), ("unexpected_keys", "has unknown"), ("mismatched_keys", "misshapes")):
+    for kind, problem in (
+        ("missing_keys", "lacks"),
+        ("unexpected_keys", "has unknown"),
+        ("mismatched_keys", "misshapes"),
+    ):
         if keys := sorted(str(key) for key in report.get(kind) or ()):
             shown = ", ".join(keys[:3]) + (f" and {len(keys) - 3} more" if len(keys) > 3 else "")
             raise ModelError(
@@ -103,7 +113,9 @@ def load_model(folder: str | Path, *, dtype: str = "float32", device: str = "cpu
 
 
 def check_model(folder: str | Path, *, device: str = "cpu") -> None:
-    """What `load_model` would raise, as far as it can be known in an instant: UsageError for the device, ModelError for the files."""
+    """What `load_model` would raise, as far as it can be known in an instant: UsageError for the device,
+    ModelError for the files.
+    """
     _device(device)
     family_of(_read_config(Path(folder)).get("model_type", "nothing named model_type"))
     _check_weight_files(Path(folder))
@@ -119,15 +131,17 @@ def load_tokenizer(folder: str | Path) -> PreTrainedTokenizerBase:
         try:
             return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         except Exception as error:
-            raise ModelError(f"tokenizer in {folder}", expected="a readable tokenizer", got=_first_line(error)) from error
+            raise ModelError(
+                f"tokenizer in {folder}", expected="a readable tokenizer", got=_first_line(error)
+            ) from error
 
 
 def tokenize(tokenizer: PreTrainedTokenizerBase, text: str, *, prepend: str = "eos") -> list[int]:
     """Token ids of ``text`` with a special token in front, unless the text itself starts with that token.
 
-    Qwen3 has no beginning-of-sequence token, but attribution needs position 0 to hold something other than the text
-    (it is kept as it is, see `attribution`). ``prepend`` names the token: eos, pad, bos, unk, or none for nothing.
-    Raises UsageError for another name or for a token that this tokenizer does not have.
+    Qwen3 has no beginning-of-sequence token, but attribution needs position 0 to hold something other than
+    the text (it is kept as it is, see `attribution`). ``prepend`` names the token: eos, pad, bos, unk, or
+    none for nothing. Raises UsageError for another name or for a token that this tokenizer does not have.
     """
     if prepend not in PREPEND:
         raise UsageError("prepended token", expected=" or ".join(PREPEND), got=prepend)
@@ -137,7 +151,11 @@ def tokenize(tokenizer: PreTrainedTokenizerBase, text: str, *, prepend: str = "e
     token = getattr(tokenizer, f"{prepend}_token_id")
     if token is None:
         known = [name for name in PREPEND[:-1] if getattr(tokenizer, f"{name}_token_id") is not None]
-        raise UsageError("prepended token", expected=" or ".join([*known, "none"]), got=f"{prepend}, which this tokenizer lacks")
+        raise UsageError(
+            "prepended token",
+            expected=" or ".join([*known, "none"]),
+            got=f"{prepend}, which this tokenizer lacks",
+        )
     return ids if ids[:1] == [token] else [token, *ids]
 
 
@@ -145,7 +163,9 @@ def _device(device: str) -> torch.device:
     try:
         return torch.empty(0, device=device).device
     except (RuntimeError, AssertionError) as error:
-        raise UsageError("device", expected="cpu or an available accelerator", got=f"{device} ({_first_line(error)})") from error
+        raise UsageError(
+            "device", expected="cpu or an available accelerator", got=f"{device} ({_first_line(error)})"
+        ) from error
 
 
 def _read_config(folder: Path) -> dict:
@@ -154,7 +174,9 @@ def _read_config(folder: Path) -> dict:
         config = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         got = "no such file" if folder.is_dir() else "no such folder"
-        raise ModelError(str(path), expected="a model's config.json", got=got, remedy="name a downloaded model folder") from None
+        raise ModelError(
+            str(path), expected="a model's config.json", got=got, remedy="name a downloaded model folder"
+        ) from None
     except (OSError, ValueError) as error:
         raise ModelError(str(path), expected="readable JSON", got=_first_line(error)) from error
     if not isinstance(config, dict):
@@ -179,7 +201,9 @@ def _check_weight_files(folder: Path) -> None:
             with safe_open(folder / name, framework="pt"):
                 pass
         except (OSError, SafetensorError) as error:
-            raise ModelError(str(folder / name), expected="a readable safetensors file", got=_first_line(error)) from error
+            raise ModelError(
+                str(folder / name), expected="a readable safetensors file", got=_first_line(error)
+            ) from error
 
 
 def _first_line(error: BaseException) -> str:

@@ -1,7 +1,8 @@
 """Weights cut into several files: the index that says which file holds which tensor. Imports no torch.
 
-``NAME.safetensors.index.json`` is JSON with a ``weight_map``, tensor → file beside the index. Source: huggingface_hub,
-`split_torch_state_dict_into_shards`, which names the index of whole models ``model.safetensors.index.json``.
+``NAME.safetensors.index.json`` is JSON with a ``weight_map``, tensor → file beside the index. Source:
+huggingface_hub, `split_torch_state_dict_into_shards`, which names the index of whole models
+``model.safetensors.index.json``.
 """
 
 from __future__ import annotations

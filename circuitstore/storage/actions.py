@@ -1,6 +1,8 @@
-"""Journals: which inputs gave which content. One sealed record per committed batch, named by its own hash, written last.
+"""Journals: which inputs gave which content. One sealed record per committed batch, named by its own hash,
+written last.
 
-The first to publish a key wins. A later, different content for the same key is non-determinism and is reported.
+The first to publish a key wins. A later, different content for the same key is non-determinism and is
+reported.
 """
 
 import hashlib
@@ -40,7 +42,9 @@ class Journal(msgspec.Struct, frozen=True):
 
 
 class Place(msgspec.Struct, frozen=True):
-    """Where a cell's content lies; `first` is the content first published under its key, another one is non-determinism."""
+    """Where a cell's content lies; `first` is the content first published under its key, another one is
+    non-determinism.
+    """
 
     content: str
     object: str
@@ -48,7 +52,15 @@ class Place(msgspec.Struct, frozen=True):
     first: str
 
 
-def write_journal(store: Store, phase: str, behaviour: str, name: str, cells: list[Entry], components: dict, provenance: dict) -> Journal:
+def write_journal(
+    store: Store,
+    phase: str,
+    behaviour: str,
+    name: str,
+    cells: list[Entry],
+    components: dict,
+    provenance: dict,
+) -> Journal:
     """Publish the journal of one batch held by object `name`. Raises StoreError."""
     journal = Journal(phase, behaviour, name, cells, components, provenance, time.time_ns())
     identity = hashlib.sha256(seal(journal)).hexdigest()
@@ -89,5 +101,7 @@ def places(store: Store, phase: str) -> dict[str, list[Place]]:
     for journal in journals(store, phase):
         for cell in journal.cells:
             known = found.setdefault(cell.key, [])
-            known.append(Place(cell.content, journal.object, cell.row, known[0].content if known else cell.content))
+            known.append(
+                Place(cell.content, journal.object, cell.row, known[0].content if known else cell.content)
+            )
     return found

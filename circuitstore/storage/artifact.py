@@ -1,4 +1,6 @@
-"""Artifacts and refs: a phase's whole output as an ordered list of cells, and its newest one under a human name."""
+"""Artifacts and refs: a phase's whole output as an ordered list of cells, and its newest one under a human
+name.
+"""
 
 import os
 from typing import Any
@@ -24,9 +26,10 @@ class Cell(msgspec.Struct, frozen=True, array_like=True):
 class Artifact(msgspec.Struct, frozen=True):
     """A phase's whole output.
 
-    `key` names it by its inputs and is its file name; `content` is the hash over its cells in order. `axes` are the names
-    of the cell axes, outermost first; `objects` the ids of the objects that hold its `count` cells; `upstream` gives the
-    artifact key of each phase it read; `summary` is what the phase says of the whole (a gate's numbers, for one).
+    `key` names it by its inputs and is its file name; `content` is the hash over its cells in order. `axes`
+    are the names of the cell axes, outermost first; `objects` the ids of the objects that hold its `count`
+    cells; `upstream` gives the artifact key of each phase it read; `summary` is what the phase says of the
+    whole (a gate's numbers, for one).
     """
 
     phase: str
@@ -43,7 +46,9 @@ class Artifact(msgspec.Struct, frozen=True):
 
     @property
     def cells(self) -> list[Cell]:
-        """The cells in order; decoded only when asked for, because a build with nothing to do need not know them."""
+        """The cells in order; decoded only when asked for, because a build with nothing to do need not know
+        them.
+        """
         return msgspec.json.decode(self.table, type=list[Cell])
 
     def coordinates(self, axis: str) -> list[str | int]:
@@ -83,7 +88,12 @@ def named(store: Store, profile: str, behaviour: str, phase: str) -> Artifact:
         built = [f"{p}/{b}/{name}" for p, b, name in store.refs()]
         got = f"only {', '.join(built[:12])}" if built else "an empty store"
         remedy = f"run `circuitstore build {phase} --behaviour {behaviour} --profile {profile}`"
-        raise MissingError(f"{profile}/{behaviour}/{phase} in {store.root}", expected="a built artifact", got=got, remedy=remedy)
+        raise MissingError(
+            f"{profile}/{behaviour}/{phase} in {store.root}",
+            expected="a built artifact",
+            got=got,
+            remedy=remedy,
+        )
     return artifact
 
 

@@ -1,7 +1,7 @@
 """What a cell *is*: the hash of its labelled values, whatever bytes hold them.
 
-The content hash covers names, dims, dtypes, shapes, attributes and raw little-endian C-order values. It never covers
-compressed bytes, which differ between codec versions, thread counts and writers.
+The content hash covers names, dims, dtypes, shapes, attributes and raw little-endian C-order values. It never
+covers compressed bytes, which differ between codec versions, thread counts and writers.
 """
 
 from __future__ import annotations
@@ -16,7 +16,20 @@ import xarray as xr
 
 from circuitstore.errors import StoreError
 
-DTYPES = {"bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float16", "float32", "float64"}
+DTYPES = {
+    "bool",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "uint8",
+    "uint16",
+    "uint32",
+    "uint64",
+    "float16",
+    "float32",
+    "float64",
+}
 STRING = "string"
 
 
@@ -24,9 +37,13 @@ def dtype_name(array: np.ndarray) -> str:
     """Name of a storable dtype: one of `DTYPES`, or `string` for text. Raises StoreError for anything else."""
     if array.dtype.kind in "UT":
         return STRING
-    if array.dtype.name not in DTYPES:  # objects would need pickle, and nothing read from a store is ever executed
+    if (
+        array.dtype.name not in DTYPES
+    ):  # objects would need pickle, and nothing read from a store is ever executed
         raise StoreError(
-            f"dtype {array.dtype}", expected=f"one of {sorted(DTYPES)} or text", remedy="convert the array before returning it"
+            f"dtype {array.dtype}",
+            expected=f"one of {sorted(DTYPES)} or text",
+            remedy="convert the array before returning it",
         )
     return array.dtype.name
 
@@ -52,7 +69,13 @@ def content_hash(cell: xr.Dataset) -> str:
     for name in sorted(map(str, cell.variables)):
         variable = cell.variables[name]
         array = np.asarray(variable.data)
-        head = [name, list(map(str, variable.dims)), dtype_name(array), list(array.shape), plain(variable.attrs)]
+        head = [
+            name,
+            list(map(str, variable.dims)),
+            dtype_name(array),
+            list(array.shape),
+            plain(variable.attrs),
+        ]
         digest.update(_framed(canonical(head)))
         body = raw_bytes(array)
         digest.update(struct.pack("<Q", len(body)))
@@ -68,7 +91,9 @@ def plain(attributes: Mapping) -> dict[str, object]:
             return value.item()
         if isinstance(value, np.ndarray):
             return value.tolist()
-        raise StoreError(f"attribute of type {type(value).__name__}", expected="text, numbers, lists or dicts of them")
+        raise StoreError(
+            f"attribute of type {type(value).__name__}", expected="text, numbers, lists or dicts of them"
+        )
 
     return {str(name): msgspec.to_builtins(value, enc_hook=convert) for name, value in attributes.items()}
 

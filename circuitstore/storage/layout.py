@@ -1,7 +1,7 @@
 """Where everything in a store lies, and whether a directory is a store at all.
 
-Every path of the format (`store/README.md`) is made here and nowhere else. Imports neither numpy nor zarr: a build that
-has nothing to do looks only at paths and records.
+Every path of the format (`store/README.md`) is made here and nowhere else. Imports neither numpy nor zarr: a
+build that has nothing to do looks only at paths and records.
 """
 
 from __future__ import annotations
@@ -16,13 +16,24 @@ FORMAT = "circuitstore"
 VERSION = 1
 NAME_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")
 HEXADECIMAL = frozenset("0123456789abcdef")
-BYSTANDERS = {"README.md", ".gitignore", ".gitkeep", ".DS_Store", "lost+found", "tmp"}  # may lie in a directory that becomes a store
+BYSTANDERS = {
+    "README.md",
+    ".gitignore",
+    ".gitkeep",
+    ".DS_Store",
+    "lost+found",
+    "tmp",
+}  # may lie in a directory that becomes a store
 
 
 def safe_name(name: str, what: str) -> str:
     """`name` if it may become a file name of the store. Raises UsageError."""
     if not 0 < len(name) <= 100 or not NAME_CHARACTERS.issuperset(name) or name[0] in "._-":
-        raise UsageError(f"{what} {name!r}", expected="a letter or digit, then letters, digits, '.', '_' and '-'", got=repr(name))
+        raise UsageError(
+            f"{what} {name!r}",
+            expected="a letter or digit, then letters, digits, '.', '_' and '-'",
+            got=repr(name),
+        )
     return name
 
 
@@ -46,7 +57,9 @@ class Store:
     def object(self, object_id: str) -> str:
         """Folder of one committed batch of cells."""
         if not is_hash(object_id):  # ids are read from files that others wrote: no path may hide in one
-            raise StoreError(f"object id in {self.root}", expected="64 hexadecimal digits", got=repr(object_id[:80]))
+            raise StoreError(
+                f"object id in {self.root}", expected="64 hexadecimal digits", got=repr(object_id[:80])
+            )
         return self.path("objects", object_id[:2], object_id)
 
     def actions(self, phase: str) -> str:
@@ -55,7 +68,9 @@ class Store:
 
     def artifact(self, key: str) -> str:
         if not is_hash(key):
-            raise StoreError(f"artifact key in {self.root}", expected="64 hexadecimal digits", got=repr(key[:80]))
+            raise StoreError(
+                f"artifact key in {self.root}", expected="64 hexadecimal digits", got=repr(key[:80])
+            )
         return self.path("artifacts", key + ".json")
 
     def ref(self, profile: str, behaviour: str, phase: str) -> str:
@@ -83,24 +98,37 @@ class Store:
         """Ids of all committed objects, sorted."""
         top = self.path("objects")
         prefixes = sorted(os.listdir(top)) if os.path.isdir(top) else []
-        names = [n for p in prefixes if os.path.isdir(os.path.join(top, p)) for n in os.listdir(os.path.join(top, p))]
+        names = [
+            n
+            for p in prefixes
+            if os.path.isdir(os.path.join(top, p))
+            for n in os.listdir(os.path.join(top, p))
+        ]
         return sorted(name for name in names if is_hash(name))
 
     def exists(self) -> bool:
         return os.path.isfile(self.path("format.json"))
 
     def check(self) -> Store:
-        """Refuse what is not a store of this format; returns itself. Raises StoreError, MissingError (no such store yet)."""
+        """Refuse what is not a store of this format; returns itself. Raises StoreError, MissingError (no such
+        store yet).
+        """
         try:
             with open(self.path("format.json"), "rb") as file:
                 raw = file.read(4096)
         except NotADirectoryError:
-            raise StoreError(f"store {self.root}", expected="a directory", got="a file", remedy="name another with --store") from None
+            raise StoreError(
+                f"store {self.root}", expected="a directory", got="a file", remedy="name another with --store"
+            ) from None
         except PermissionError:
-            raise StoreError(f"store {self.root}", expected="readable files", got="permission denied") from None
+            raise StoreError(
+                f"store {self.root}", expected="readable files", got="permission denied"
+            ) from None
         except FileNotFoundError:
             self._refuse_foreign()
-            raise MissingError(f"store {self.root}", got="nothing there yet", remedy="run `circuitstore build` first") from None
+            raise MissingError(
+                f"store {self.root}", got="nothing there yet", remedy="run `circuitstore build` first"
+            ) from None
         self._check_format(raw)
         return self
 
@@ -110,16 +138,27 @@ class Store:
         try:
             found = msgspec.json.decode(raw, type=dict)
         except msgspec.DecodeError:
-            raise StoreError(where, expected=wanted, got=repr(raw[:60]), remedy="restore the file from a copy") from None
+            raise StoreError(
+                where, expected=wanted, got=repr(raw[:60]), remedy="restore the file from a copy"
+            ) from None
         if found.get("format") != FORMAT:
-            raise StoreError(where, expected=wanted, got=found, remedy="this is no circuitstore store; name another with --store")
+            raise StoreError(
+                where,
+                expected=wanted,
+                got=found,
+                remedy="this is no circuitstore store; name another with --store",
+            )
         if found.get("version") != VERSION:
             remedy = "use the version of circuitstore that wrote it, or another --store"
-            raise StoreError(where, expected=f"format version {VERSION}", got=found.get("version"), remedy=remedy)
+            raise StoreError(
+                where, expected=f"format version {VERSION}", got=found.get("version"), remedy=remedy
+            )
 
     def _refuse_foreign(self) -> None:
         if os.path.exists(self.root) and not os.path.isdir(self.root):
-            raise StoreError(f"store {self.root}", expected="a directory", got="a file", remedy="name another with --store")
+            raise StoreError(
+                f"store {self.root}", expected="a directory", got="a file", remedy="name another with --store"
+            )
         strangers = sorted(set(os.listdir(self.root)) - BYSTANDERS) if os.path.isdir(self.root) else []
         if strangers and not self.exists():
             raise StoreError(
@@ -152,7 +191,9 @@ class Store:
             return self.check()
         self._refuse_foreign()
         try:
-            with self.scratch() as scratch:  # format.json first: whatever else lies there without it would be foreign
+            with (
+                self.scratch() as scratch
+            ):  # format.json first: whatever else lies there without it would be foreign
                 draft = os.path.join(scratch, "format.json")
                 with open(draft, "w", encoding="ascii") as file:
                     file.write(f'{{"format": "{FORMAT}", "version": {VERSION}}}\n')
@@ -166,7 +207,12 @@ class Store:
     def unwritable(self, error: OSError) -> StoreError:
         """The error to raise when the file system refuses a write."""
         remedy = "free some space" if error.errno == 28 else "name another with --store"
-        return StoreError(f"store {self.root}", expected="a directory that can be written", got=error.strerror or error, remedy=remedy)
+        return StoreError(
+            f"store {self.root}",
+            expected="a directory that can be written",
+            got=error.strerror or error,
+            remedy=remedy,
+        )
 
     def scratch(self) -> Scratch:
         """A fresh folder under tmp/, removed on leaving the `with` block."""
@@ -184,7 +230,9 @@ class Scratch:
     def __exit__(self, *_: object) -> None:
         import shutil  # here, since it costs 10 ms and reading a store has no scratch
 
-        shutil.rmtree(self.folder, ignore_errors=True)  # what stays is scratch: safe to delete whenever nothing runs
+        shutil.rmtree(
+            self.folder, ignore_errors=True
+        )  # what stays is scratch: safe to delete whenever nothing runs
 
 
 def sync(path: str) -> None:
@@ -197,7 +245,9 @@ def sync(path: str) -> None:
 
 
 def publish_file(draft: str, final: str) -> None:
-    """Make a finished scratch file visible under its final name, at once and durably, replacing what was there."""
+    """Make a finished scratch file visible under its final name, at once and durably, replacing what was
+    there.
+    """
     os.makedirs(os.path.dirname(final), exist_ok=True)
     sync(draft)
     os.replace(draft, final)

@@ -58,7 +58,9 @@ def read_manifest(store: Store, name: str) -> Manifest:
 
 
 def check_files(store: Store, manifest: Manifest | Files, below: str = "") -> None:
-    """Each file (of those below a folder) is there, no link on the way to it, and as long as it should be. Raises DamageError."""
+    """Each file (of those below a folder) is there, no link on the way to it, and as long as it should be.
+    Raises DamageError.
+    """
     top = store.object(manifest.object)
     folders = {top}
     for file, (size, _) in manifest.files.items():
@@ -88,7 +90,8 @@ def has_links(folder: str) -> bool:
 def intact(store: Store, name: str) -> bool:
     """Whether the object's manifest is unaltered and all its files are present in full size.
 
-    A build with nothing to do asks this of every object, so it looks at each file once and at no folder; reading checks more.
+    A build with nothing to do asks this of every object, so it looks at each file once and at no folder;
+    reading checks more.
     """
     top = store.object(name) + "/"
     try:

@@ -1,8 +1,10 @@
-"""Objects: one committed batch of cells as a plain Zarr v3 group with a manifest. Immutable, named by content.
+"""Objects: one committed batch of cells as a plain Zarr v3 group with a manifest. Immutable, named by
+content.
 
-A variable that has the same shape in every cell is stacked, `(cell, *dims)`. One whose first dimension differs from cell to
-cell is concatenated along it, and `size.<dim>` says how long each cell's part is. Every chunk carries a checksum, and the
-manifest lists every file with its size and sha256, because Zarr by itself reads a missing file as zeros.
+A variable that has the same shape in every cell is stacked, `(cell, *dims)`. One whose first dimension
+differs from cell to cell is concatenated along it, and `size.<dim>` says how long each cell's part is. Every
+chunk carries a checksum, and the manifest lists every file with its size and sha256, because Zarr by itself
+reads a missing file as zeros.
 """
 
 from __future__ import annotations
@@ -20,7 +22,16 @@ from zarr.codecs import ZstdCodec
 from circuitstore.errors import StoreError
 from circuitstore.storage.content import STRING, content_hash, dtype_name, plain
 from circuitstore.storage.layout import Store, sync
-from circuitstore.storage.manifest import MANIFEST, Manifest, check_files, file_sha256, intact, object_id, quarantine, read_manifest
+from circuitstore.storage.manifest import (
+    MANIFEST,
+    Manifest,
+    check_files,
+    file_sha256,
+    intact,
+    object_id,
+    quarantine,
+    read_manifest,
+)
 from circuitstore.storage.records import damaged, seal
 
 SIZE = "size."
@@ -30,9 +41,11 @@ CHUNK_BYTES = 1 << 18  # one read of a small cell should not decompress megabyte
 
 
 def write_object(store: Store, cells: list[tuple[dict[str, str | int], xr.Dataset]]) -> Manifest:
-    """Commit a batch of cells (coordinates, content) as one object; an intact object of the same content is kept.
+    """Commit a batch of cells (coordinates, content) as one object; an intact object of the same content is
+    kept.
 
-    Returns its manifest. Raises StoreError: cells of different variables, dtypes no store may hold, disk full.
+    Returns its manifest. Raises StoreError: cells of different variables, dtypes no store may hold, disk
+    full.
     """
     contents = [content_hash(cell) for _, cell in cells]
     name = object_id(contents)
@@ -69,10 +82,16 @@ def _publish(store: Store, draft: str, name: str) -> None:
 
 
 def _write_group(folder: str, cells: list[xr.Dataset]) -> None:
-    group = zarr.create_group(folder, zarr_format=3, attributes={"cell_attributes": [plain(cell.attrs) for cell in cells]})
+    group = zarr.create_group(
+        folder, zarr_format=3, attributes={"cell_attributes": [plain(cell.attrs) for cell in cells]}
+    )
     first = cells[0]
     if any(set(cell.variables) != set(first.variables) for cell in cells):
-        raise StoreError("cells of one batch", expected="the same variables in each", got=sorted({str(set(c.variables)) for c in cells}))
+        raise StoreError(
+            "cells of one batch",
+            expected="the same variables in each",
+            got=sorted({str(set(c.variables)) for c in cells}),
+        )
     varying = {d for cell in cells for d, n in cell.sizes.items() if n != first.sizes.get(d)}
     for dim in sorted(map(str, varying)):
         sizes = np.array([cell.sizes[dim] for cell in cells], dtype=np.int64)
@@ -82,9 +101,15 @@ def _write_group(folder: str, cells: list[xr.Dataset]) -> None:
         dims, attrs = list(map(str, variables[0].dims)), plain(variables[0].attrs)
         kinds = {(v.dims, dtype_name(np.asarray(v.data)), repr(plain(v.attrs))) for v in variables}
         if len(kinds) > 1:
-            raise StoreError(f"variable {name}", expected="the same dims, dtype and attributes in each cell", got=sorted(map(str, kinds)))
+            raise StoreError(
+                f"variable {name}",
+                expected="the same dims, dtype and attributes in each cell",
+                got=sorted(map(str, kinds)),
+            )
         if varying.intersection(dims[1:]):
-            raise StoreError(f"variable {name}{tuple(dims)}", expected="only the first dimension to differ between cells")
+            raise StoreError(
+                f"variable {name}{tuple(dims)}", expected="only the first dimension to differ between cells"
+            )
         arrays = [np.asarray(v.data) for v in variables]
         if varying.intersection(dims):
             joined = np.concatenate(arrays)
@@ -93,7 +118,9 @@ def _write_group(folder: str, cells: list[xr.Dataset]) -> None:
             _write_array(group, name, np.stack(arrays), ["cell", *dims], attrs, arrays[0].nbytes)
 
 
-def _write_array(group: zarr.Group, name: str, array: np.ndarray, dims: list[str], attrs: dict, row_bytes: int) -> None:
+def _write_array(
+    group: zarr.Group, name: str, array: np.ndarray, dims: list[str], attrs: dict, row_bytes: int
+) -> None:
     if dtype_name(array) == STRING:
         array = array.astype(np.dtypes.StringDType())
     rows = len(array)
@@ -109,7 +136,9 @@ def _write_array(group: zarr.Group, name: str, array: np.ndarray, dims: list[str
         compressors=[ZstdCodec(level=1, checksum=True)],
         dimension_names=dims,
         attributes=attrs,
-        config={"write_empty_chunks": True},  # or a chunk of zeros would leave no file, and a lost file would look the same
+        config={
+            "write_empty_chunks": True
+        },  # or a chunk of zeros would leave no file, and a lost file would look the same
     )
     stored[...] = array
 
@@ -119,7 +148,10 @@ def _inventory(folder: str) -> dict[str, tuple[int, str]]:
     for where, _, files in os.walk(folder):
         for file in files:
             path = os.path.join(where, file)
-            found[os.path.relpath(path, folder).replace(os.sep, "/")] = (os.path.getsize(path), file_sha256(path))
+            found[os.path.relpath(path, folder).replace(os.sep, "/")] = (
+                os.path.getsize(path),
+                file_sha256(path),
+            )
     return dict(sorted(found.items()))
 
 
@@ -127,7 +159,9 @@ class ObjectReader:
     """Reads cells, or parts of them, of one object. Opening checks presence, size and all metadata."""
 
     def __init__(self, store: Store, name: str, damaged_manifest: Manifest | None = None):
-        """`damaged_manifest` opens an object known to be damaged, to save what still has the content stated there."""
+        """`damaged_manifest` opens an object known to be damaged, to save what still has the content stated
+        there.
+        """
         self.store, self.name, self.folder = store, name, store.object(name)
         self.unchecked = damaged_manifest is not None
         self.manifest = damaged_manifest or read_manifest(store, name)
@@ -213,7 +247,9 @@ class ObjectReader:
         """One whole cell, its content hash checked. Raises DamageError."""
         variables = {}
         for name in self.variables:
-            values = np.array(self.part(name, row))  # a view would keep all cells of a preloaded object in memory
+            values = np.array(
+                self.part(name, row)
+            )  # a view would keep all cells of a preloaded object in memory
             variables[name] = xr.Variable(self.dims(name), values, dict(self.array(name).attrs))
         cell = xr.Dataset(variables, attrs=self.attributes(row))
         found, stated = content_hash(cell), self.manifest.cells[row]
@@ -228,10 +264,16 @@ class ObjectReader:
             check_files(self.store, self.manifest, name + "/")
         try:
             values = np.asarray(self.array(name)[key])
-        except Exception as error:  # zarr and its codecs report corruption as whatever error they stumble over
-            raise damaged(os.path.join(self.folder, name), "readable chunks", f"{type(error).__name__}: {error}") from error
+        except (
+            Exception
+        ) as error:  # zarr and its codecs report corruption as whatever error they stumble over
+            raise damaged(
+                os.path.join(self.folder, name), "readable chunks", f"{type(error).__name__}: {error}"
+            ) from error
         if values.dtype.kind in "TO":
-            return np.array(values.tolist(), dtype=str).reshape(values.shape)  # which an empty list of lists does not tell
+            return np.array(values.tolist(), dtype=str).reshape(
+                values.shape
+            )  # which an empty list of lists does not tell
         return values
 
 
@@ -241,7 +283,9 @@ def _cached_reader(root: str, name: str, manifest_mtime: int) -> ObjectReader:
 
 
 def reader(store: Store, name: str) -> ObjectReader:
-    """A reader of one object, kept open for later calls as long as the object stays the same. Raises DamageError."""
+    """A reader of one object, kept open for later calls as long as the object stays the same. Raises
+    DamageError.
+    """
     path = os.path.join(store.object(name), MANIFEST)
     try:
         stamp = os.stat(path).st_mtime_ns

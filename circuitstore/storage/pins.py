@@ -1,10 +1,13 @@
-"""Which commit a revision of a repository was taken for, and what that was: an input, for a branch moves and cannot be asked again.
+"""Which commit a revision of a repository was taken for, and what that was: an input, for a branch moves and
+cannot be asked again.
 
-One sealed record a question (kind of files, repository, revision, subfolder), written when files are first loaded for a computation:
+One sealed record a question (kind of files, repository, revision, subfolder), written when files are first
+loaded for a computation:
 
     inputs/hub/<sha256 of the question>.json
 
-From then on this store means that commit, on whatever machine and without asking the hub, until somebody follows the revision.
+From then on this store means that commit, on whatever machine and without asking the hub, until somebody
+follows the revision.
 """
 
 from __future__ import annotations
@@ -20,7 +23,9 @@ from circuitstore.storage.records import read_record, seal, write_record
 
 
 class Pin(msgspec.Struct, frozen=True):
-    """What `kind` ("model", "tokenizer", "transcoders", or "linked": files that transcoders list elsewhere) was taken to be."""
+    """What `kind` ("model", "tokenizer", "transcoders", or "linked": files that transcoders list elsewhere)
+    was taken to be.
+    """
 
     kind: str
     repo: str
@@ -33,7 +38,11 @@ class Pin(msgspec.Struct, frozen=True):
 def pin_paths(store: Store) -> list[str]:
     """Paths of all pins, sorted."""
     folder = store.pins()
-    return sorted(os.path.join(folder, name) for name in os.listdir(folder) if name.endswith(".json")) if os.path.isdir(folder) else []
+    return (
+        sorted(os.path.join(folder, name) for name in os.listdir(folder) if name.endswith(".json"))
+        if os.path.isdir(folder)
+        else []
+    )
 
 
 def pins(store: Store) -> list[Pin]:
@@ -42,7 +51,9 @@ def pins(store: Store) -> list[Pin]:
 
 
 def write_pin(store: Store, pin: Pin) -> None:
-    """Publish a pin, unless the same one is there, in a store that is made if there is none yet. Raises StoreError."""
+    """Publish a pin, unless the same one is there, in a store that is made if there is none yet. Raises
+    StoreError.
+    """
     path = _path(store, pin)
     if pin not in pins(store):
         write_record(store.create(), path, pin)

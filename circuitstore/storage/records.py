@@ -2,7 +2,8 @@
 
     {"sha256":"<64 hexadecimal digits>","record":{…}}
 
-The seal covers the bytes of the record as written, so any JSON reader can use the file and any change is noticed.
+The seal covers the bytes of the record as written, so any JSON reader can use the file and any change is
+noticed.
 """
 
 from __future__ import annotations
@@ -45,7 +46,9 @@ def combined_hash(parts: list[str], label: str) -> str:
 
 
 def damaged(where: str, expected: object, got: object) -> DamageError:
-    return DamageError(where, expected=expected, got=got, remedy="run `circuitstore verify`, then build again")
+    return DamageError(
+        where, expected=expected, got=got, remedy="run `circuitstore verify`, then build again"
+    )
 
 
 def read_record(path: str, kind: type[T]) -> T:

@@ -1,11 +1,12 @@
-"""What reviewers call features: the only input that lies in the store, because no computation can give it back.
+"""What reviewers call features: the only input that lies in the store, because no computation can give it
+back.
 
 One sealed record an import, named by its own sha256, written once and never replaced, removed or recomputed:
 
     inputs/review/PROFILE/BEHAVIOUR/<sha256>.json
 
-For a feature the newest import counts; the earlier ones stay. A label belongs to a feature of certain transcoders: under the same
-profile name, those of others are kept but not shown.
+For a feature the newest import counts; the earlier ones stay. A label belongs to a feature of certain
+transcoders: under the same profile name, those of others are kept but not shown.
 """
 
 from __future__ import annotations
@@ -35,7 +36,9 @@ class Reviewed(msgspec.Struct, frozen=True):
 
 
 class Review(msgspec.Struct, frozen=True):
-    """One import. `transcoders` is the identity of those whose features these are, as in an artifact's components."""
+    """One import. `transcoders` is the identity of those whose features these are, as in an artifact's
+    components.
+    """
 
     profile: str
     behaviour: str
@@ -66,22 +69,38 @@ def write_review(store: Store, review: Review) -> str:
 
 def review_paths(folder: str) -> list[str]:
     """Paths of all imports below a folder of the store, sorted."""
-    return sorted(os.path.join(where, name) for where, _, names in os.walk(folder) for name in names if name.endswith(".json"))
+    return sorted(
+        os.path.join(where, name)
+        for where, _, names in os.walk(folder)
+        for name in names
+        if name.endswith(".json")
+    )
 
 
 def labels_of(store: Store, profile: str, behaviour: str, transcoders: dict[str, Any]) -> Labels:
-    """The labels that count for the features of these transcoders, in order of layer and feature. Raises DamageError."""
+    """The labels that count for the features of these transcoders, in order of layer and feature. Raises
+    DamageError.
+    """
     paths = review_paths(store.reviews(profile, behaviour))
-    reviews = sorted(((read_record(path, Review), path) for path in paths), key=lambda pair: (pair[0].time_ns, pair[1]))
+    reviews = sorted(
+        ((read_record(path, Review), path) for path in paths), key=lambda pair: (pair[0].time_ns, pair[1])
+    )
     newest: Labels = {}
     for review, _ in reviews:
         if review.transcoders == transcoders:
-            newest.update({(row.layer, row.feature): Label(row.label, review.author, row.note) for row in review.features})
+            newest.update(
+                {
+                    (row.layer, row.feature): Label(row.label, review.author, row.note)
+                    for row in review.features
+                }
+            )
     return dict(sorted(newest.items()))
 
 
 def with_labels(dataset: xr.Dataset, labels: Labels) -> xr.Dataset:
-    """The dataset of phase `interpretation` with reviewer_label, reviewer, reviewer_note (unit,) text, "" where there is none."""
+    """The dataset of phase `interpretation` with reviewer_label, reviewer, reviewer_note (unit,) text, ""
+    where there is none.
+    """
     import numpy as np
 
     none, units = Label("", "", ""), range(dataset.sizes["unit"])
@@ -89,6 +108,9 @@ def with_labels(dataset: xr.Dataset, labels: Labels) -> xr.Dataset:
     if labels:
         where = zip(dataset.layer.values.tolist(), dataset.feature.values.tolist(), strict=True)
         found = [labels.get(feature, none) for feature in where]
-    columns = [np.array(column, dtype=str) for column in zip(*((f.label, f.author, f.note) for f in found), strict=True)]
+    columns = [
+        np.array(column, dtype=str)
+        for column in zip(*((f.label, f.author, f.note) for f in found), strict=True)
+    ]
     columns = columns or [np.array([], dtype=str)] * len(VARIABLES)
     return dataset.assign({name: ("unit", column) for name, column in zip(VARIABLES, columns, strict=True)})

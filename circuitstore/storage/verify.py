@@ -1,8 +1,8 @@
 """Finding damage, naming it, and setting it aside so that a build recomputes exactly what was lost.
 
-Every record's seal, every manifest, every file's sha256, and with `deep` every cell's content hash. Nothing is edited in place:
-the cells of a damaged object that still have their content move to a new object with a journal of its own, and the damaged one
-goes to `quarantine/`.
+Every record's seal, every manifest, every file's sha256, and with `deep` every cell's content hash. Nothing
+is edited in place: the cells of a damaged object that still have their content move to a new object with a
+journal of its own, and the damaged one goes to `quarantine/`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,14 @@ from circuitstore.errors import CircuitstoreError, DamageError
 from circuitstore.storage.actions import Entry, Journal, journal_paths, journals, phases, write_journal
 from circuitstore.storage.artifact import Artifact, Ref, artifact_keys, read_artifact
 from circuitstore.storage.layout import Store
-from circuitstore.storage.manifest import Manifest, check_files, file_sha256, has_links, quarantine, read_manifest
+from circuitstore.storage.manifest import (
+    Manifest,
+    check_files,
+    file_sha256,
+    has_links,
+    quarantine,
+    read_manifest,
+)
 from circuitstore.storage.pins import Pin, pin_paths
 from circuitstore.storage.records import read_record
 from circuitstore.storage.reviews import Review, review_paths
@@ -50,8 +57,12 @@ class Report(msgspec.Struct):
     damaged: list[Damage]
 
 
-def verify(store: Store, *, deep: bool = False, progress: Callable[[int], None] = lambda done: None) -> Report:
-    """Check the whole store. Damage is set aside where the store can be written. Raises StoreError for what is no store."""
+def verify(
+    store: Store, *, deep: bool = False, progress: Callable[[int], None] = lambda done: None
+) -> Report:
+    """Check the whole store. Damage is set aside where the store can be written. Raises StoreError for what
+    is no store.
+    """
     store.check()
     records, damages = _check_records(store)
     index = _journals_by_object(store)
@@ -74,7 +85,11 @@ def _check_records(store: Store) -> tuple[int, list[Damage]]:
         except FileNotFoundError:
             continue
         except DamageError as error:
-            damages.append(Damage(os.path.relpath(path, store.root), str(error), [], 0, _quarantine(store, path) is not None))
+            damages.append(
+                Damage(
+                    os.path.relpath(path, store.root), str(error), [], 0, _quarantine(store, path) is not None
+                )
+            )
     return count, damages
 
 
@@ -118,7 +133,12 @@ def _problem(store: Store, name: str, deep: bool) -> str | None:
 def _set_aside(store: Store, name: str, problem: str, known: list[Journal]) -> Damage:
     path = os.path.relpath(store.object(name), store.root)
     intact = _intact_rows(store, name, known)
-    lost = [LostCell(j.phase, j.behaviour, cell.coords) for j in known for cell in j.cells if cell.row not in intact]
+    lost = [
+        LostCell(j.phase, j.behaviour, cell.coords)
+        for j in known
+        for cell in j.cells
+        if cell.row not in intact
+    ]
     place = _quarantine(store, store.object(name))  # first, for what is intact may belong under the same name
     try:
         if place is not None:
@@ -138,7 +158,10 @@ def _intact_rows(store: Store, name: str, known: list[Journal]) -> dict[int, obj
     cells = {cell.row: cell for journal in known for cell in journal.cells}
     rows = range(max(cells) + 1)
     stated = Manifest(
-        name, [cells[r].content if r in cells else "" for r in rows], [cells[r].coords if r in cells else {} for r in rows], {}
+        name,
+        [cells[r].content if r in cells else "" for r in rows],
+        [cells[r].coords if r in cells else {} for r in rows],
+        {},
     )
     found: dict[int, object] = {}
     try:
@@ -162,7 +185,15 @@ def _rescue(store: Store, known: list[Journal], intact: dict) -> None:
         if cells:
             manifest = write_object(store, [(cell.coords, intact[cell.row]) for cell in cells])
             entries = [Entry(c.key, c.coords, c.content, row, c.upstream) for row, c in enumerate(cells)]
-            write_journal(store, journal.phase, journal.behaviour, manifest.object, entries, journal.components, journal.provenance)
+            write_journal(
+                store,
+                journal.phase,
+                journal.behaviour,
+                manifest.object,
+                entries,
+                journal.components,
+                journal.provenance,
+            )
 
 
 def _missing_objects(store: Store, present: set[str], index: dict[str, list[Journal]]) -> list[Damage]:
@@ -179,8 +210,12 @@ def _missing_objects(store: Store, present: set[str], index: dict[str, list[Jour
     damages = []
     for name in needed:
         if name not in present:
-            lost = [LostCell(j.phase, j.behaviour, cell.coords) for j in index.get(name, []) for cell in j.cells]
-            damages.append(Damage(os.path.relpath(store.object(name), store.root), "no such object", lost, 0, False))
+            lost = [
+                LostCell(j.phase, j.behaviour, cell.coords) for j in index.get(name, []) for cell in j.cells
+            ]
+            damages.append(
+                Damage(os.path.relpath(store.object(name), store.root), "no such object", lost, 0, False)
+            )
     return damages
 
 

@@ -1,8 +1,9 @@
 """Behaviours as declarations: what a model is asked, word by word, and how the prompts are drawn.
 
-A *behaviour* is one skill shown by next-token prediction: a prompt, the correct answer and an incorrect one, each one
-token. Prompts come in *minimal pairs*: two prompts of one template that differ in as little as changes the answer, so
-that each one's incorrect answer is the other one's correct answer and one can be patched into the other.
+A *behaviour* is one skill shown by next-token prediction: a prompt, the correct answer and an incorrect one,
+each one token. Prompts come in *minimal pairs*: two prompts of one template that differ in as little as
+changes the answer, so that each one's incorrect answer is the other one's correct answer and one can be
+patched into the other.
 
 **Adding a behaviour** is adding one file to this folder; its name is the behaviour's name. The whole of ``colour.py``::
 
@@ -28,18 +29,22 @@ that each one's incorrect answer is the other one's correct answer and one can b
         pair=pair,
     )
 
-- A template's ``text`` and ``answer`` are filled from the words of a side: ``{thing}`` is ``side.words["thing"]``. An
+- A template's ``text`` and ``answer`` are filled from the words of a side: ``{thing}`` is
+  ``side.words["thing"]``. An
   answer carries its leading space, if it has one.
 - ``group`` is what must not straddle train and test: the lexical item that a prompt is about.
-- ``labels`` are the categories that a later analysis compares; those of the template are added. Labels, answers,
+- ``labels`` are the categories that a later analysis compares; those of the template are added. Labels,
+  answers,
   templates and groups are balanced, singly and two by two, as far as the lexicon allows.
-- Both prompts of a pair have equally many words. That they have equally many tokens, and that each answer is a single
+- Both prompts of a pair have equally many words. That they have equally many tokens, and that each answer is
+  a single
   token, depends on the tokenizer: it is checked when prompts are built for a model.
 
-**How prompts are drawn.** Groups, then contrasts, are put in the order of a SHA-256 of the seed and their words. The
-first groups of that order are the test groups. Templates take turns, and each takes the contrast, among the next few
-unused ones, that repeats the least of what has been drawn so far. The same seed gives the same prompts on any platform
-and version of Python; a word added to a lexicon leaves the order of all others as it was.
+**How prompts are drawn.** Groups, then contrasts, are put in the order of a SHA-256 of the seed and their
+words. The first groups of that order are the test groups. Templates take turns, and each takes the contrast,
+among the next few unused ones, that repeats the least of what has been drawn so far. The same seed gives the
+same prompts on any platform and version of Python; a word added to a lexicon leaves the order of all others
+as it was.
 """
 
 from __future__ import annotations
@@ -69,7 +74,9 @@ class Template:
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One half of a contrast: the words that fill a template's slots, their lexical group and their categories."""
+    """One half of a contrast: the words that fill a template's slots, their lexical group and their
+    categories.
+    """
 
     group: str
     words: Mapping[str, str]
@@ -82,7 +89,9 @@ Contrast = tuple[Side, Side]
 
 @dataclass(frozen=True, slots=True)
 class Behaviour:
-    """A declaration. ``pair(lexicon)`` yields every contrast that the lexicon allows; `generate` draws from them."""
+    """A declaration. ``pair(lexicon)`` yields every contrast that the lexicon allows; `generate` draws from
+    them.
+    """
 
     name: str
     title: str
@@ -96,8 +105,8 @@ class Behaviour:
 class Prompt:
     """One prompt, ready to be tokenized.
 
-    ``id`` is made from text and answers, so that it stays when other prompts come or go; ``partner`` is the id of the
-    other prompt of the minimal pair, or "" without one; ``labels`` maps a category to its value.
+    ``id`` is made from text and answers, so that it stays when other prompts come or go; ``partner`` is the
+    id of the other prompt of the minimal pair, or "" without one; ``labels`` maps a category to its value.
     """
 
     id: str
@@ -146,34 +155,53 @@ Fits = Callable[[Prompt, Prompt], bool]
 """Whether the two prompts of a minimal pair can be used, with some tokenizer."""
 
 
-def generate(behaviour: Behaviour, *, train: int = 80, test: int = 20, seed: int = 42, fits: Fits | None = None) -> list[Prompt]:
-    """Draw ``train`` then ``test`` distinct prompts, partners side by side; no lexical group is in both. What does not fit is left out.
+def generate(
+    behaviour: Behaviour, *, train: int = 80, test: int = 20, seed: int = 42, fits: Fits | None = None
+) -> list[Prompt]:
+    """Draw ``train`` then ``test`` distinct prompts, partners side by side; no lexical group is in both. What
+    does not fit is left out.
 
-    Raises `UsageError` if a count is odd or negative and `PromptError` if the declaration cannot give so many, or if
-    two partners differ in their number of words.
+    Raises `UsageError` if a count is odd or negative and `PromptError` if the declaration cannot give so
+    many, or if two partners differ in their number of words.
     """
     for count in (train, test):
         if count < 0 or count % 2:
             raise UsageError("number of prompts", expected="even, because prompts come in pairs", got=count)
-    contrasts = sorted(behaviour.pair(behaviour.lexicon), key=lambda contrast: _rank(seed, *map(_words, contrast)))
-    groups = sorted({side.group for contrast in contrasts for side in contrast}, key=lambda group: _rank(seed, group))
+    contrasts = sorted(
+        behaviour.pair(behaviour.lexicon), key=lambda contrast: _rank(seed, *map(_words, contrast))
+    )
+    groups = sorted(
+        {side.group for contrast in contrasts for side in contrast}, key=lambda group: _rank(seed, group)
+    )
     test_groups = frozenset(groups[: max(2, round(len(groups) * test / (train + test)))] if test else ())
     prompts: list[Prompt] = []
     for split, count in ("train", train), ("test", test):
-        inside = [pair for pair in contrasts if all((side.group in test_groups) == (split == "test") for side in pair)]
+        inside = [
+            pair
+            for pair in contrasts
+            if all((side.group in test_groups) == (split == "test") for side in pair)
+        ]
         prompts += _draw(behaviour, inside, split, count, fits)
     return prompts
 
 
-def _draw(behaviour: Behaviour, contrasts: list[Contrast], split: str, count: int, fits: Fits | None) -> list[Prompt]:
-    """Draw ``count`` prompts, each template in turn, always the pair that repeats the least of what was drawn."""
+def _draw(
+    behaviour: Behaviour, contrasts: list[Contrast], split: str, count: int, fits: Fits | None
+) -> list[Prompt]:
+    """Draw ``count`` prompts, each template in turn, always the pair that repeats the least of what was
+    drawn.
+    """
     drawn: list[Prompt] = []
     texts: set[str] = set()
     tally: Counter[object] = Counter()
     for turn in range(count // 2):
         template = behaviour.templates[turn % len(behaviour.templates)]
         pairs = (_render(behaviour, template, contrast, split) for contrast in contrasts)
-        unused = (pair for pair in pairs if texts.isdisjoint(prompt.text for prompt in pair) and (fits is None or fits(*pair)))
+        unused = (
+            pair
+            for pair in pairs
+            if texts.isdisjoint(prompt.text for prompt in pair) and (fits is None or fits(*pair))
+        )
         pair = min(islice(unused, _WINDOW), key=lambda pair: _repeats(pair, tally), default=None)
         if pair is None:
             raise PromptError(
@@ -192,7 +220,12 @@ def _draw(behaviour: Behaviour, contrasts: list[Contrast], split: str, count: in
 
 def _facets(prompt: Prompt) -> list[tuple[str, str]]:
     """What is balanced."""
-    return [("template", prompt.template), ("group", prompt.group), ("correct", prompt.correct), *prompt.labels.items()]
+    return [
+        ("template", prompt.template),
+        ("group", prompt.group),
+        ("correct", prompt.correct),
+        *prompt.labels.items(),
+    ]
 
 
 def _repeats(pair: tuple[Prompt, Prompt], tally: Counter[object]) -> tuple[int, int]:
@@ -203,14 +236,18 @@ def _repeats(pair: tuple[Prompt, Prompt], tally: Counter[object]) -> tuple[int, 
     return singly, two_by_two
 
 
-def _render(behaviour: Behaviour, template: Template, contrast: Contrast, split: str) -> tuple[Prompt, Prompt]:
+def _render(
+    behaviour: Behaviour, template: Template, contrast: Contrast, split: str
+) -> tuple[Prompt, Prompt]:
     """The two prompts that a template makes of a contrast."""
     where = f"behaviour {behaviour.name}, template {template.name}"
     try:
         texts = [template.text.format_map(side.words) for side in contrast]
         answers = [template.answer.format_map(side.words) for side in contrast]
     except KeyError as missing:
-        raise PromptError(where, expected=f"a word for the slot {missing}", got=dict(contrast[0].words)) from None
+        raise PromptError(
+            where, expected=f"a word for the slot {missing}", got=dict(contrast[0].words)
+        ) from None
     if len(texts[0].split()) != len(texts[1].split()) or answers[0] == answers[1]:
         raise PromptError(where, expected="partners of equally many words and different answers", got=texts)
     ids = [_id(behaviour.name, texts[i], answers[i], answers[1 - i]) for i in (0, 1)]

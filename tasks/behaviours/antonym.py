@@ -1,9 +1,10 @@
 """Opposites: 'The opposite of "hot" is "' → 'cold', not 'hot'.
 
-The incorrect answer repeats the word that was asked about, so a model must invert it and not merely recall what it goes
-with. A minimal pair asks for the opposite of either word of a pair of antonyms, which are a lexical group; so every
-word is the correct answer as often as it is the incorrect one. The opening quotation mark makes the answer a word
-without leading space; every word here is a single token of Qwen3's tokenizer in that form.
+The incorrect answer repeats the word that was asked about, so a model must invert it and not merely recall
+what it goes with. A minimal pair asks for the opposite of either word of a pair of antonyms, which are a
+lexical group; so every word is the correct answer as often as it is the incorrect one. The opening quotation
+mark makes the answer a word without leading space; every word here is a single token of Qwen3's tokenizer in
+that form.
 
 Source: Lindsey et al. (2025), *On the Biology of a Large Language Model*, "Multilingual circuits".
 """

@@ -1,12 +1,14 @@
 """Subject–verb agreement across an attractor: "The keys near the cabinet" → " are", not " is".
 
-The verb agrees with the subject, not with the nearer noun (the attractor), which has the subject's number in half of the
-prompts and the other one in half. The wording of the template calls for the present ("Today"), the past ("Yesterday")
-or the perfect ("For years"). Attractors sit in a prepositional phrase or in a relative clause.
+The verb agrees with the subject, not with the nearer noun (the attractor), which has the subject's number in
+half of the prompts and the other one in half. The wording of the template calls for the present ("Today"),
+the past ("Yesterday") or the perfect ("For years"). Attractors sit in a prepositional phrase or in a relative
+clause.
 
 A minimal pair changes the number of the subject. A lexical group is a subject noun.
 
-Source: Linzen, Dupoux and Goldberg (2016), *Assessing the Ability of LSTMs to Learn Syntax-Sensitive Dependencies*, §2.
+Source: Linzen, Dupoux and Goldberg (2016), *Assessing the Ability of LSTMs to Learn Syntax-Sensitive
+Dependencies*, §2.
 """
 
 from __future__ import annotations

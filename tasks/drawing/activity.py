@@ -1,4 +1,6 @@
-"""What the circuit's features go with: their activations over prompts, and their associations with categories."""
+"""What the circuit's features go with: their activations over prompts, and their associations with
+categories.
+"""
 
 from __future__ import annotations
 
@@ -14,34 +16,53 @@ MOST_PROMPTS, MOST_CATEGORIES = 100, 16
 SIGNIFICANT = 0.05
 
 
-def heatmap(look: style.Look, config, prompts: Prompts, features: Features, circuit: Circuit, interpretation: Interpretation):
+def heatmap(
+    look: style.Look,
+    config,
+    prompts: Prompts,
+    features: Features,
+    circuit: Circuit,
+    interpretation: Interpretation,
+):
     """Feature by prompt: each feature's largest activation in each prompt, as a share of its largest of all."""
     chosen = circuit.top_features(config.heatmap_features)
     if not chosen:
         return
     name, values = prompts.contrast()
-    order = sorted(range(len(prompts.ids)), key=lambda i: (prompts.split[i] != "train", values[i], prompts.ids[i]))[:MOST_PROMPTS]
+    order = sorted(
+        range(len(prompts.ids)), key=lambda i: (prompts.split[i] != "train", values[i], prompts.ids[i])
+    )[:MOST_PROMPTS]
     where = {prompt: i for i, prompt in enumerate(features.order)}
     columns = [where[prompts.ids[i]] for i in order]
     peaks = np.array([features.peak(layer, feature)[columns] for layer, feature in chosen])
     largest = np.maximum(peaks.max(1, keepdims=True), 1e-30)
     figure, (axes,) = look.axes(style.PAGE, 2.6 + 0.36 * len(chosen))
-    image = axes.imshow(peaks / largest, aspect="auto", cmap=look.sequential, vmin=0, vmax=1, interpolation="nearest")
+    image = axes.imshow(
+        peaks / largest, aspect="auto", cmap=look.sequential, vmin=0, vmax=1, interpolation="nearest"
+    )
     axes.set_yticks(range(len(chosen)), row_names(chosen, interpretation))
     splits = _blocks([prompts.split[i] for i in order])
     blocks = splits if name == "split" else _blocks([f"{prompts.split[i]}\0{values[i]}" for i in order])
     for _, start, _ in blocks[1:]:
         axes.axvline(start - 0.5, color="white", linewidth=1.0)
-    points = 0.6 * style.PAGE * style.CM * 72 / len(order)  # a prompt's share of the width, which the rows' names leave over
+    points = (
+        0.6 * style.PAGE * style.CM * 72 / len(order)
+    )  # a prompt's share of the width, which the rows' names leave over
     under = [  # every other one a line lower, and no wider than the two blocks that are its own
         "\n" * (k % 2) + diagram.fit(label.split("\0")[-1], 1.9 * (end - start) * points, 0.9 * look.size)
         for k, (label, start, end) in enumerate(blocks)
     ]
     axes.set_xticks([(start + end - 1) / 2 for _, start, end in blocks], under)
     if name != "split":  # below them, what they have in common
-        axes.set_xticks([(start + end - 1) / 2 for _, start, end in splits], [f"\n\n{label}" for label, _, _ in splits], minor=True)
+        axes.set_xticks(
+            [(start + end - 1) / 2 for _, start, end in splits],
+            [f"\n\n{label}" for label, _, _ in splits],
+            minor=True,
+        )
     axes.tick_params(axis="x", which="both", length=0, pad=2.5)
-    axes.set_xlabel(f"{len(order)} prompts, by split and {name}" if name != "split" else f"{len(order)} prompts, by split")
+    axes.set_xlabel(
+        f"{len(order)} prompts, by split and {name}" if name != "split" else f"{len(order)} prompts, by split"
+    )
     colour_bar(figure, axes, image, "activation / its largest")
     caption = (
         f"The {len(chosen)} features of largest mean contribution to the margin on train prompts (rows: layer, index, label) over "
@@ -53,7 +74,9 @@ def heatmap(look: style.Look, config, prompts: Prompts, features: Features, circ
 
 def associations(look: style.Look, config, circuit: Circuit, interpretation: Interpretation):
     """Feature by category: the rank-biserial effect, with a dot where it is significant."""
-    chosen = [place for place in circuit.top_features(config.heatmap_features) if place in interpretation.unit]
+    chosen = [
+        place for place in circuit.top_features(config.heatmap_features) if place in interpretation.unit
+    ]
     data, rows = interpretation.data, [interpretation.unit[place] for place in chosen]
     effects, q = data.effect.values[rows], data.q.values[rows]
     tested = np.flatnonzero((q <= SIGNIFICANT).any(0))
@@ -63,7 +86,9 @@ def associations(look: style.Look, config, circuit: Circuit, interpretation: Int
     columns = sorted(tested[np.argsort(-strength, kind="stable")][:MOST_CATEGORIES].tolist())
     figure, (axes,) = look.axes(style.PAGE, 4.4 + 0.36 * len(chosen))
     axes.set_facecolor(style.PALE)
-    image = axes.imshow(effects[:, columns], aspect="auto", cmap=look.diverging, vmin=-1, vmax=1, interpolation="nearest")
+    image = axes.imshow(
+        effects[:, columns], aspect="auto", cmap=look.diverging, vmin=-1, vmax=1, interpolation="nearest"
+    )
     y, x = np.nonzero(q[:, columns] <= SIGNIFICANT)
     dark = np.abs(effects[:, columns][y, x]) > 0.6
     for colour, some in (("black", ~dark), ("white", dark)):
@@ -83,7 +108,10 @@ def associations(look: style.Look, config, circuit: Circuit, interpretation: Int
 
 def row_names(chosen: list[tuple[int, int]], interpretation: Interpretation) -> list[str]:
     """Layer, index and label of features."""
-    return [f"{style.cut(interpretation.printed(layer, feature), 30)}  L{layer} #{feature}".strip() for layer, feature in chosen]
+    return [
+        f"{style.cut(interpretation.printed(layer, feature), 30)}  L{layer} #{feature}".strip()
+        for layer, feature in chosen
+    ]
 
 
 def _blocks(names: list[str]) -> list[tuple[str, int, int]]:

@@ -1,4 +1,6 @@
-"""A behaviour's numbers beside the published ones, and beside this project's targets; the same rows in figure and report."""
+"""A behaviour's numbers beside the published ones, and beside this project's targets; the same rows in figure
+and report.
+"""
 
 from __future__ import annotations
 
@@ -38,15 +40,26 @@ class Target:
 
 
 def rows(
-    study: dict[str, str], prompts: Prompts, baseline: Baseline, features: Features, attribution: Graphs, interventions: Interventions
+    study: dict[str, str],
+    prompts: Prompts,
+    baseline: Baseline,
+    features: Features,
+    attribution: Graphs,
+    interventions: Interventions,
 ) -> list[Row]:
     """Every published result of the anchors, with its counterpart here."""
     split, said = interventions.shown
     accuracy, margin = f"{(baseline.margin > 0).mean():.3f}", f"{baseline.margin.mean():.2f}"
     if name := published.BEHAVIOURS.get(study["behaviour"]):
-        answers = [Row(quantity, value, source, {"accuracy": accuracy, "margin": margin}[kind]) for kind, quantity, value, source in name]
+        answers = [
+            Row(quantity, value, source, {"accuracy": accuracy, "margin": margin}[kind])
+            for kind, quantity, value, source in name
+        ]
     else:
-        answers = [Row("accuracy (positive margin)", NONE, "", accuracy), Row("mean margin, nats", NONE, "", margin)]
+        answers = [
+            Row("accuracy (positive margin)", NONE, "", accuracy),
+            Row("mean margin, nats", NONE, "", margin),
+        ]
     case = published.CASES.get(study["behaviour"], NONE)
     known, source = case != NONE, published.BIOLOGY if case != NONE else ""
     agreement = {method: said["prediction"][method]["spearman"] for method in interventions.methods}
@@ -56,8 +69,13 @@ def rows(
         "replacement": f"{attribution.replacement.mean():.3f}",
         "path": f"{np.nanmean(attribution.path_length):.2f}",
         "nodes": f"{np.median(attribution.kept[:, THRESHOLDS.index(0.8)]):.0f}",
-        "prediction": f"{check[0]['size']['value']:.2f} ({bounds(check[0]['size'], '.2f')})" if check else "not measured",
-        "margin": ", ".join(f"{method} {value:.2f}" for method, value in agreement.items() if value is not None) or "not measured",
+        "prediction": f"{check[0]['size']['value']:.2f} ({bounds(check[0]['size'], '.2f')})"
+        if check
+        else "not measured",
+        "margin": ", ".join(
+            f"{method} {value:.2f}" for method, value in agreement.items() if value is not None
+        )
+        or "not measured",
         "l0": f"{features.l0.mean():.1f}",
         "mse": f"{features.normalised_mse.mean():.1%}",
     }
@@ -70,7 +88,10 @@ def rows(
             source,
             percent(best(interventions.patched(split), "incorrect_first")),
         ),
-        *(Row(quantity, value, "" if value == NONE else published.CT, here[kind]) for kind, quantity, value in published.METHODS),
+        *(
+            Row(quantity, value, "" if value == NONE else published.CT, here[kind])
+            for kind, quantity, value in published.METHODS
+        ),
     ]
 
 
@@ -78,7 +99,14 @@ def targets(baseline: Baseline, interventions: Interventions) -> list[Target]:
     """What every behaviour is to reach, and whether this one does."""
     split, said = interventions.shown
     right = float((baseline.margin > 0).mean())
-    found = [Target("accuracy of the model", f"≥ {published.ACCURACY:.0%}", f"{right:.1%}", right >= published.ACCURACY)]
+    found = [
+        Target(
+            "accuracy of the model",
+            f"≥ {published.ACCURACY:.0%}",
+            f"{right:.1%}",
+            right >= published.ACCURACY,
+        )
+    ]
     for row in said["controls"]:
         if row["size"] == published.RATIO_SIZE:
             what = f"zeroing {row['size']} features beside matched controls, {published.CHOICES[row['choice']]}, {split}"
@@ -101,7 +129,12 @@ def _target(what: str, wanted: str, row: dict[str, Any], form: str, least: float
     value = row["value"]
     if value is None:
         return Target(what, wanted, "not measured", False)
-    return Target(what, wanted, format(value, form) + (f" ({bounds(row, form)})" if "low" in row else ""), value >= least)
+    return Target(
+        what,
+        wanted,
+        format(value, form) + (f" ({bounds(row, form)})" if "low" in row else ""),
+        value >= least,
+    )
 
 
 def best(patched: list[dict[str, Any]], measure: str) -> dict[str, Any] | None:
@@ -138,7 +171,15 @@ def table(look: style.Look, config, study, prompts, baseline, features, attribut
             pale = style.GREY if text == NONE else "black"
             shown = diagram.fit(text, (width - 0.15) * look.scale * style.CM * 72, look.size) if text else ""
             weight = "bold" if i == 0 else "normal"
-            axes.text(left, 0.15 + LINE * (i + 0.5), shown, va="center", fontsize=look.size, color=pale, fontweight=weight)
+            axes.text(
+                left,
+                0.15 + LINE * (i + 0.5),
+                shown,
+                va="center",
+                fontsize=look.size,
+                color=pale,
+                fontweight=weight,
+            )
             left += width
     for y, width in ((0.15, 1.0), (0.15 + LINE, 0.5), (height - 0.12, 1.0)):
         axes.plot([0.05, style.PAGE - 0.05], [y, y], color="black", linewidth=width * look.scale)

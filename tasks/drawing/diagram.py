@@ -1,9 +1,9 @@
 """A graph drawn by layer and position: tokens along the bottom, layers upwards, the logits on top.
 
-Nodes at the same place stand side by side, then one above the other, so no label covers another. Every edge runs upwards. What
-is drawn is a networkx graph
-whose nodes have `row` (0 for embeddings), `column`, `kind` ("feature", "error", "embedding", "logit", "margin"), `label` and, for a
-second line, `second`, and whose edges have `share`: the signed part of all that enters the target, in -1 … 1.
+Nodes at the same place stand side by side, then one above the other, so no label covers another. Every edge
+runs upwards. What is drawn is a networkx graph whose nodes have `row` (0 for embeddings), `column`, `kind`
+("feature", "error", "embedding", "logit", "margin"), `label` and, for a second line, `second`, and whose
+edges have `share`: the signed part of all that enters the target, in -1 … 1.
 """
 
 from __future__ import annotations
@@ -33,34 +33,59 @@ KINDS: dict[str, dict[str, Any]] = {  # face, edge and line style of a node's bo
 SIGNS = {"excites": style.POSITIVE, "inhibits": style.NEGATIVE}
 STACK, GAP, MARGIN = 0.14, 0.62, 1.45  # cm: between boxes of a stack, between rows, for the layers' names
 BOX, TWO_LINES = 0.36, 0.58  # cm, a box's height, without and with a second line
-NARROW, LEAST, WIDEST = 0.9, 1.3, 3.0  # cm, the place of a box: in a column of an embedding alone; elsewhere, from … to
+NARROW, LEAST, WIDEST = (
+    0.9,
+    1.3,
+    3.0,
+)  # cm, the place of a box: in a column of an embedding alone; elsewhere, from … to
 THICKEST = 2.6  # points, of an edge that is all of its target's input
 FOOT = 1.6  # cm, for legend and note
 
 
 def draw(look: style.Look, graph: nx.DiGraph, columns: list[str], rows: list[str], note: str) -> Figure:
-    """A page-wide diagram; `columns` and `rows` name places, those without nodes are left out; `note` stands below."""
+    """A page-wide diagram; `columns` and `rows` name places, those without nodes are left out; `note` stands
+    below.
+    """
     box = TWO_LINES if any(data.get("second") for _, data in graph.nodes(data=True)) else BOX
     slots, spans = _columns(graph)
     places, levels, height = _layout(graph, rows, slots, spans, box)
-    wide = {column: (right - left - 0.1) * look.scale * style.CM * 72 for column, (left, right) in spans.items()}
+    wide = {
+        column: (right - left - 0.1) * look.scale * style.CM * 72 for column, (left, right) in spans.items()
+    }
     crowded = any(fit(columns[column], room, look.size) != columns[column] for column, room in wide.items())
-    below = 1.05 if crowded else 0.75  # cm: names that do not fit side by side stand on two lines, every other one lower
+    below = (
+        1.05 if crowded else 0.75
+    )  # cm: names that do not fit side by side stand on two lines, every other one lower
     figure = look.figure(style.PAGE, height + below + FOOT, layout="none")
     axes = figure.add_axes((0, FOOT / (height + below + FOOT), 1, (height + below) / (height + below + FOOT)))
     axes.set(xlim=(0, style.PAGE), ylim=(0.15 - below, height + 0.15))
     axes.axis("off")
     for i, (column, (left, right)) in enumerate(spans.items()):
-        axes.axvspan(left, right, ymin=0, facecolor="#F4F4F4" if i % 2 == 0 else "#FFFFFF", linewidth=0, zorder=0)
+        axes.axvspan(
+            left, right, ymin=0, facecolor="#F4F4F4" if i % 2 == 0 else "#FFFFFF", linewidth=0, zorder=0
+        )
         beside = min([wide[other] for other in list(spans)[max(i - 1, 0) : i + 2]])
         label = fit(columns[column], wide[column] + 0.9 * beside * crowded, look.size)
-        axes.text((left + right) / 2, -0.3 - 0.3 * (crowded and i % 2), label, ha="center", va="center", size=look.size, weight="bold")
-    half = {node: (spans[column][1] - spans[column][0]) / slots[column] / 2 for node, column in graph.nodes(data="column")}
+        axes.text(
+            (left + right) / 2,
+            -0.3 - 0.3 * (crowded and i % 2),
+            label,
+            ha="center",
+            va="center",
+            size=look.size,
+            weight="bold",
+        )
+    half = {
+        node: (spans[column][1] - spans[column][0]) / slots[column] / 2
+        for node, column in graph.nodes(data="column")
+    }
     _edges(axes, graph, places, box, half, look.scale)
     for node, (x, y) in places.items():
         _box(axes, graph.nodes[node], x, y, half[node] - 0.07, box, look)
     for row, y in levels.items():
-        axes.text(0.08, y + box / 2, rows[row], va="center", ha="left", color="#444444", fontsize=look.size * 0.85)
+        axes.text(
+            0.08, y + box / 2, rows[row], va="center", ha="left", color="#444444", fontsize=look.size * 0.85
+        )
     _legend(figure, {data["kind"] for _, data in graph.nodes(data=True)}, look)
     figure.text(0.5, 0.012, note, ha="center", va="bottom", fontsize=look.size * 0.85, color="#444444")
     return figure
@@ -72,7 +97,9 @@ def _columns(graph: nx.DiGraph) -> tuple[dict[int, int], dict[int, tuple[float, 
     The tallest stack is widened as long as there is room; a column of an embedding alone is narrow.
     """
     most: dict[int, int] = {}
-    for (_, column), count in Counter((data["row"], data["column"]) for _, data in graph.nodes(data=True)).items():
+    for (_, column), count in Counter(
+        (data["row"], data["column"]) for _, data in graph.nodes(data=True)
+    ).items():
         most[column] = max(most.get(column, 0), count)
     full = {data["column"] for _, data in graph.nodes(data=True) if data["kind"] != "embedding"}
     slots, page = dict.fromkeys(sorted(most), 1), style.PAGE - MARGIN
@@ -89,8 +116,12 @@ def _columns(graph: nx.DiGraph) -> tuple[dict[int, int], dict[int, tuple[float, 
     return slots, {column: (edges[i], edges[i + 1]) for i, column in enumerate(slots)}
 
 
-def _layout(graph: nx.DiGraph, rows: list[str], slots: dict[int, int], spans: dict, box: float) -> tuple[dict, dict[int, float], float]:
-    """Centre and foot (cm) of each node, the foot of each used row, and the whole height; empty rows take no room."""
+def _layout(
+    graph: nx.DiGraph, rows: list[str], slots: dict[int, int], spans: dict, box: float
+) -> tuple[dict, dict[int, float], float]:
+    """Centre and foot (cm) of each node, the foot of each used row, and the whole height; empty rows take no
+    room.
+    """
     stacks: dict[tuple[int, int], list] = {}
     for node, data in graph.nodes(data=True):
         stacks.setdefault((data["row"], data["column"]), []).append(node)
@@ -106,22 +137,39 @@ def _layout(graph: nx.DiGraph, rows: list[str], slots: dict[int, int], spans: di
                     places[node] = (x, y + line // slots[column] * (box + STACK))
         if here:
             levels[row] = y
-            y += max(-(-len(nodes) // slots[column]) for column, nodes in here.items()) * (box + STACK) - STACK + GAP
+            y += (
+                max(-(-len(nodes) // slots[column]) for column, nodes in here.items()) * (box + STACK)
+                - STACK
+                + GAP
+            )
     return places, levels, y - GAP
 
 
 def _edges(axes: Axes, graph: nx.DiGraph, places: dict, box: float, half: dict, scale: float) -> None:
-    """Curves from the top of the source to the foot of the target, the thickest last; at a box they lie in order of where they lead."""
+    """Curves from the top of the source to the foot of the target, the thickest last; at a box they lie in
+    order of where they lead.
+    """
     leaving = {node: sorted(graph.successors(node), key=lambda other: places[other]) for node in graph}
     entering = {node: sorted(graph.predecessors(node), key=lambda other: places[other]) for node in graph}
-    for source, target, share in sorted(graph.edges(data="share"), key=lambda edge: (abs(edge[2]), str(edge[:2]))):
+    for source, target, share in sorted(
+        graph.edges(data="share"), key=lambda edge: (abs(edge[2]), str(edge[:2]))
+    ):
         x0 = places[source][0] + _port(leaving[source].index(target), len(leaving[source]), half[source])
         x1 = places[target][0] + _port(entering[target].index(source), len(entering[target]), half[target])
         y0, y1 = places[source][1] + box, places[target][1]
         bend = max(0.45 * (y1 - y0), 0.25)
         path = Path([(x0, y0), (x0, y0 + bend), (x1, y1 - bend), (x1, y1)], [Path.MOVETO, *[Path.CURVE4] * 3])
         colour = SIGNS["excites" if share > 0 else "inhibits"]
-        axes.add_patch(PathPatch(path, facecolor="none", edgecolor=colour, linewidth=thickness(share) * scale, alpha=0.75, zorder=1))
+        axes.add_patch(
+            PathPatch(
+                path,
+                facecolor="none",
+                edgecolor=colour,
+                linewidth=thickness(share) * scale,
+                alpha=0.75,
+                zorder=1,
+            )
+        )
 
 
 def _port(index: int, count: int, half: float) -> float:
@@ -136,7 +184,13 @@ def thickness(share: float) -> float:
 
 def _box(axes: Axes, data: dict, x: float, y: float, half: float, box: float, look: style.Look) -> None:
     shape = FancyBboxPatch(
-        (x - half, y), 2 * half, box, boxstyle="round,pad=0,rounding_size=0.08", linewidth=0.7 * look.scale, zorder=2, **KINDS[data["kind"]]
+        (x - half, y),
+        2 * half,
+        box,
+        boxstyle="round,pad=0,rounding_size=0.08",
+        linewidth=0.7 * look.scale,
+        zorder=2,
+        **KINDS[data["kind"]],
     )
     axes.add_patch(shape)
     lines = [line for line in (data["label"], data.get("second", "")) if line]
@@ -148,7 +202,9 @@ def _box(axes: Axes, data: dict, x: float, y: float, half: float, box: float, lo
 
 
 def fit(text: str, points: float, size: float) -> str:
-    """As much of a text as is this wide at this size of type, the last character an ellipsis where something is left out."""
+    """As much of a text as is this wide at this size of type, the last character an ellipsis where something
+    is left out.
+    """
     measure, font = TextToPath(), FontProperties(family="DejaVu Sans")
     for length in range(len(text), 1, -1):
         shown = style.cut(text, length)
@@ -160,7 +216,13 @@ def fit(text: str, points: float, size: float) -> str:
 
 def _legend(figure: Figure, kinds: set[str], look: style.Look) -> None:
     handles: list = [
-        Line2D([], [], color=colour, linewidth=thickness(share) * look.scale, label=f"{sign}, {share:.0%} of input")
+        Line2D(
+            [],
+            [],
+            color=colour,
+            linewidth=thickness(share) * look.scale,
+            label=f"{sign}, {share:.0%} of input",
+        )
         for sign, colour in SIGNS.items()
         for share in (0.5, 0.1)
     ]

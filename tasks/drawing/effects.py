@@ -1,6 +1,8 @@
-"""What interventions do to the margin: ablation beside matched controls, every kind of edit, steering, faithfulness.
+"""What interventions do to the margin: ablation beside matched controls, every kind of edit, steering,
+faithfulness.
 
-All numbers are those of `tasks.intervention_summary`, recomputed from the cells, so figures and summary cannot disagree.
+All numbers are those of `tasks.parts.intervention_summary`, recomputed from the cells, so figures and summary
+cannot disagree.
 """
 
 from __future__ import annotations
@@ -69,29 +71,63 @@ def edits(look: style.Look, config, interventions: Interventions):
     for i, kind in enumerate(KINDS):
         colour, marker = style.CYCLE[i], style.MARKERS[i]
         for regime, line in (("free", "-"), ("frozen_attention", ":")):
-            here = [row for row in rows if (row["choice"], row["kind"], row["regime"]) == ("circuit", kind, regime)]
-            whiskers(change, [row["size"] * 1.04 ** (i - 2) for row in here], [row["change"] for row in here], colour, marker, line)
+            here = [
+                row
+                for row in rows
+                if (row["choice"], row["kind"], row["regime"]) == ("circuit", kind, regime)
+            ]
+            whiskers(
+                change,
+                [row["size"] * 1.04 ** (i - 2) for row in here],
+                [row["change"] for row in here],
+                colour,
+                marker,
+                line,
+            )
         if any(row["kind"] == kind for row in rows):
             handles.append(Line2D([], [], color=colour, marker=marker, label=KINDS[kind]))
     zeroed = [row for row in rows if row["kind"] == "zero"]
     patched = interventions.patched(split)
-    series = ((patched, "circuit", style.CYCLE[4], style.MARKERS[4]), (patched, "own", "black", "s"), (zeroed, "circuit", *zero))
+    series = (
+        (patched, "circuit", style.CYCLE[4], style.MARKERS[4]),
+        (patched, "own", "black", "s"),
+        (zeroed, "circuit", *zero),
+    )
     for found, choice, colour, marker in series:
         for regime, line in (("free", "-"), ("frozen_attention", ":")):
             here = [row for row in found if (row["choice"], row["regime"]) == (choice, regime)]
-            band(flips, [row["size"] for row in here], [row["flips"] for row in here], colour, marker, line, fill=regime == "free")
+            band(
+                flips,
+                [row["size"] for row in here],
+                [row["flips"] for row in here],
+                colour,
+                marker,
+                line,
+                fill=regime == "free",
+            )
     if patched:
         handles.append(Line2D([], [], color="black", marker="s", label=f"b: patch, {CHOICES['own']}"))
     style.zero_line(change)
     flips.axhline(FLIPS, color=style.PURPLE, linestyle="--", linewidth=0.8)
     sized(change, "features edited", [row["size"] for row in rows])
-    sized(flips, "features edited", [size for size in DECADES if size <= max(row["size"] for row in (*rows, *patched))])
+    sized(
+        flips,
+        "features edited",
+        [size for size in DECADES if size <= max(row["size"] for row in (*rows, *patched))],
+    )
     change.set_ylabel("change of margin (nats)")
     flips.set(ylabel="share of right answers flipped", ylim=(-0.03, 1.03))
     handles += [
         Line2D([], [], color="black", label="attention free"),
         Line2D([], [], color="black", linestyle=":", label="attention frozen"),
-        Line2D([], [], color=style.PURPLE, linestyle="--", linewidth=0.8, label=f"b: target of patching, {FLIPS:.0%}"),
+        Line2D(
+            [],
+            [],
+            color=style.PURPLE,
+            linestyle="--",
+            linewidth=0.8,
+            label=f"b: target of patching, {FLIPS:.0%}",
+        ),
     ]
     style.legend_below(figure, handles, columns=3)
     caption = (
@@ -105,7 +141,11 @@ def edits(look: style.Look, config, interventions: Interventions):
 def steering(look: style.Look, config, interventions: Interventions):
     """Dose and response: the margin as features are made stronger or weaker."""
     split, said = interventions.shown
-    rows = [row for row in said["sets"] if row["choice"] == "circuit" and row["regime"] == "free" and row["change"]["value"] is not None]
+    rows = [
+        row
+        for row in said["sets"]
+        if row["choice"] == "circuit" and row["regime"] == "free" and row["change"]["value"] is not None
+    ]
     doses = {row["kind"]: float(row["kind"].split()[1]) for row in rows if row["kind"].startswith("steer ")}
     if not doses:
         return
@@ -114,7 +154,9 @@ def steering(look: style.Look, config, interventions: Interventions):
     figure, (axes,) = look.axes(style.COLUMN, 6.4)
     none = {"value": 0.0, "low": 0.0, "high": 0.0}
     for size, colour, marker in zip(shown, style.CYCLE, style.MARKERS, strict=False):
-        points = {doses[row["kind"]]: row["change"] for row in rows if row["size"] == size and row["kind"] in doses} | {0.0: none}
+        points = {
+            doses[row["kind"]]: row["change"] for row in rows if row["size"] == size and row["kind"] in doses
+        } | {0.0: none}
         strengths = sorted(points)
         band(axes, strengths, [points[strength] for strength in strengths], colour, marker)
     style.zero_line(axes)
@@ -142,7 +184,15 @@ def faithfulness(look: style.Look, config, interventions: Interventions):
         sizes += [row["size"] for row in rows]
         for measure, colour in (("faithfulness", style.BLUE), ("complement", style.VERMILION)):
             line = "-" if split == "test" else ":"
-            band(axes, [row["size"] for row in rows], [row[measure] for row in rows], colour, marker, line, fill=split == "test")
+            band(
+                axes,
+                [row["size"] for row in rows],
+                [row[measure] for row in rows],
+                colour,
+                marker,
+                line,
+                fill=split == "test",
+            )
     if not sizes:
         return
     for level in (0, 1):
@@ -153,7 +203,14 @@ def faithfulness(look: style.Look, config, interventions: Interventions):
         Line2D([], [], color=style.BLUE, label="circuit alone"),
         Line2D([], [], color=style.VERMILION, label="all but the circuit"),
         *(
-            Line2D([], [], color="black", linestyle="-" if split == "test" else ":", marker=style.SPLITS[split][1], label=split)
+            Line2D(
+                [],
+                [],
+                color="black",
+                linestyle="-" if split == "test" else ":",
+                marker=style.SPLITS[split][1],
+                label=split,
+            )
             for split in interventions.summary
         ),
     ]
@@ -170,7 +227,17 @@ def whiskers(axes: Axes, x: list, rows: list[dict[str, Any]], colour: str, marke
     """A curve whose points have their intervals as whiskers, where the line is solid."""
     value, low, high = (numbers(rows, name) for name in ("value", "low", "high"))
     reach = np.maximum([value - low, high - value], 0) if line == "-" and rows else None
-    axes.errorbar(x, value, yerr=reach, marker=marker, markersize=2.6, linestyle=line, linewidth=1.0, elinewidth=0.7, color=colour)
+    axes.errorbar(
+        x,
+        value,
+        yerr=reach,
+        marker=marker,
+        markersize=2.6,
+        linestyle=line,
+        linewidth=1.0,
+        elinewidth=0.7,
+        color=colour,
+    )
 
 
 def numbers(rows: list[dict[str, Any]], name: str) -> np.ndarray:
@@ -182,11 +249,22 @@ def number(row: dict[str, Any], form: str = ".2f") -> str:
     return "not measured" if row["value"] is None else format(row["value"], form)
 
 
-def band(axes: Axes, x: list, rows: list[dict[str, Any]], colour: str, marker: str, line: str = "-", *, fill: bool = True) -> None:
+def band(
+    axes: Axes,
+    x: list,
+    rows: list[dict[str, Any]],
+    colour: str,
+    marker: str,
+    line: str = "-",
+    *,
+    fill: bool = True,
+) -> None:
     """A curve with its interval; what was not measured leaves a gap."""
     axes.plot(x, numbers(rows, "value"), marker=marker, linestyle=line, color=colour)
     if fill:
-        axes.fill_between(x, numbers(rows, "low"), numbers(rows, "high"), color=colour, alpha=0.2, linewidth=0)
+        axes.fill_between(
+            x, numbers(rows, "low"), numbers(rows, "high"), color=colour, alpha=0.2, linewidth=0
+        )
 
 
 def sized(axes: Axes, label: str, sizes: list[int]) -> None:

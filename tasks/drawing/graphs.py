@@ -1,4 +1,6 @@
-"""Attribution graphs as diagrams of their most influential nodes: of single prompts, and aggregated over a behaviour."""
+"""Attribution graphs as diagrams of their most influential nodes: of single prompts, and aggregated over a
+behaviour.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,7 @@ import networkx as nx
 import numpy as np
 import xarray as xr
 
-from circuitstore.models.nodes import nodes as node_rows
+from circuitstore.circuits.nodes import nodes as node_rows
 from tasks.drawing import diagram, style
 from tasks.drawing.labels import printed
 from tasks.drawing.plate import Plate
@@ -16,11 +18,20 @@ LOGITS = 5  # most logits shown
 SHORT = {"embedding": "emb."}
 
 
-def examples(look: style.Look, config, prompts: Prompts, baseline: Baseline, attribution: Graphs, interpretation: Interpretation):
+def examples(
+    look: style.Look,
+    config,
+    prompts: Prompts,
+    baseline: Baseline,
+    attribution: Graphs,
+    interpretation: Interpretation,
+):
     """A diagram of each example prompt's pruned graph."""
     for number, (name, graph) in enumerate(attribution.graphs.items(), 1):
         i = prompts.ids.index(name)
-        shown, hidden_nodes, hidden_edges = selected(graph, config.graph_nodes, config.graph_edges, interpretation)
+        shown, hidden_nodes, hidden_edges = selected(
+            graph, config.graph_nodes, config.graph_edges, interpretation
+        )
         if not shown.edges:
             continue
         note = (
@@ -43,11 +54,13 @@ def examples(look: style.Look, config, prompts: Prompts, baseline: Baseline, att
         yield Plate(f"graph-{number}", f"Attribution graph of {name}", caption, figure)
 
 
-def selected(graph: xr.Dataset, most_nodes: int, most_edges: int, labels: Interpretation) -> tuple[nx.DiGraph, int, int]:
+def selected(
+    graph: xr.Dataset, most_nodes: int, most_edges: int, labels: Interpretation
+) -> tuple[nx.DiGraph, int, int]:
     """The part of a pruned graph that is shown, and how many nodes and edges that pruning kept are not.
 
-    All logits (at most `LOGITS`), then nodes by influence; every shown node keeps its strongest edge to a shown node, then
-    edges by share of their target's input.
+    All logits (at most `LOGITS`), then nodes by influence; every shown node keeps its strongest edge to a
+    shown node, then edges by share of their target's input.
     """
     rows = node_rows(graph)
     count = len(rows)
@@ -60,14 +73,22 @@ def selected(graph: xr.Dataset, most_nodes: int, most_edges: int, labels: Interp
     share = weight / np.where(entering[target] > 0, entering[target], 1)
     kept_nodes = [i for i, row in enumerate(rows) if row["kept"]]
     kept_edges = np.flatnonzero(graph.prune_edge_mask.values)
-    probability = dict(zip(range(count - graph.sizes["logit"], count), graph.logit_probabilities.values.tolist(), strict=True))
+    probability = dict(
+        zip(
+            range(count - graph.sizes["logit"], count), graph.logit_probabilities.values.tolist(), strict=True
+        )
+    )
     logits = sorted(probability, key=lambda i: -probability[i])[:LOGITS]
-    others = sorted((i for i in kept_nodes if rows[i]["kind"] != "logit"), key=lambda i: (-rows[i]["influence"], i))
+    others = sorted(
+        (i for i in kept_nodes if rows[i]["kind"] != "logit"), key=lambda i: (-rows[i]["influence"], i)
+    )
     chosen = {*logits, *others[: max(most_nodes - len(logits), 1)]}
     drawn = _strongest(target, source, share, kept_edges, chosen, most_edges)
     result = nx.DiGraph()
     touched = {int(end) for e in drawn for end in (target[e], source[e])}
-    for i in sorted(touched, key=lambda i: (rows[i]["layer"] or 0, rows[i]["position"], -rows[i]["influence"], i)):
+    for i in sorted(
+        touched, key=lambda i: (rows[i]["layer"] or 0, rows[i]["position"], -rows[i]["influence"], i)
+    ):
         result.add_node(i, **_node(rows[i], int(graph.n_layers), probability.get(i), labels))
     result.add_edges_from((int(source[e]), int(target[e]), {"share": float(share[e])}) for e in drawn)
     return result, len(kept_nodes) - len(result), len(kept_edges) - len(drawn)
@@ -91,11 +112,17 @@ def _node(row: dict, n_layers: int, probability: float | None, labels: Interpret
     }
 
 
-def aggregated(look: style.Look, config, pairs: dict[str, float], circuit: Circuit, interpretation: Interpretation):
+def aggregated(
+    look: style.Look, config, pairs: dict[str, float], circuit: Circuit, interpretation: Interpretation
+):
     """The behaviour's circuit: units of all train graphs by position role and layer."""
     data = circuit.data
     kind, role = data.unit_kind.values, data.unit_role.values
-    target, source, weight = data.edge_target.values, data.edge_source.values, data.edge_weight.values.astype(np.float64)
+    target, source, weight = (
+        data.edge_target.values,
+        data.edge_source.values,
+        data.edge_weight.values.astype(np.float64),
+    )
     entering = np.bincount(target, np.abs(weight), minlength=len(kind))
     share = weight / np.where(entering[target] > 0, entering[target], 1)
     kept = np.flatnonzero((data.kept_frequency.values > 0) | (kind == "margin"))
@@ -111,7 +138,13 @@ def aggregated(look: style.Look, config, pairs: dict[str, float], circuit: Circu
         layer, feature = int(data.unit_layer.values[i]), int(data.unit_feature.values[i])
         label = f"#{feature}" if kind[i] == "feature" else SHORT.get(str(kind[i]), str(kind[i]))
         row = {"embedding": 0, "margin": n_layers + 1}.get(str(kind[i]), layer + 1)
-        place = columns.index(str(role[i])) if role[i] else columns.index("last") if "last" in columns else len(columns) - 1
+        place = (
+            columns.index(str(role[i]))
+            if role[i]
+            else columns.index("last")
+            if "last" in columns
+            else len(columns) - 1
+        )
         second = interpretation.short(layer, feature) if kind[i] == "feature" else ""
         result.add_node(i, kind=str(kind[i]), label=label, second=second, row=row, column=place)
     result.add_edges_from((int(source[e]), int(target[e]), {"share": float(share[e])}) for e in drawn)
@@ -132,10 +165,16 @@ def aggregated(look: style.Look, config, pairs: dict[str, float], circuit: Circu
     yield Plate("circuit", "Circuit of the behaviour", caption, figure)
 
 
-def _units(data: xr.Dataset, kept: np.ndarray, target: np.ndarray, source: np.ndarray, share: np.ndarray, most: int) -> set[int]:
-    """The margin; features and errors by contribution to it; and, for a fifth of the places, the embeddings that feed these most."""
+def _units(
+    data: xr.Dataset, kept: np.ndarray, target: np.ndarray, source: np.ndarray, share: np.ndarray, most: int
+) -> set[int]:
+    """The margin; features and errors by contribution to it; and, for a fifth of the places, the embeddings
+    that feed these most.
+    """
     kind = data.unit_kind.values[kept]
-    merit = np.where(kind == "margin", np.inf, np.abs(data[f"{data.attrs['rank_by']}_attribution"].values[kept]))
+    merit = np.where(
+        kind == "margin", np.inf, np.abs(data[f"{data.attrs['rank_by']}_attribution"].values[kept])
+    )
     inner = kept[kind != "embedding"]
     chosen = set(inner[np.argsort(-merit[kind != "embedding"], kind="stable")][: most - most // 5].tolist())
     feeds = np.bincount(source, share * np.isin(target, list(chosen)), minlength=data.sizes["unit"])
@@ -143,10 +182,14 @@ def _units(data: xr.Dataset, kept: np.ndarray, target: np.ndarray, source: np.nd
     return chosen | set(embeddings[np.argsort(-feeds[embeddings], kind="stable")][: most // 5].tolist())
 
 
-def _strongest(target: np.ndarray, source: np.ndarray, share: np.ndarray, among: np.ndarray, chosen: set[int], most: int) -> list[int]:
+def _strongest(
+    target: np.ndarray, source: np.ndarray, share: np.ndarray, among: np.ndarray, chosen: set[int], most: int
+) -> list[int]:
     """Edges between chosen nodes: the strongest one out of every node, then by share, `most` in all."""
     order = among[np.argsort(-np.abs(share[among]), kind="stable")]
-    inside = [int(e) for e in order if int(target[e]) in chosen and int(source[e]) in chosen and share[e] != 0]
+    inside = [
+        int(e) for e in order if int(target[e]) in chosen and int(source[e]) in chosen and share[e] != 0
+    ]
     first: dict[int, int] = {}
     for edge in inside:
         first.setdefault(int(source[edge]), edge)

@@ -1,4 +1,6 @@
-"""Labels of features and names of roles in words: as figures print them, where room is scarce and a token must be told from prose."""
+"""Labels of features and names of roles in words: as figures print them, where room is scarce and a token
+must be told from prose.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ MOST_LETTERS = 18  # of a token in a label
 
 
 def printed(label: str) -> str:
-    """An automatic label or a role as figures print it: tokens, which are quoted in it, as tokens are printed."""
+    """An automatic label or a role as figures print it: tokens, which are quoted in it, as tokens are
+    printed.
+    """
     name, equals, value = label.partition("=")
     if name == "correct" and equals:
         return f"correct={token(value, MOST_LETTERS)}"

@@ -5,14 +5,16 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.lines import Line2D
 
-from circuitstore.models.statistics import bootstrap_interval
+from circuitstore.statistics import bootstrap_interval
 from tasks.drawing import style
 from tasks.drawing.plate import Plate
 from tasks.drawing.tables import Baseline, Prompts
 
 
 def by_category(look: style.Look, config, prompts: Prompts, baseline: Baseline):
-    """Every prompt's margin as a dot, by the first category that tells prompts apart, beside the split's mean."""
+    """Every prompt's margin as a dot, by the first category that tells prompts apart, beside the split's
+    mean.
+    """
     name, values = prompts.category()
     groups = sorted(set(values))
     figure, (axes,) = look.axes(style.COLUMN, 2.2 + 0.85 * len(groups))
@@ -24,7 +26,15 @@ def by_category(look: style.Look, config, prompts: Prompts, baseline: Baseline):
             colour, marker = style.SPLITS[split]
             centre = row + (k - (len(prompts.splits) - 1) / 2) * 0.4
             spread = centre + 0.13 * np.cos(np.arange(len(margin)) * 2.4)  # told apart without being random
-            axes.plot(margin, spread, marker, color=colour, alpha=0.55, markersize=2.2 * look.scale, markeredgewidth=0)
+            axes.plot(
+                margin,
+                spread,
+                marker,
+                color=colour,
+                alpha=0.55,
+                markersize=2.2 * look.scale,
+                markeredgewidth=0,
+            )
             low, high = bootstrap_interval(margin, config.seed, config.bootstrap, config.confidence)
             mean = margin.mean()
             axes.errorbar(
@@ -37,7 +47,11 @@ def by_category(look: style.Look, config, prompts: Prompts, baseline: Baseline):
                 linewidth=0.9,
             )
     style.zero_line(axes, vertical=True)
-    axes.set(xlabel="margin: logit of correct − incorrect answer (nats)", ylabel=name, ylim=(len(groups) - 0.45, -0.55))
+    axes.set(
+        xlabel="margin: logit of correct − incorrect answer (nats)",
+        ylabel=name,
+        ylim=(len(groups) - 0.45, -0.55),
+    )
     axes.set_yticks(range(len(groups)), [style.token(group, 18) for group in groups])
     handles = [
         Line2D(
@@ -51,7 +65,12 @@ def by_category(look: style.Look, config, prompts: Prompts, baseline: Baseline):
         for split in prompts.splits
     ]
     style.legend_below(
-        figure, [*handles, Line2D([], [], color="black", linewidth=0.9, label=f"mean, {config.confidence:.0%} interval")], columns=2
+        figure,
+        [
+            *handles,
+            Line2D([], [], color="black", linewidth=0.9, label=f"mean, {config.confidence:.0%} interval"),
+        ],
+        columns=2,
     )
     accuracy = "; ".join(f"{split}: {_said(prompts, baseline, split, long=True)}" for split in prompts.splits)
     caption = (

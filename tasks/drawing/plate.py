@@ -1,7 +1,8 @@
-"""A finished drawing and its bytes: the same drawing gives the same bytes, and they say what they were drawn from.
+"""A finished drawing and its bytes: the same drawing gives the same bytes, and they say what they were drawn
+from.
 
-No dates, fixed fonts and a fixed salt for SVG ids. Provenance goes into PNG text chunks, SVG metadata and the PDF's
-document information, so that a picture that was copied out of the store can still be traced.
+No dates, fixed fonts and a fixed salt for SVG ids. Provenance goes into PNG text chunks, SVG metadata and the
+PDF's document information, so that a picture that was copied out of the store can still be traced.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ class Plate:
 
 
 def provenance(name: str, sources: dict[str, str], settings: dict[str, object]) -> str:
-    """What a figure was drawn from, a line each: the content hash of each phase's artifact, and the figure's own settings."""
+    """What a figure was drawn from, a line each: the content hash of each phase's artifact, and the figure's
+    own settings.
+    """
     lines = [f"figure {name}"]
     lines += [f"{phase} sha256:{content}" for phase, content in sources.items()]
     lines += [f"set {setting}={value}" for setting, value in settings.items()]
@@ -44,7 +47,13 @@ def render(plate: Plate, kind: str, origin: str, dpi: int) -> bytes:
     said = f"{plate.title}. {plate.caption}"
     metadata = {
         "png": {"Title": plate.title, "Description": said, "Source": origin, "Software": CREATOR},
-        "svg": {"Title": plate.title, "Description": said, "Source": origin, "Creator": CREATOR, "Date": None},
+        "svg": {
+            "Title": plate.title,
+            "Description": said,
+            "Source": origin,
+            "Creator": CREATOR,
+            "Date": None,
+        },
         "pdf": {
             "Title": plate.title,
             "Subject": said,

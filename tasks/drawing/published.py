@@ -1,18 +1,24 @@
 """Published results that a behaviour's numbers are set beside, and where each one stands.
 
-CT: *Circuit Tracing: Revealing Computational Graphs in Language Models* (Anthropic, 2025), evaluation and graph-pruning
-sections. Its models, data and transcoders are others, so agreement is not expected; the scale is what is compared.
+CT: *Circuit Tracing: Revealing Computational Graphs in Language Models* (Anthropic, 2025), evaluation and
+graph-pruning sections. Its models, data and transcoders are others, so agreement is not expected; the scale
+is what is compared.
 """
 
 from __future__ import annotations
 
 SCORES = {"completeness": 0.78, "replacement": 0.37}  # per-layer transcoders; cross-layer ones: 0.80 and 0.61
 PRUNED_NODES = (236, 137, 55, 27)  # nodes kept at a share of influence of 0.95, 0.9, 0.8, 0.7
-PREDICTION = 0.72  # Spearman of influence of a feature on another and size of the effect of ablating it, mean over 20 prompts
+# Spearman of influence of a feature on another and size of the effect of ablating it, mean over 20 prompts
+PREDICTION = 0.72
 CT = "Circuit Tracing (2025)"
 NONE = "no counterpart"
 
-RATIO, RATIO_SIZE, FLIPS = 5, 10, 0.8  # this project's own targets: ablation beside controls, answers flipped by patching
+RATIO, RATIO_SIZE, FLIPS = (
+    5,
+    10,
+    0.8,
+)  # this project's own targets: ablation beside controls, answers flipped by patching
 ACCURACY = 0.8
 METHODS = (  # what is compared, its name, the published value for per-layer transcoders
     ("completeness", "completeness score", "0.78 (cross-layer: 0.80)"),
@@ -33,5 +39,7 @@ BEHAVIOURS = {  # what is compared, its name, the published value, its source
         ("accuracy", "accuracy (positive margin)", "0.9875 (Qwen3-4B-Instruct)", "earlier reproduction"),
         ("margin", "mean margin, nats", "4.11 (Qwen3-4B-Instruct)", "earlier reproduction"),
     ),
-    "addition": (("accuracy", "accuracy (positive margin)", "0.777, first answer (Qwen3-4B)", "independent log"),),
+    "addition": (
+        ("accuracy", "accuracy (positive margin)", "0.777, first answer (Qwen3-4B)", "independent log"),
+    ),
 }

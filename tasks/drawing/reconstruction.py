@@ -1,4 +1,6 @@
-"""How sparse the features are and how well they reconstruct each MLP: profiles over layers, and where in an example."""
+"""How sparse the features are and how well they reconstruct each MLP: profiles over layers, and where in an
+example.
+"""
 
 from __future__ import annotations
 
@@ -56,7 +58,10 @@ def by_position(look: style.Look, config, prompts: Prompts, baseline: Baseline, 
     i = prompts.ids.index(name)
     tokens = prompts.tokens[i][-counts.shape[1] :]
     figure, panels = look.axes(style.PAGE, 2.9 + 0.42 * min(len(features.layers), 20), columns=2, sharey=True)
-    kinds = ((counts, "active features (L0)", look.sequential), (errors, "normalised squared error", "cividis"))
+    kinds = (
+        (counts, "active features (L0)", look.sequential),
+        (errors, "normalised squared error", "cividis"),
+    )
     for axes, (values, label, colours) in zip(panels, kinds, strict=True):
         image = axes.imshow(values, origin="lower", aspect="auto", cmap=colours, vmin=0)
         axes.set_xticks(range(len(tokens)), [style.token(token) for token in tokens], rotation=90)
@@ -64,7 +69,9 @@ def by_position(look: style.Look, config, prompts: Prompts, baseline: Baseline, 
         colour_bar(figure, axes, image, label)
     panels[0].set_ylabel("layer")
     step = max(1, len(features.layers) // 12)
-    panels[0].set_yticks(range(0, len(features.layers), step), [str(layer) for layer in features.layers[::step]])
+    panels[0].set_yticks(
+        range(0, len(features.layers), step), [str(layer) for layer in features.layers[::step]]
+    )
     caption = (
         f"Layer by position for prompt {name}, “{prompts.text[i]}” (margin {baseline.margin[i]:.2f} nats): (a) features active, (b) "
         "squared reconstruction error as a share of the squared MLP output, where 1 is as bad as predicting zero. The prepended token "

@@ -1,4 +1,6 @@
-"""Two numbers of the same feature, or pair of features, against each other: attribution by two methods, prediction and measurement."""
+"""Two numbers of the same feature, or pair of features, against each other: attribution by two methods,
+prediction and measurement.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,11 @@ from tasks.drawing.tables import Graphs, Interventions
 
 MOST_POINTS = 4000  # drawn; all count
 LEAST = 1e-6  # of logarithmic axes
-PREDICTORS = {"influence": "influence", "direct": "edge / activation", "response": "response of the replacement model"}
+PREDICTORS = {
+    "influence": "influence",
+    "direct": "edge / activation",
+    "response": "response of the replacement model",
+}
 AXES = "Axes are linear up to the innermost ticks and logarithmic beyond."
 
 
@@ -23,10 +29,23 @@ def methods(look: style.Look, config, attribution: Graphs):
         return
     figure, (direct, total) = look.axes(style.PAGE, 7.4, columns=2)
     gradient = attribution.contributions["gradient"]
-    for axes, name, label in ((direct, "direct", "direct edge (nats)"), (total, "total", "all paths through features (nats)")):
-        scatter(look, axes, attribution.contributions[name], gradient, style.BLUE, reach(*attribution.contributions.values()))
+    for axes, name, label in (
+        (direct, "direct", "direct edge (nats)"),
+        (total, "total", "all paths through features (nats)"),
+    ):
+        scatter(
+            look,
+            axes,
+            attribution.contributions[name],
+            gradient,
+            style.BLUE,
+            reach(*attribution.contributions.values()),
+        )
         axes.set(xlabel=f"attribution by {label}", ylabel="gradient × activation (nats)")
-    handles = [Line2D([], [], linestyle="", marker="o", color=style.BLUE, label="a feature at a position"), diagonal()]
+    handles = [
+        Line2D([], [], linestyle="", marker="o", color=style.BLUE, label="a feature at a position"),
+        diagonal(),
+    ]
     style.legend_below(figure, handles)
     median = np.nanmedian(attribution.spearman)
     caption = (
@@ -51,7 +70,13 @@ def predictions(look: style.Look, config, interventions: Interventions):
         axes.set_xlabel(f"{name} attribution (nats)")
         axes.set_title("" if value is None else f"ρ = {value:.2f}", loc="right")
     panels[0].set_ylabel("measured effect (nats)")
-    style.legend_below(figure, [Line2D([], [], linestyle="", marker="o", color=style.GREY, label="a feature of a prompt"), diagonal()])
+    style.legend_below(
+        figure,
+        [
+            Line2D([], [], linestyle="", marker="o", color=style.GREY, label="a feature of a prompt"),
+            diagonal(),
+        ],
+    )
     caption = (
         f"Zeroing single features on {split} prompts: predicted contribution to the margin and its measured fall, for {len(measured)} top "
         f"features and matched controls. ρ: Spearman over all of them. {AXES} {thinned(len(measured))}"
@@ -60,7 +85,9 @@ def predictions(look: style.Look, config, interventions: Interventions):
 
 
 def between_features(look: style.Look, config, interventions: Interventions):
-    """Influence of one feature on another against what zeroing the first does to the second; and where predictions fail."""
+    """Influence of one feature on another against what zeroing the first does to the second; and where
+    predictions fail.
+    """
     split, said = interventions.shown
     influence, effect = interventions.between[split]
     rows = interventions.feature_effects(split, among="graph", regime="constrained")
@@ -69,9 +96,21 @@ def between_features(look: style.Look, config, interventions: Interventions):
     figure, (pairs, layers) = look.axes(style.PAGE, 7.4, columns=2)
     x, y = np.maximum(influence, LEAST), np.maximum(np.abs(effect), LEAST)
     some = slice(None, None, -(-len(x) // MOST_POINTS))
-    pairs.plot(x[some], y[some], "o", color=style.BLUE, alpha=0.25, markersize=1.6 * look.scale, markeredgewidth=0, rasterized=True)
+    pairs.plot(
+        x[some],
+        y[some],
+        "o",
+        color=style.BLUE,
+        alpha=0.25,
+        markersize=1.6 * look.scale,
+        markeredgewidth=0,
+        rasterized=True,
+    )
     pairs.set(
-        xscale="log", yscale="log", xlabel="influence (share of what enters the target)", ylabel="|share of the target's activation lost|"
+        xscale="log",
+        yscale="log",
+        xlabel="influence (share of what enters the target)",
+        ylabel="|share of the target's activation lost|",
     )
     for axis in (pairs.xaxis, pairs.yaxis):
         style.power_ticks(axis)
@@ -82,13 +121,31 @@ def between_features(look: style.Look, config, interventions: Interventions):
         if row["predictor"] == "influence":
             pairs.set_title(f"ρ = {effects.number(row['size'])}", loc="right")
     layers.axhline(PREDICTION, color=style.PURPLE, linestyle=":")
-    layers.set(xlabel="layers from source to target", ylabel="Spearman ρ of sizes", ylim=(min(0, layers.get_ylim()[0]), 1.02))
+    layers.set(
+        xlabel="layers from source to target",
+        ylabel="Spearman ρ of sizes",
+        ylim=(min(0, layers.get_ylim()[0]), 1.02),
+    )
     layers.set_xticks(counts)
     handles = [
-        Line2D([], [], color=colour, marker=marker, label=f"{'a, b' if i == 0 else 'b'}: {PREDICTORS[row['predictor']]}")
+        Line2D(
+            [],
+            [],
+            color=colour,
+            marker=marker,
+            label=f"{'a, b' if i == 0 else 'b'}: {PREDICTORS[row['predictor']]}",
+        )
         for i, (row, (colour, marker)) in enumerate(zip(rows, looks, strict=False))
     ]
-    handles.append(Line2D([], [], color=style.PURPLE, linestyle=":", label=f"b: published, influence, all layers: {PREDICTION}"))
+    handles.append(
+        Line2D(
+            [],
+            [],
+            color=style.PURPLE,
+            linestyle=":",
+            label=f"b: published, influence, all layers: {PREDICTION}",
+        )
+    )
     style.legend_below(figure, handles, columns=2)
     caption = (
         f"Zeroing features of {said['prompts']} {split} graphs, drawn at random, and features downstream of them, {len(effect)} pairs, "
@@ -100,10 +157,23 @@ def between_features(look: style.Look, config, interventions: Interventions):
     yield Plate("influence", "Influence between features and effects of ablation", caption, figure)
 
 
-def scatter(look: style.Look, axes: Axes, x: np.ndarray, y: np.ndarray, colour: str, ends: np.ndarray) -> None:
-    """Dots on axes from `ends` to `ends` that are logarithmic away from zero, so that small effects show; with the line of equality."""
+def scatter(
+    look: style.Look, axes: Axes, x: np.ndarray, y: np.ndarray, colour: str, ends: np.ndarray
+) -> None:
+    """Dots on axes from `ends` to `ends` that are logarithmic away from zero, so that small effects show;
+    with the line of equality.
+    """
     some = slice(None, None, -(-len(x) // MOST_POINTS))
-    axes.plot(x[some], y[some], "o", color=colour, alpha=0.35, markersize=1.8 * look.scale, markeredgewidth=0, rasterized=True)
+    axes.plot(
+        x[some],
+        y[some],
+        "o",
+        color=colour,
+        alpha=0.35,
+        markersize=1.8 * look.scale,
+        markeredgewidth=0,
+        rasterized=True,
+    )
     axes.plot(ends, ends, color="black", linestyle="--", linewidth=0.7, zorder=3)
     style.zero_line(axes)
     style.zero_line(axes, vertical=True)

@@ -21,7 +21,9 @@ def graph_scores(look: style.Look, config, prompts: Prompts, attribution: Graphs
             colour, marker = style.SPLITS[split]
             centre = x + (k - (len(prompts.splits) - 1) / 2) * 0.3
             spread = centre + 0.09 * np.cos(np.arange(len(shown)) * 2.4)
-            scores.plot(spread, shown, marker, color=colour, alpha=0.6, markersize=2.4 * look.scale, markeredgewidth=0)
+            scores.plot(
+                spread, shown, marker, color=colour, alpha=0.6, markersize=2.4 * look.scale, markeredgewidth=0
+            )
             scores.plot([centre - 0.12, centre + 0.12], [shown.mean()] * 2, color="black")
         scores.plot([x - 0.38, x + 0.38], [SCORES[name]] * 2, color=style.PURPLE, linestyle="--")
     scores.set(xlim=(-0.5, 1.5), ylim=(0, 1), ylabel="share of influence")
@@ -35,7 +37,9 @@ def graph_scores(look: style.Look, config, prompts: Prompts, attribution: Graphs
     pruning.set_ylim(min(middle.min(), *PRUNED_NODES) * 0.8, max(high.max(), *PRUNED_NODES) * 1.25)
     pruning.set_xticks(THRESHOLDS)
     handles = [
-        Line2D([], [], linestyle="", color=c, marker=m, label=f"a: {s} prompt") for s, (c, m) in style.SPLITS.items() if s in prompts.splits
+        Line2D([], [], linestyle="", color=c, marker=m, label=f"a: {s} prompt")
+        for s, (c, m) in style.SPLITS.items()
+        if s in prompts.splits
     ]
     handles += [
         Line2D([], [], color="black", label="a: mean"),

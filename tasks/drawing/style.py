@@ -1,7 +1,8 @@
 """Sizes, fonts and colours of all figures, so that they look like one work.
 
-Widths are those of a journal's column and page. Colours are told apart by colour-blind readers: Okabe and Ito (2008) for
-classes, viridis for amounts, PuOr for signed values. Nothing of the user's own matplotlib settings leaks in.
+Widths are those of a journal's column and page. Colours are told apart by colour-blind readers: Okabe and Ito
+(2008) for classes, viridis for amounts, PuOr for signed values. Nothing of the user's own matplotlib settings
+leaks in.
 """
 
 from __future__ import annotations
@@ -41,7 +42,9 @@ SIZES = {"paper": 6.5, "talk": 9.0}  # … and their type larger still, in point
 
 @dataclass(frozen=True)
 class Look:
-    """How one set of figures looks: `style` "paper" or "talk", and the colour maps of amounts and of signed values."""
+    """How one set of figures looks: `style` "paper" or "talk", and the colour maps of amounts and of signed
+    values.
+    """
 
     style: str = "paper"
     sequential: str = "viridis"
@@ -56,10 +59,13 @@ class Look:
         """Size of ordinary type, in points; none is smaller than 0.8 of it."""
         return SIZES[self.style]
 
-    def figure(self, width: float, height: float, layout: Literal["constrained", "none"] = "constrained") -> Figure:
+    def figure(
+        self, width: float, height: float, layout: Literal["constrained", "none"] = "constrained"
+    ) -> Figure:
         """An empty figure of this many centimetres of a printed page, not registered with pyplot."""
         figure = Figure(
-            figsize=(width * CM * self.scale, height * CM * self.scale), layout="constrained" if layout == "constrained" else None
+            figsize=(width * CM * self.scale, height * CM * self.scale),
+            layout="constrained" if layout == "constrained" else None,
         )
         FigureCanvasAgg(figure)
         return figure
@@ -145,5 +151,8 @@ def power_ticks(axis: Axis) -> None:
     raised = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
     low, high = np.log10(sorted(axis.get_view_interval()))
     exponents = range(int(np.ceil(low)), int(np.floor(high)) + 1)
-    axis.set_ticks([10.0**exponent for exponent in exponents], ["10" + str(exponent).translate(raised) for exponent in exponents])
+    axis.set_ticks(
+        [10.0**exponent for exponent in exponents],
+        ["10" + str(exponent).translate(raised) for exponent in exponents],
+    )
     axis.set_minor_locator(NullLocator())

@@ -1,7 +1,8 @@
-"""The phases' results as plain columns, each made from one phase alone, so that a figure's provenance is what it was given.
+"""The phases' results as plain columns, each made from one phase alone, so that a figure's provenance is what
+it was given.
 
-Rows follow the order of the `prompts` phase. Cells are read one at a time: the graphs of a large model do not fit in memory
-together.
+Rows follow the order of the `prompts` phase. Cells are read one at a time: the graphs of a large model do not
+fit in memory together.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import numpy as np
 import xarray as xr
 
 from tasks.drawing.labels import printed, shortened
-from tasks.intervention_summary import METHODS, predictions, summarise
+from tasks.parts.intervention_summary import METHODS, predictions, summarise
 
 THRESHOLDS = (0.95, 0.9, 0.8, 0.7)  # of pruning, as published
 UNLABELLED = "unlabelled"  # as phase `interpretation` calls what has no dominant pattern
@@ -43,7 +44,9 @@ class Prompts:
         return [split for split in ("train", "test") if (self.split == split).any()]
 
     def category(self, most: int = 8) -> tuple[str, np.ndarray]:
-        """The first category of 2 to `most` values, by which prompts are told apart in figures: its name and values."""
+        """The first category of 2 to `most` values, by which prompts are told apart in figures: its name and
+        values.
+        """
         candidates = {**self.labels, "correct answer": self.correct, "template": self.template}
         for name, values in candidates.items():
             if 2 <= len(set(values)) <= most:
@@ -51,22 +54,33 @@ class Prompts:
         return "split", self.split
 
     def contrast(self, most: int = 4) -> tuple[str, np.ndarray]:
-        """What the behaviour turns on: of the categories of 2 to `most` values that differ within every minimal pair, the one that
-        says most about the correct answer; `category` where there is none."""
+        """What the behaviour turns on: of the categories of 2 to `most` values that differ within every
+        minimal pair, the one that says most about the correct answer; `category` where there is none.
+        """
         place = {name: i for i, name in enumerate(self.ids)}
         pairs = [(i, place[name]) for i, name in enumerate(self.partner) if name]
         found = {}
         for name, values in {"correct answer": self.correct, **self.labels}.items():
             if pairs and len(set(values)) <= most and all(values[i] != values[j] for i, j in pairs):
-                common = [Counter(self.correct[values == value].tolist()).most_common(1)[0][1] for value in sorted(set(values))]
+                common = [
+                    Counter(self.correct[values == value].tolist()).most_common(1)[0][1]
+                    for value in sorted(set(values))
+                ]
                 found[name] = sum(common)
         best = max(found, key=lambda name: found[name], default="")
-        return (best.replace("_", " "), {"correct answer": self.correct, **self.labels}[best]) if best else self.category(most)
+        return (
+            (best.replace("_", " "), {"correct answer": self.correct, **self.labels}[best])
+            if best
+            else self.category(most)
+        )
 
 
 def prompts(upstream) -> Prompts:
     rows = list(upstream.each({}))
-    text = {name: np.array([str(row[name].values) for _, row in rows]) for name in ("text", "correct", "incorrect", "split", "template")}
+    text = {
+        name: np.array([str(row[name].values) for _, row in rows])
+        for name in ("text", "correct", "incorrect", "split", "template")
+    }
     labels = [json.loads(str(row.labels.values)) for _, row in rows]
     names = [name for name in labels[0] if all(name in row for row in labels)]
     return Prompts(
@@ -95,10 +109,12 @@ def baseline(upstream) -> Baseline:
 
 @dataclass
 class Features:
-    """Phase `features`: per layer and prompt, sums over kept positions; and every active feature's largest activation.
+    """Phase `features`: per layer and prompt, sums over kept positions; and every active feature's largest
+    activation.
 
-    l0, error, variance, square (layer, prompt): features active a position, and what normalised MSE and explained variance
-    are made of; l0_at (layer, prompt) → (position,) active features; peak: (layer, feature) → (prompt,) largest activation.
+    l0, error, variance, square (layer, prompt): features active a position, and what normalised MSE and
+    explained variance are made of; l0_at (layer, prompt) → (position,) active features; peak: (layer,
+    feature) → (prompt,) largest activation.
     """
 
     layers: list[int]
@@ -117,7 +133,9 @@ class Features:
         return self.error.sum(1) / np.maximum(self.square.sum(1), 1e-30)
 
     def peak(self, layer: int, feature: int) -> np.ndarray:
-        """(prompt,) the largest activation of a feature over the positions of each prompt; 0 where it is never active."""
+        """(prompt,) the largest activation of a feature over the positions of each prompt; 0 where it is
+        never active.
+        """
         prompt, which, value = self.entries[layer]
         found = np.zeros(len(self.order))
         chosen = which == feature
@@ -130,14 +148,26 @@ def features(upstream) -> Features:
     for coords, cell in upstream.each({}):
         cells.setdefault(int(coords["layer"]), {})[str(coords["prompt"])] = cell
     layers, order = sorted(cells), list(next(iter(cells.values())))
-    first = {key: int(c.sizes["position"] == int(c.n_tokens)) for key, c in next(iter(cells.values())).items()}
-    counts = np.array([[cells[layer][name].sizes["position"] - first[name] for name in order] for layer in layers])
+    first = {
+        key: int(c.sizes["position"] == int(c.n_tokens)) for key, c in next(iter(cells.values())).items()
+    }
+    counts = np.array(
+        [[cells[layer][name].sizes["position"] - first[name] for name in order] for layer in layers]
+    )
 
     def sums(variable: str) -> np.ndarray:
-        return np.array([[float(cells[layer][name][variable].sum(dtype=np.float64)) for name in order] for layer in layers])
+        return np.array(
+            [
+                [float(cells[layer][name][variable].sum(dtype=np.float64)) for name in order]
+                for layer in layers
+            ]
+        )
 
     error, square = sums("error_square"), sums("output_square")
-    means = [sum(cells[layer][name].output_sum.values for name in order) / max(counts[i].sum(), 1) for i, layer in enumerate(layers)]
+    means = [
+        sum(cells[layer][name].output_sum.values for name in order) / max(counts[i].sum(), 1)
+        for i, layer in enumerate(layers)
+    ]
     variance = square.sum(1) - counts.sum(1) * np.array([float(mean @ mean) for mean in means])
     every = [(layer, name, cells[layer][name]) for layer in layers for name in order]
     return Features(
@@ -148,7 +178,9 @@ def features(upstream) -> Features:
         explained=1 - error.sum(1) / np.maximum(variance, 1e-30),
         l0_at={(layer, name): cell.l0.values[first[name] :] for layer, name, cell in every},
         error_at={
-            (layer, name): (cell.error_square.values / np.maximum(cell.output_square.values, 1e-30))[first[name] :]
+            (layer, name): (cell.error_square.values / np.maximum(cell.output_square.values, 1e-30))[
+                first[name] :
+            ]
             for layer, name, cell in every
         },
         entries={layer: _entries([cells[layer][name] for name in order]) for layer in layers},
@@ -167,9 +199,10 @@ def _entries(cells: list[xr.Dataset]) -> tuple[np.ndarray, np.ndarray, np.ndarra
 class Graphs:
     """Phase `attribution`: (prompt,) of each graph's numbers, and the graphs of the examples whole.
 
-    kept (prompt, threshold): nodes whose cumulative influence lies within each of `THRESHOLDS`, embeddings and logits
-    included; path_length: see `path_length`; contributions: attributions of the features of all prompts to the margin, (entry,),
-    nats, where they were computed, and spearman (prompt,), of gradient and direct.
+    kept (prompt, threshold): nodes whose cumulative influence lies within each of `THRESHOLDS`, embeddings
+    and logits included; path_length: see `path_length`; contributions: attributions of the features of all
+    prompts to the margin, (entry,), nats, where they were computed, and spearman (prompt,), of gradient and
+    direct.
     """
 
     completeness: np.ndarray
@@ -219,11 +252,19 @@ class Circuit:
     data: xr.Dataset
 
     def top_features(self, count: int) -> list[tuple[int, int]]:
-        """(layer, feature) of the features that contribute most to the margin on train prompts, whatever their sign and role."""
+        """(layer, feature) of the features that contribute most to the margin on train prompts, whatever
+        their sign and role.
+        """
         data = self.data
         value = np.abs(data[f"{data.attrs['rank_by']}_attribution"].values)
-        ranked = [i for i in np.argsort(-value, kind="stable") if data.unit_kind.values[i] == "feature" and value[i] > 0]
-        return list(dict.fromkeys((int(data.unit_layer.values[i]), int(data.unit_feature.values[i])) for i in ranked))[:count]
+        ranked = [
+            i
+            for i in np.argsort(-value, kind="stable")
+            if data.unit_kind.values[i] == "feature" and value[i] > 0
+        ]
+        return list(
+            dict.fromkeys((int(data.unit_layer.values[i]), int(data.unit_feature.values[i])) for i in ranked)
+        )[:count]
 
 
 def circuit(upstream) -> Circuit:
@@ -233,7 +274,9 @@ def circuit(upstream) -> Circuit:
 
 @dataclass
 class Interpretation:
-    """Phase `interpretation`: its one dataset, and where each (layer, feature) is in it; a reviewer's label precedes the automatic."""
+    """Phase `interpretation`: its one dataset, and where each (layer, feature) is in it; a reviewer's label
+    precedes the automatic.
+    """
 
     data: xr.Dataset
     unit: dict[tuple[int, int], int]
@@ -244,10 +287,16 @@ class Interpretation:
         if (layer, feature) in self.reviewed:
             return self.reviewed[layer, feature]
         i = self.unit.get((layer, feature))
-        return "" if i is None or int(self.data.label_category.values[i]) < 0 or self.automatic(i) == UNLABELLED else self.automatic(i)
+        return (
+            ""
+            if i is None or int(self.data.label_category.values[i]) < 0 or self.automatic(i) == UNLABELLED
+            else self.automatic(i)
+        )
 
     def printed(self, layer: int, feature: int) -> str:
-        """The label as figures print it: a reviewer's words as they are, tokens in others as tokens are printed."""
+        """The label as figures print it: a reviewer's words as they are, tokens in others as tokens are
+        printed.
+        """
         label = self.label(layer, feature)
         return label if (layer, feature) in self.reviewed else printed(label)
 
@@ -274,12 +323,17 @@ def interpretation(upstream) -> Interpretation:
 
 def labels_hash(review) -> str:
     """sha256 of what reviewers call features: (layer, feature) → label, author, note."""
-    said = [[layer, feature, label.label, label.author, label.note] for (layer, feature), label in sorted(review.items())]
+    said = [
+        [layer, feature, label.label, label.author, label.note]
+        for (layer, feature), label in sorted(review.items())
+    ]
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()
 
 
 def roles(upstream) -> dict[str, float]:
-    """Phase `pairs`: the mean place of each position role in its prompts, 0 for the first token, 1 for the last."""
+    """Phase `pairs`: the mean place of each position role in its prompts, 0 for the first token, 1 for the
+    last.
+    """
     places: dict[str, list[float]] = {}
     for _, row in upstream.each({}):
         names = [str(name) for name in row.role.values]
@@ -292,8 +346,9 @@ def roles(upstream) -> dict[str, float]:
 class Interventions:
     """Phase `interventions`: its summary by split, and every predicted effect beside the measured one.
 
-    predictions: split → predicted (feature, method), measured (feature,), nats; between: split → influence of one feature on another
-    (pair,), and the share of the other's activation that zeroing the first takes away, as in the published check.
+    predictions: split → predicted (feature, method), measured (feature,), nats; between: split → influence of
+    one feature on another (pair,), and the share of the other's activation that zeroing the first takes away,
+    as in the published check.
     """
 
     summary: dict[str, Any]
@@ -304,14 +359,24 @@ class Interventions:
     def feature_effects(self, split: str, **which: str) -> list[dict[str, Any]]:
         """Rows of the check of effects between features, those with pairs, by `among`, `regime`, `predictor`."""
         rows = self.summary[split]["feature_effects"]
-        return [row for row in rows if row["pairs"] and all(row[name] == value for name, value in which.items())]
+        return [
+            row for row in rows if row["pairs"] and all(row[name] == value for name, value in which.items())
+        ]
 
     def patched(self, split: str) -> list[dict[str, Any]]:
-        """Every set that was patched from the partner, small and large, by size; `size` is the mean number of features."""
+        """Every set that was patched from the partner, small and large, by size; `size` is the mean number of
+        features.
+        """
         said = self.summary[split]
         rows = [row for row in said["sets"] if row["kind"] == "patch"]
-        rows += [{**row, "size": round(row["features"]), "kind": "patch", "regime": "free"} for row in said["swaps"]]
-        return sorted((row for row in rows if row["size"] and row["change"]["value"] is not None), key=lambda row: row["size"])
+        rows += [
+            {**row, "size": round(row["features"]), "kind": "patch", "regime": "free"}
+            for row in said["swaps"]
+        ]
+        return sorted(
+            (row for row in rows if row["size"] and row["change"]["value"] is not None),
+            key=lambda row: row["size"],
+        )
 
     @property
     def shown(self) -> tuple[str, dict[str, Any]]:
@@ -323,7 +388,11 @@ class Interventions:
 def interventions(upstream, config) -> Interventions:
     cells = [cell for _, cell in upstream.each({})]
     summary = summarise(cells, config)
-    splits = {split: [cell for cell in cells if str(cell.split.values) == split] for split in ("train", "test") if split in summary}
+    splits = {
+        split: [cell for cell in cells if str(cell.split.values) == split]
+        for split in ("train", "test")
+        if split in summary
+    }
     return Interventions(
         summary={split: summary[split] for split in splits},
         predictions={split: _pooled(part) for split, part in splits.items()},
@@ -339,15 +408,19 @@ def _pooled(cells: list[xr.Dataset]) -> tuple[np.ndarray, np.ndarray]:
 
 def _between(cells: list[xr.Dataset]) -> tuple[np.ndarray, np.ndarray]:
     columns = [cell.sel(among="graph", effect_regime="constrained") for cell in cells]
-    influence, effect = (np.concatenate([column[f"feature_{name}"].values for column in columns]) for name in ("influence", "effect"))
+    influence, effect = (
+        np.concatenate([column[f"feature_{name}"].values for column in columns])
+        for name in ("influence", "effect")
+    )
     return influence[np.isfinite(effect)], effect[np.isfinite(effect)]
 
 
 def path_length(graph: xr.Dataset) -> float:
-    """Mean number of edges on the way from embeddings to the logits, each path weighted by the product of its edges' shares.
+    """Mean number of edges on the way from embeddings to the logits, each path weighted by the product of its
+    edges' shares.
 
-    An edge's share is |weight| over the sum of |weight| into its target, so the weights of all paths into the logits that
-    begin at an embedding or an error node sum to one; only those from embeddings count here.
+    An edge's share is |weight| over the sum of |weight| into its target, so the weights of all paths into the
+    logits that begin at an embedding or an error node sum to one; only those from embeddings count here.
     """
     count, n_logits = graph.sizes["node"], graph.sizes["logit"]
     target, source, weight = (
@@ -371,13 +444,16 @@ def path_length(graph: xr.Dataset) -> float:
 
 
 def examples(table: Prompts, margins: Baseline, count: int) -> list[str]:
-    """Ids of `count` prompts to show: those whose margin is nearest the median of the test split, the first beside its partner.
+    """Ids of `count` prompts to show: those whose margin is nearest the median of the test split, the first
+    beside its partner.
 
     Chosen by the baseline alone, never by how the graph looks.
     """
     pool = [i for i in range(len(table.ids)) if table.split[i] == table.splits[-1]]
     median = float(np.median(margins.margin[pool]))
-    ranked = [table.ids[i] for i in sorted(pool, key=lambda i: (abs(margins.margin[i] - median), table.ids[i]))]
+    ranked = [
+        table.ids[i] for i in sorted(pool, key=lambda i: (abs(margins.margin[i] - median), table.ids[i]))
+    ]
     partner = str(table.partner[table.ids.index(ranked[0])])
     chosen = dict.fromkeys([ranked[0], *([partner] if partner else []), *ranked])
     return list(chosen)[:count]

@@ -7,6 +7,8 @@ import shutil
 
 import pytest
 import torch
+from damaged import edit_json, edit_tensors, refused
+from random_model import write_model
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
@@ -14,9 +16,6 @@ from circuitstore.errors import LimitError, UsageError
 from circuitstore.models import bits
 from circuitstore.models.capture import capture
 from circuitstore.models.load import load_model, load_tokenizer, tokenize
-
-from .damaged import edit_json, edit_tensors, refused
-from .random_model import write_model
 
 TOKENS = [208, 17, 3, 99, 3, 150, 42]
 
@@ -40,7 +39,9 @@ def test_logits_equal_transformers_own(model_folder):
     middle = run.mlp_input[1] / layer.mlp_norm.weight / run.mlp_scale[1][:, None]
     assert torch.allclose(middle + run.mlp_output[1], run.residual[2], atol=1e-5)
     normed = layer.attention_norm(run.residual[1])
-    assert torch.allclose(run.residual[1] * run.attention_scale[1][:, None] * layer.attention_norm.weight, normed, atol=1e-6)
+    assert torch.allclose(
+        run.residual[1] * run.attention_scale[1][:, None] * layer.attention_norm.weight, normed, atol=1e-6
+    )
     assert torch.allclose(run.patterns.sum(-1), torch.ones(()), atol=1e-6)
     assert run.patterns.shape == (3, 4, 7, 7) and not run.patterns.triu(1).any()
 
@@ -54,7 +55,9 @@ def test_half_precision_logits_are_float32(model_folder):
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_logits_of_the_last_position(model_folder, monkeypatch, dtype):
-    """Alone they are what they are among all, to rounding; raised a few rows at a time, as at once; the mean row likewise."""
+    """Alone they are what they are among all, to rounding; raised a few rows at a time, as at once; the mean
+    row likewise.
+    """
     monkeypatch.setitem(bits.RAISED_BYTES, "cpu", 4 * 48 * 17)  # twelve pieces of 17 rows and a rest of 6
     model = load_model(model_folder, dtype=dtype)
     every, last = capture(model, TOKENS), capture(model, TOKENS, last_only=True)
@@ -99,8 +102,12 @@ def test_pickled_weights_are_never_loaded(model_folder):
 
 
 def test_missing_shard(model_folder):
-    """Every file of the index must be there, unless the weights are in one file beside it, which is what transformers reads."""
-    (model_folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": "model-1.safetensors"}}))
+    """Every file of the index must be there, unless the weights are in one file beside it, which is what
+    transformers reads.
+    """
+    (model_folder / "model.safetensors.index.json").write_text(
+        json.dumps({"weight_map": {"a": "model-1.safetensors"}})
+    )
     load_model(model_folder)
     (model_folder / "model.safetensors").unlink()
     refused(lambda: load_model(model_folder), "no model-1.safetensors")

@@ -1,0 +1,93 @@
+"""The nodes and edges of a stored attribution graph, as rows and as a networkx graph.
+
+What a position in `node` means stands here once, for figures, listings and analysis scripts. Imports no
+torch.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import networkx as nx
+    import xarray as xr
+
+
+def nodes(graph: xr.Dataset) -> list[dict[str, Any]]:
+    """One row a node, in the order of `node`: features, errors (layer-major), embeddings, logits.
+
+    Keys: name, kind ("feature", "error", "embedding", "logit"), layer (None for embeddings and logits),
+    position (counted from the prepended token), feature, token (the text there; for a logit the answer),
+    activation, influence, kept (by pruning).
+    """
+    texts = [str(text) for text in graph.token_text.values]
+    rows: list[dict[str, Any]] = []
+    active, values = graph.active_features.values, graph.activation_values.values
+    for i in graph.selected_features.values:
+        layer, position, feature = map(int, active[i])
+        rows.append(
+            _row(
+                f"feature {layer}.{feature}",
+                "feature",
+                layer,
+                position,
+                texts[position],
+                feature,
+                float(values[i]),
+            )
+        )
+    for layer in range(int(graph.n_layers)):
+        rows += [
+            _row(f"error {layer}", "error", layer, position, text) for position, text in enumerate(texts)
+        ]
+    rows += [_row("embedding", "embedding", None, position, text) for position, text in enumerate(texts)]
+    rows += [
+        _row(f"logit {str(text)!r}", "logit", None, len(texts) - 1, str(text))
+        for text in graph.logit_text.values
+    ]
+    for row, influence, kept in zip(
+        rows, graph.node_influence.values, graph.prune_node_mask.values, strict=True
+    ):
+        row["influence"], row["kept"] = float(influence), bool(kept)
+    return rows
+
+
+def _row(
+    name: str,
+    kind: str,
+    layer: int | None,
+    position: int,
+    token: str,
+    feature: int | None = None,
+    activation: float | None = None,
+):
+    return {
+        "name": name,
+        "kind": kind,
+        "layer": layer,
+        "position": position,
+        "token": token,
+        "feature": feature,
+        "activation": activation,
+    }
+
+
+def to_networkx(graph: xr.Dataset, *, pruned: bool = True) -> nx.DiGraph:
+    """An attribution graph as a directed graph from sources to targets: node attributes as in `nodes`, edge
+    attribute `weight`.
+
+    With `pruned`, only the nodes and edges that pruning kept.
+    """
+    import networkx as nx
+
+    rows = nodes(graph)
+    kept = graph.prune_edge_mask.values if pruned else slice(None)
+    result = nx.DiGraph(
+        completeness_score=float(graph.completeness_score),
+        replacement_score=float(graph.replacement_score),
+        tokens=graph.token_text.values.tolist(),
+    )
+    result.add_nodes_from((i, row) for i, row in enumerate(rows) if row["kept"] or not pruned)
+    columns = (graph[name].values[kept].tolist() for name in ("edge_source", "edge_target", "edge_weight"))
+    result.add_weighted_edges_from(zip(*columns, strict=True))
+    return result

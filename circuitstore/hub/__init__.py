@@ -1,0 +1,1 @@
+"""Repositories of the Hugging Face hub and the cache they share. Never computes content."""

@@ -1,0 +1,1 @@
+"""What analysis scripts use: results as lazy arrays, graphs, files."""

@@ -1,0 +1,117 @@
+"""How alike two attribution graphs are: which nodes they share, and how the edges between shared nodes agree.
+
+A node is the same in two graphs when it is of the same kind, layer, position and feature (or token). Weights
+are compared where both graphs have the edge; an edge of one graph alone counts in the overlap, not in the
+correlation. Imports no torch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from circuitstore.results.interchange import GraphFile, identity, read_file, to_file
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+Identity = tuple[str, int, int, int]  # kind, layer, position, feature or token id
+
+
+@dataclass(frozen=True)
+class Comparable:
+    """A graph as compared: influence of each node (the cumulative share; None for logits), weight of each
+    edge.
+    """
+
+    influence: dict[Identity, float | None]
+    weight: dict[tuple[Identity, Identity], float]  # (source, target)
+
+
+def of_file(file: GraphFile) -> Comparable:
+    """A graph that was read."""
+    names = {node.node_id: identity(node) for node in file.nodes}
+    return Comparable(
+        {names[node.node_id]: node.influence for node in file.nodes},
+        {(names[link.source], names[link.target]): link.weight for link in file.links},
+    )
+
+
+def of_path(path: str) -> Comparable:
+    """A graph file. Raises InputError."""
+    return of_file(read_file(path))
+
+
+def of_dataset(graph: xr.Dataset) -> Comparable:
+    """A graph of the store; what pruning kept."""
+    return of_file(to_file(graph, slug="", scan=""))
+
+
+def compare(a: Comparable, b: Comparable, *, top: int = 10) -> dict[str, Any]:
+    """Counts, overlaps (Jaccard) and correlations; `largest`: the `top` edges that differ most.
+
+    Keys: nodes, edges: {a, b, shared, jaccard}; weight_pearson, weight_spearman over shared edges;
+    influence_spearman over nodes that have one in both; largest: [{source, target, a, b}], None where a graph
+    lacks the edge. Correlations of fewer than three values, or of constants, are None.
+    """
+    both = sorted(a.weight.keys() & b.weight.keys())
+    shared = sorted(
+        node
+        for node in a.influence.keys() & b.influence.keys()
+        if None not in (a.influence[node], b.influence[node])
+    )
+    weights = [a.weight[edge] for edge in both], [b.weight[edge] for edge in both]
+    differing = sorted(
+        a.weight.keys() | b.weight.keys(),
+        key=lambda edge: (-abs(a.weight.get(edge, 0) - b.weight.get(edge, 0)), edge),
+    )
+    return {
+        "nodes": _overlap(a.influence.keys(), b.influence.keys()),
+        "edges": _overlap(a.weight.keys(), b.weight.keys()),
+        "weight_pearson": _pearson(*weights),
+        "weight_spearman": _spearman(*weights),
+        "influence_spearman": _spearman(
+            [a.influence[node] for node in shared], [b.influence[node] for node in shared]
+        ),
+        "largest": [
+            {
+                "source": text(edge[0]),
+                "target": text(edge[1]),
+                "a": a.weight.get(edge),
+                "b": b.weight.get(edge),
+            }
+            for edge in differing[:top]
+            if a.weight.get(edge) != b.weight.get(edge)
+        ],
+    }
+
+
+def text(node: Identity) -> str:
+    """A node as people read it."""
+    kind, layer, position, number = node
+    what = {"feature": f"feature {layer}.{number}", "error": f"error {layer}"}.get(
+        kind, f"{kind} of token {number}"
+    )
+    return f"{what} at {position}"
+
+
+def _overlap(a, b) -> dict[str, Any]:
+    shared, either = len(a & b), len(a | b)
+    return {"a": len(a), "b": len(b), "shared": shared, "jaccard": shared / either if either else 1.0}
+
+
+def _pearson(x: list, y: list) -> float | None:
+    import numpy as np
+
+    if len(x) < 3 or len(set(x)) == 1 or len(set(y)) == 1:
+        return None
+    return float(np.corrcoef(np.array(x, dtype=float), np.array(y, dtype=float))[0, 1])
+
+
+def _spearman(x: list, y: list) -> float | None:
+    import numpy as np
+
+    from circuitstore.circuits.margin import spearman
+
+    value = spearman(np.array(x, dtype=float), np.array(y, dtype=float))
+    return None if np.isnan(value) else value

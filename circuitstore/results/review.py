@@ -1,0 +1,191 @@
+"""Manual review: features as a table that a person edits, and back.
+
+A CSV file opens in any spreadsheet. The reviewer fills `reviewer_label` and, if need be, `note`; the other
+columns are there to read, and all but `layer` and `feature` may be deleted. A table that is exported again
+carries the labels so far, and only what differs from them is stored under the new author.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import time
+from typing import Any
+
+from circuitstore.errors import InputError, UsageError
+from circuitstore.results.open import open as open_phase
+from circuitstore.results.open import profile_name
+from circuitstore.storage.artifact import Artifact, named
+from circuitstore.storage.layout import Store
+from circuitstore.storage.reviews import Labels, Review, Reviewed, labels_of, write_review
+
+PHASE = "interpretation"
+NEEDED = ("layer", "feature", "reviewer_label", "note")
+SHOWN = ("label", "confidence", "active_prompts", "promoted", "suppressed", "examples")
+COLUMNS = ("layer", "feature", *SHOWN, "reviewer_label", "note")
+EXAMPLES, LISTED = 3, 20
+
+
+def write_table(path: str, *, behaviour: str, profile: str | None, store: str, top: int) -> int:
+    """Write the `top` features of most activation (all when 0) and those already labelled, by layer and
+    feature; how many.
+
+    Raises UsageError when the file is there already (it may have been edited), MissingError when nothing is
+    built, InputError.
+    """
+    dataset: Any = open_phase(PHASE, behaviour=behaviour, profile=profile, store=store)
+    texts = _texts(behaviour, profile, store)
+    mass = dataset.mean_activation.values * dataset.active_prompts.values
+    chosen = set((-mass).argsort(kind="stable")[: top or None].tolist())
+    chosen.update(i for i, label in enumerate(dataset.reviewer_label.values) if label)
+    columns = {name: dataset[name].values for name in (*NEEDED[:3], *SHOWN[:3], "reviewer_note")}
+    names = dict(zip(dataset.token.values.tolist(), dataset.token_text.values.tolist(), strict=True))
+    lists = {
+        name: dataset[name].values
+        for name in ("promoted_token", "suppressed_token", "top_prompt", "top_token", "top_position")
+    }
+    try:
+        with open(path, "x", encoding="utf-8", newline="") as file:
+            table = csv.writer(file)
+            table.writerow(COLUMNS)
+            for i in sorted(chosen):
+                tokens = (
+                    " ".join(repr(names[t]) for t in lists[f"{kind}_token"][i].tolist())
+                    for kind in ("promoted", "suppressed")
+                )
+                places = zip(
+                    *(
+                        lists[f"top_{part}"][i, :EXAMPLES].tolist()
+                        for part in ("prompt", "token", "position")
+                    ),
+                    strict=True,
+                )
+                examples = " | ".join(f"{texts[p]} [{names[t]!r} at {at}]" for p, t, at in places if p)
+                facts = (
+                    columns["label"][i],
+                    f"{columns['confidence'][i]:.3f}",
+                    columns["active_prompts"][i],
+                    *tokens,
+                    examples,
+                )
+                said = columns["reviewer_label"][i], columns["reviewer_note"][i]
+                table.writerow((columns["layer"][i], columns["feature"][i], *facts, *said))
+    except FileExistsError:
+        raise UsageError(
+            path,
+            expected="a new file",
+            got="one that is there already",
+            remedy="name another, or import it first",
+        ) from None
+    except OSError as error:
+        raise InputError(path, expected="a place to write to", got=error.strerror or error) from error
+    return len(chosen)
+
+
+def store_table(
+    path: str, *, behaviour: str, profile: str | None, store: str, author: str
+) -> tuple[int, str]:
+    """Store what is new in an edited table; (number of labels, path of the record, "" when nothing is new).
+
+    Raises InputError listing every bad line, UsageError for an empty author, MissingError, StoreError.
+    """
+    if not author.strip():
+        raise UsageError("--author", expected="a name", got=repr(author))
+    opened, artifact, labels = _known(behaviour, profile, store)
+    dataset: Any = open_phase(PHASE, behaviour=behaviour, profile=profile, store=store)
+    units = set(zip(dataset.layer.values.tolist(), dataset.feature.values.tolist(), strict=True))
+    new = [row for row in read_table(path, units) if _differs(row, labels)]
+    if not new:
+        return 0, ""
+    review = Review(
+        profile_name(profile), behaviour, author.strip(), time.time_ns(), _transcoders(artifact), new
+    )
+    return len(new), os.path.relpath(write_review(opened, review), opened.root)
+
+
+def read_table(path: str, units: set[tuple[int, int]]) -> list[Reviewed]:
+    """The labelled rows of a table about these (layer, feature) units. Raises InputError with every bad line
+    and its reason.
+    """
+    rows: list[Reviewed] = []
+    problems: list[str] = []
+    seen: dict[tuple[int, int], int] = {}
+    for line, cells in _lines(path):
+        try:
+            unit = int(cells["layer"]), int(cells["feature"])
+        except ValueError:
+            wrong = " and ".join(
+                f"{name} {cells[name]!r}" for name in NEEDED[:2] if not cells[name].strip().isdecimal()
+            )
+            problems.append(f"line {line}: {wrong or 'layer and feature'} is not a number")
+            continue
+        if unit not in units:
+            problems.append(f"line {line}: layer {unit[0]} feature {unit[1]} is not active in this behaviour")
+        if unit in seen:
+            problems.append(f"line {line}: the same feature as line {seen[unit]}")
+        seen.setdefault(unit, line)
+        label, note = cells["reviewer_label"].strip(), cells["note"].strip()
+        if note and not label:
+            problems.append(f"line {line}: a note but no label")
+        if label:
+            rows.append(Reviewed(*unit, label, note))
+    if not rows and not problems:
+        problems.append("no label in any line")
+    _refuse(path, problems)
+    return rows
+
+
+def _lines(path: str) -> list[tuple[int, dict[str, str]]]:
+    """(line number, cells by column) of a table whose columns are right."""
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:  # spreadsheets put a mark in front
+            reader = csv.reader(file, strict=True)
+            header = next(reader, [])
+            lines, start = [], reader.line_num + 1
+            for cells in reader:
+                lines.append((start, cells))
+                start = reader.line_num + 1
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        got = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise InputError(path, expected="a readable CSV file in UTF-8", got=got) from error
+    problems = [f"line 1: no column {name}" for name in NEEDED if name not in header]
+    problems += [f"line 1: unknown column {name!r}" for name in header if name not in COLUMNS]
+    problems += [f"line 1: column {name} twice" for name in dict.fromkeys(header) if header.count(name) > 1]
+    filled = [(line, cells) for line, cells in lines if any(cell.strip() for cell in cells)]
+    problems += [
+        f"line {line}: {len(cells)} cells, not {len(header)}"
+        for line, cells in filled
+        if len(cells) != len(header)
+    ]
+    _refuse(path, problems)
+    return [(line, dict(zip(header, cells, strict=True))) for line, cells in filled]
+
+
+def _refuse(path: str, problems: list[str]) -> None:
+    if problems:
+        more = f" … and {len(problems) - LISTED} more" if len(problems) > LISTED else ""
+        raise InputError(
+            path, expected="a table of `review export`, edited", got="; ".join(problems[:LISTED]) + more
+        )
+
+
+def _known(behaviour: str, profile: str | None, store: str) -> tuple[Store, Artifact, Labels]:
+    """The store, the newest interpretation in it, and the labels so far."""
+    opened = Store(store).check()
+    name = profile_name(profile)
+    artifact = named(opened, name, behaviour, PHASE)
+    return opened, artifact, labels_of(opened, name, behaviour, _transcoders(artifact))
+
+
+def _transcoders(artifact: Artifact) -> dict[str, Any]:
+    return artifact.components["resources"]["transcoders"]
+
+
+def _differs(row: Reviewed, labels: Labels) -> bool:
+    known = labels.get((row.layer, row.feature))
+    return known is None or (known.label, known.note) != (row.label, row.note)
+
+
+def _texts(behaviour: str, profile: str | None, store: str) -> dict[str, str]:
+    prompts: Any = open_phase("prompts", behaviour=behaviour, profile=profile, store=store)
+    return dict(zip(prompts.prompt.values.tolist(), prompts.text.values.tolist(), strict=True))

@@ -1,0 +1,103 @@
+"""A corpus to train transcoders on, sampled from the model itself, since no public data set comes with
+circuitstore:
+
+    python -m recipes.smollm2.sample
+
+Writes ``corpus.txt`` beside this file, one text a line. Most texts are what the model writes after
+``<|endoftext|>``, the token that separates documents in its pretraining; the others begin with a train prompt
+of a behaviour, so that the words of its templates occur. No text begins with a word group that the default
+seed puts into the test split.
+"""
+
+from __future__ import annotations
+
+import argparse
+import string
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from tasks import behaviours
+
+HERE = Path(__file__).parents[2] / "tasks" / "profiles" / "smollm2"
+MARKS = (
+    string.punctuation + string.whitespace
+)  # left out where a text begins: layer 11 writes 500 times as much there as elsewhere
+SEED, TOP_K, BATCH = 123, 50, 128
+FREE, FREE_TOKENS = 1536, 96  # texts without a beginning, and the longest of them
+BEGUN, BEGUN_TOKENS = {"antonym": 192, "capital": 40, "plural": 192}, 24
+
+
+def main() -> None:
+    """Sample, and write the file when all is done."""
+    parser = argparse.ArgumentParser(
+        prog="python -m recipes.smollm2.sample", description="Sample a corpus from SmolLM2."
+    )
+    parser.add_argument(
+        "--model",
+        type=Path,
+        default=HERE / "model",
+        help="the converted model (default: tasks/profiles/smollm2)",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=HERE / "corpus.txt",
+        help="the file to write (default: tasks/profiles/smollm2)",
+    )
+    given = parser.parse_args()
+    torch.set_num_threads(1)  # so that the number of cores does not change a bit of the result
+    torch.manual_seed(SEED)
+    tokenizer: Any = AutoTokenizer.from_pretrained(given.model, local_files_only=True)
+    model: Any = AutoModelForCausalLM.from_pretrained(
+        given.model, local_files_only=True, dtype=torch.float32
+    ).eval()
+    lines: list[str] = []
+    wanted = FREE + sum(BEGUN.values())
+    for begun, longest in beginnings(tokenizer):
+        lines += [" ".join(text.lstrip(MARKS).split()) for text in sample(model, tokenizer, begun, longest)]
+        print(f"{len(lines)} of {wanted} texts", file=sys.stderr, flush=True)
+    given.out.write_text("".join(line + "\n" for line in dict.fromkeys(lines) if line), encoding="utf-8")
+
+
+def beginnings(tokenizer: Any) -> Iterator[tuple[list[list[int]], int]]:
+    """(token ids of beginnings, equally long, how many tokens may follow), at most a batch at a time."""
+    start = tokenizer.unk_token_id
+    for first in range(0, FREE, BATCH):
+        yield [[start]] * min(BATCH, FREE - first), FREE_TOKENS
+    by_length: dict[int, list[list[int]]] = {}
+    for name, count in BEGUN.items():
+        drawn = behaviours.generate(
+            behaviours.load(name), train=count, test=count // 4
+        )  # a fifth is test, as by default
+        for prompt in drawn[:count]:
+            ids = [start, *tokenizer.encode(prompt.text, add_special_tokens=False)]
+            by_length.setdefault(len(ids), []).append(ids)
+    for _, some in sorted(by_length.items()):
+        for first in range(0, len(some), BATCH):
+            yield some[first : first + BATCH], BEGUN_TOKENS
+
+
+@torch.no_grad()
+def sample(model: Any, tokenizer: Any, begun: list[list[int]], longest: int) -> list[str]:
+    """What the model makes of each beginning (token ids of one length), as texts without special tokens."""
+    ids = torch.tensor(begun)
+    stops = [tokenizer.unk_token_id, tokenizer.eos_token_id]
+    written = model.generate(
+        ids,
+        attention_mask=torch.ones_like(ids),
+        do_sample=True,
+        top_k=TOP_K,
+        max_new_tokens=longest,
+        eos_token_id=stops,
+        pad_token_id=tokenizer.eos_token_id,
+    )
+    return tokenizer.batch_decode(written, skip_special_tokens=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The tiny model, its transcoders, and what was measured of them."""

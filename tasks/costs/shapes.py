@@ -1,0 +1,260 @@
+"""How large a profile's model, transcoders and prompts are, told from file headers or from tables: no weight
+is read, torch not imported.
+
+Each size comes from the first of these that knows it: the model's `config.json` and the headers of the
+safetensors files, if they are on this machine; the profile's `[shape]`; `shapes.toml`, by the profile's name.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Any
+
+import msgspec
+
+from circuitstore.errors import InputError, UsageError
+from tasks.settings.config import Profile, Section, Selection, Shape, layer_range
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+
+BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+STORED = {"F32": "float32", "BF16": "bfloat16", "F16": "float16"}
+IN_CONFIG = {
+    "layers": "num_hidden_layers",
+    "d_model": "hidden_size",
+    "heads": "num_attention_heads",
+    "kv_heads": "num_key_value_heads",
+    "head_dim": "head_dim",
+    "d_mlp": "intermediate_size",
+    "vocabulary": "vocab_size",
+    "tied": "tie_word_embeddings",
+}
+PIECE = re.compile(r" ?[^\W\d]+|\d| ?[^\s\w]+|\s+")  # nearly what Qwen's tokenizer makes of common words
+
+
+class Files(msgspec.Struct, frozen=True):
+    """Bytes of the files of a model or of the transcoders in use, None if unknown, and how many of them are
+    on this machine.
+    """
+
+    size: int | None
+    present: int
+
+    @property
+    def here(self) -> bool:
+        return self.size is not None and self.present >= self.size
+
+    @property
+    def missing(self) -> int | None:
+        return None if self.size is None else max(self.size - self.present, 0)
+
+
+class Sizes(msgspec.Struct, frozen=True):
+    """What was found."""
+
+    shape: Shape
+    model: Files
+    transcoders: Files
+
+    @property
+    def missing(self) -> list[str]:
+        """Sizes without which nothing can be reckoned, by name."""
+        return [name for name in (*IN_CONFIG, "dtype", "features") if getattr(self.shape, name) is None]
+
+
+def sizes(name: str, profile: Profile) -> Sizes:
+    """The sizes of a profile. Raises InputError for a file that is there and cannot be read."""
+    folder = local_folder(profile.model)
+    model, transcoders = _safetensors(folder), _safetensors(local_folder(profile.transcoders))
+    found = {
+        **_table().get(name, {}),
+        **_known(profile.shape),
+        **_of_model(folder, model),
+        **_of_transcoder(transcoders),
+    }
+    shape = msgspec.convert(found, Shape)
+    layers = layer_range(profile.activations.layers, shape.layers or 0) if shape.layers else []
+    used = [path for path in transcoders if _layer(path) in (None, *layers)]
+    present = [sum(map(os.path.getsize, files)) for files in (model, used)]
+    whole = present[0] if model and _complete(folder) else _model_bytes(shape)
+    coders = present[1] if used and len(used) >= len(layers) else _transcoder_bytes(shape, len(layers))
+    return Sizes(shape, Files(whole, present[0]), Files(coders, present[1]))
+
+
+def parameters(shape: Shape) -> int | None:
+    """Parameters of a Qwen3 model (norms included), None if a size is unknown."""
+    sides = [getattr(shape, name) for name in IN_CONFIG]
+    if None in sides:
+        return None
+    layers, d_model, heads, kv_heads, head_dim, d_mlp, vocabulary, tied = sides
+    attention = d_model * head_dim * (2 * heads + 2 * kv_heads) + 2 * head_dim
+    return (
+        layers * (attention + 3 * d_model * d_mlp + 2 * d_model)
+        + (1 if tied else 2) * vocabulary * d_model
+        + d_model
+    )
+
+
+def lengths(selection: Selection) -> list[int]:
+    """Tokens of each prompt, the prepended one included: counted by the model's tokenizer if it is here, else
+    by words and marks.
+    """
+    profile = selection.profile
+    if selection.prompts_file:
+        from tasks.inputs import prompt_file
+
+        texts = [row.text for row in prompt_file.read(selection.prompts_file, selection.behaviour)]
+    else:
+        from tasks import behaviours
+
+        drawn = behaviours.generate(
+            behaviours.load(selection.behaviour),
+            train=profile.prompts.train,
+            test=profile.prompts.test,
+            seed=profile.prompts.seed,
+        )
+        texts = [row.text for row in drawn]
+    file = os.path.join(local_folder(profile.model), "tokenizer.json")
+    extra = profile.prompts.prepend != "none"
+    if not os.path.isfile(file):
+        return [len(PIECE.findall(text)) + extra for text in texts]
+    from tokenizers import Tokenizer
+
+    return [
+        len(encoded.ids) + extra
+        for encoded in Tokenizer.from_file(file).encode_batch(texts, add_special_tokens=False)
+    ]
+
+
+def _table() -> dict[str, dict]:
+    with open(os.path.join(HERE, "shapes.toml"), "rb") as file:
+        return msgspec.toml.decode(file.read())
+
+
+def _known(struct: msgspec.Struct) -> dict[str, object]:
+    return {name: value for name, value in msgspec.structs.asdict(struct).items() if value is not None}
+
+
+def local_folder(section: Section) -> str:
+    """Where the files of a model or of transcoders lie, or would lie once downloaded: a profile's path, or
+    the hub's cache.
+    """
+    repo = getattr(section, "repo", "")
+    if not repo:
+        return str(getattr(section, "path", ""))
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    cached = os.path.join(HF_HUB_CACHE, "models--" + repo.replace("/", "--"))
+    revision = str(getattr(section, "revision", "main"))
+    try:
+        with open(
+            os.path.join(cached, "refs", revision), encoding="utf-8"
+        ) as file:  # a branch; a commit is its own name
+            revision = file.read().strip()
+    except OSError:
+        pass
+    return os.path.join(cached, "snapshots", revision, str(getattr(section, "subfolder", "")))
+
+
+def _complete(folder: str) -> bool:
+    """Whether every shard that the model's index lists is there."""
+    from circuitstore.models import identity, shards
+
+    index = os.path.join(folder, "model" + shards.INDEX)
+    if not os.path.isfile(index):
+        return True
+    return all(
+        os.path.isfile(os.path.join(folder, name)) for name in shards.files(identity.read_bytes(index), index)
+    )
+
+
+def _safetensors(folder: str) -> list[str]:
+    try:
+        return sorted(entry.path for entry in os.scandir(folder) if entry.name.endswith(".safetensors"))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _of_model(folder: str, files: list[str]) -> dict[str, object]:
+    """Sizes that the model's own files state."""
+    if not files or not os.path.isfile(os.path.join(folder, "config.json")):
+        return {}
+    from circuitstore.models.identity import read_config
+
+    config: dict[str, Any] = read_config(folder)
+    found = {ours: config[theirs] for ours, theirs in IN_CONFIG.items() if config.get(theirs) is not None}
+    if "head_dim" not in found and "heads" in found:
+        found["head_dim"] = found["d_model"] // found["heads"]
+    found.setdefault("tied", False)
+    found["dtype"] = _dtype(next(iter(_header(files[0]).values())), files[0])
+    return found
+
+
+def _layer(path: str) -> int | None:
+    """The layer whose transcoder a file holds, whole or in part; None for one with a name of its own."""
+    numbered = re.match(r"layer_(\d+)\b", os.path.basename(path))
+    return int(numbered[1]) if numbered else None
+
+
+def _of_transcoder(files: list[str]) -> dict[str, object]:
+    """Sizes that the header of the first file with an encoder states."""
+    for path in files:
+        if encoder := _header(path).get("W_enc"):
+            return {"features": encoder["shape"][0], "transcoder_dtype": _dtype(encoder, path)}
+    if files:
+        got = ", ".join(sorted(_header(files[0]))) or "no tensors"
+        raise InputError(files[0], expected="a transcoder with a tensor W_enc", got=got)
+    return {}
+
+
+def _header(path: str) -> dict[str, dict]:
+    """Names, dtypes and shapes of a safetensors file's tensors: a length of eight bytes, then JSON."""
+    try:
+        with open(path, "rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            header = msgspec.json.decode(file.read(min(length, os.path.getsize(path))))
+    except (OSError, ValueError) as error:
+        raise InputError(path, expected="a readable safetensors file", got=error) from error
+    header.pop("__metadata__", None)
+    return header
+
+
+def _dtype(tensor: dict, path: str) -> str:
+    if tensor["dtype"] not in STORED:
+        raise InputError(path, expected="tensors of dtype " + ", ".join(STORED), got=tensor["dtype"])
+    return STORED[tensor["dtype"]]
+
+
+def _model_bytes(shape: Shape) -> int | None:
+    count = parameters(shape)
+    return None if count is None or shape.dtype is None else count * BYTES[shape.dtype]
+
+
+def _transcoder_bytes(shape: Shape, layers: int) -> int | None:
+    if (
+        shape.layers is None
+        or shape.d_model is None
+        or shape.features is None
+        or shape.transcoder_dtype is None
+    ):
+        return None
+    return (
+        layers
+        * (2 * shape.features * shape.d_model + shape.features + shape.d_model)
+        * BYTES[shape.transcoder_dtype]
+    )
+
+
+def devices() -> dict[str, dict[str, float]]:
+    """The devices that time can be estimated for, by name."""
+    with open(os.path.join(HERE, "devices.toml"), "rb") as file:
+        return msgspec.toml.decode(file.read())
+
+
+def device(name: str) -> dict[str, float]:
+    """One of them. Raises UsageError."""
+    known = devices()
+    if name not in known:
+        raise UsageError(f"unknown device {name!r}", expected="one of " + ", ".join(known))
+    return known[name]

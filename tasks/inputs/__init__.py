@@ -1,0 +1,1 @@
+"""What no phase computes: models, transcoders, behaviours, reviews."""

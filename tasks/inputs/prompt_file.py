@@ -1,0 +1,82 @@
+"""A user's own prompts: one JSON object a line, the same that `show prompts --json` prints.
+
+    {"text": "The keys near the cabinet", "correct": " are", "incorrect": " is"}
+
+`text`, `correct` and `incorrect` are required. `id` (made from the text and answers when absent), `split`
+("train" or "test", default "train"), `template`, `group`, `partner` (id of the minimal-pair prompt) and
+`labels` (an object of text) are optional. All bad rows are reported at once, each by line number and reason.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Literal
+
+import msgspec
+
+from circuitstore.errors import PromptError
+
+SHOWN = 20
+
+
+class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One prompt of the file."""
+
+    text: str
+    correct: str
+    incorrect: str
+    id: str = ""
+    split: Literal["train", "test"] = "train"
+    template: str = ""
+    group: str = ""
+    partner: str = ""
+    labels: dict[str, str] = {}
+
+
+def read(path: str, behaviour: str) -> list[Row]:
+    """All prompts of a JSONL file. Raises PromptError, with every bad line and its reason."""
+    try:
+        with open(path, "rb") as file:
+            lines = file.read().splitlines()
+    except OSError as error:
+        raise PromptError(path, expected="a readable JSONL file", got=error.strerror or error) from error
+    rows: list[Row] = []
+    problems: list[str] = []
+    seen: dict[str, int] = {}
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            row = _with_id(msgspec.json.decode(line, type=Row), behaviour)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            problems.append(f"line {number}: {_plain(error)}")
+            continue
+        problems += [f"line {number}: {problem}" for problem in _problems(row)]
+        if row.id in seen:
+            problems.append(f"line {number}: the same id or prompt as line {seen[row.id]}")
+        seen.setdefault(row.id, number)
+        rows.append(row)
+    if not rows and not problems:
+        problems.append("no prompts in it")
+    if problems:
+        more = f" … and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
+        raise PromptError(
+            path, expected="one prompt a line, see docs/prompts.md", got="; ".join(problems[:SHOWN]) + more
+        )
+    return rows
+
+
+def _with_id(row: Row, behaviour: str) -> Row:
+    if row.id:
+        return row
+    digest = hashlib.sha256("\0".join((row.text, row.correct, row.incorrect)).encode()).hexdigest()
+    return msgspec.structs.replace(row, id=f"{behaviour}-{digest[:8]}")
+
+
+def _problems(row: Row) -> list[str]:
+    found = [f"{name} is empty" for name in ("text", "correct", "incorrect") if not getattr(row, name)]
+    return found + (["correct and incorrect are the same"] if row.correct == row.incorrect else [])
+
+
+def _plain(error: Exception) -> str:
+    return str(error).replace("JSON is malformed", "no JSON object").replace("Object", "the object")

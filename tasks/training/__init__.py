@@ -1,0 +1,1 @@
+"""The phases that train transcoders on a corpus."""

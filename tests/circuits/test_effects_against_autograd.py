@@ -1,0 +1,225 @@
+"""The fast graph agrees with gradients of the real model, and every row adds up to its pre-activation."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+import torch
+from random_model import write_model, write_transcoders
+
+from bench import naive
+from circuitstore.circuits.edges import ActiveFeatures
+from circuitstore.circuits.graph import attribute, find_features
+from circuitstore.models.capture import capture
+from circuitstore.models.load import load_model
+from circuitstore.transcoders.per_layer import Transcoders
+
+TOKENS = [208, 17, 3, 99, 3, 150, 42]
+ROPE_3 = {  # of Llama 3.2, with a context short enough to matter here
+    "rope_type": "llama3",
+    "rope_theta": 500_000.0,
+    "factor": 32.0,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 16,
+}
+CASES = {
+    "gqa1": ({"kv_heads": 4}, {}),
+    "gqa2-tied": ({"kv_heads": 2, "tied": True}, {}),
+    "gqa4-jumprelu": ({"kv_heads": 1}, {"threshold": True}),
+    "bias": ({"bias": True}, {}),
+    "skip": ({}, {"skip": True}),
+    "top-k": ({}, {"top_k": 5}),
+    "bias-tied-jumprelu-skip": (
+        {"bias": True, "tied": True, "kv_heads": 1},
+        {"threshold": True, "skip": True},
+    ),
+    "one-layer": ({"layers": 1}, {"layers": 1}),
+    "five-layers": ({"layers": 5, "kv_heads": 4}, {"layers": 5, "skip": True}),
+    "llama": ({"kind": "llama", "bias": True}, {}),
+    "llama-3-rope": ({"kind": "llama", "tied": True, "rope_parameters": ROPE_3}, {"threshold": True}),
+}
+
+
+@pytest.fixture(params=[(name, seed) for name in CASES for seed in (0, 1)], ids=lambda p: f"{p[0]}-{p[1]}")
+def case(request, tmp_path):
+    name, seed = request.param
+    model_options, transcoder_options = CASES[name]
+    return (
+        write_model(tmp_path / "model", seed, **model_options),
+        write_transcoders(tmp_path / "transcoders", seed + 100, **transcoder_options),
+        transcoder_options.get("top_k"),
+    )
+
+
+def assert_rows_agree(graph, slow):
+    largest = np.abs(slow.adjacency).max(axis=1, keepdims=True)
+    largest[largest == 0] = 1
+    assert (np.abs(graph.adjacency_matrix - slow.adjacency) / largest).max() < 1e-5
+    assert ((graph.adjacency_matrix == 0) == (slow.adjacency == 0)).all()
+    scale = np.maximum(largest[:, 0], np.abs(slow.bias))
+    assert (np.abs(graph.node_bias - slow.bias) / scale).max() < 1e-5
+    assert (np.abs(graph.node_preactivation - slow.preactivation) / scale).max() < 1e-5
+
+
+def assert_rows_add_up(graph):
+    total = graph.adjacency_matrix.sum(axis=1, dtype=np.float64) + graph.node_bias + graph.node_omitted
+    scale = np.abs(graph.adjacency_matrix).max(axis=1) + np.abs(graph.node_bias) + 1e-3
+    assert (np.abs(total - graph.node_preactivation) / scale).max() < 1e-4
+
+
+def test_full_graph_agrees_with_one_gradient_per_target(case):
+    """Same active features, same logits, every edge, every bias share."""
+    model, transcoders, top_k = case
+    slow = naive.attribute(model, transcoders, TOKENS, top_k=top_k, batch=5)
+    graph = attribute(load_model(model), Transcoders.open(transcoders), TOKENS)
+    assert len(graph.active_features) > 20
+    assert np.array_equal(graph.active_features, slow.features)
+    np.testing.assert_allclose(graph.activation_values, slow.values, rtol=1e-4, atol=1e-5)
+    assert np.array_equal(graph.logit_token_ids, slow.logit_ids)
+    assert_rows_agree(graph, slow)
+    assert_rows_add_up(graph)
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_any_small_model_agrees(tmp_path, seed):
+    """Architecture, shape, transcoders, prompt and targets are drawn; every edge and every sum is as by
+    differentiation.
+    """
+    draw = random.Random(seed)
+    kind = draw.choice(["qwen3", "llama"])  # with and without norms of queries and keys
+    layers, skip, top_k = draw.randint(1, 5), draw.random() < 0.3, draw.choice([None, None, 4])
+    options = {"kv_heads": draw.choice([1, 2, 4]), "tied": draw.random() < 0.5, "bias": draw.random() < 0.5}
+    model = write_model(tmp_path / "m", seed, kind=kind, layers=layers, **options)
+    coders = write_transcoders(
+        tmp_path / "t", seed, layers=layers, skip=skip, top_k=top_k, threshold=draw.random() < 0.5
+    )
+    tokens = [208, *(draw.randrange(200) for _ in range(draw.randint(1, 9)))]
+    asked = draw.choice([{}, {"targets": (9, 4)}, {"difference": (5, 6)}, {"max_logits": 3}])
+    graph = attribute(load_model(model), Transcoders.open(coders), tokens, **asked)
+    slow = naive.attribute(model, coders, tokens, top_k=top_k, batch=draw.randint(1, 9), **asked)
+    assert np.array_equal(graph.active_features, slow.features)
+    assert_rows_agree(graph, slow)
+    assert_rows_add_up(graph)
+
+
+@pytest.mark.parametrize("skip", [False, True])
+def test_features_known_for_some_layers_and_positions_only(tmp_path, skip):
+    """Where nothing is covered the whole MLP output is the error, skip included; rows still add up."""
+    folders = write_model(tmp_path / "m", 3), write_transcoders(tmp_path / "t", 4, skip=skip)
+    model, transcoders = load_model(folders[0]), Transcoders.open(folders[1])
+    everything = find_features(transcoders, capture(model, TOKENS))
+    covered = np.zeros((3, len(TOKENS)), dtype=bool)
+    covered[1:, 2:] = True
+    kept = covered[everything.layer, everything.position]
+    shuffled = np.random.default_rng(0).permutation(np.flatnonzero(kept))
+    columns = (everything.layer, everything.position, everything.feature, everything.value)
+    given = ActiveFeatures(*(column[shuffled] for column in columns), covered)
+    graph = attribute(model, transcoders, TOKENS, features=given)
+    slow = naive.attribute(*folders, TOKENS, covered=covered)
+    assert np.array_equal(graph.active_features, slow.features)
+    assert_rows_agree(graph, slow)
+    assert_rows_add_up(graph)
+
+
+def test_given_tokens(tmp_path):
+    """With targets there is a logit node for each of these tokens, likely or not, its probability its weight."""
+    folders = write_model(tmp_path / "m", 5), write_transcoders(tmp_path / "t", 6)
+    model, transcoders = load_model(folders[0]), Transcoders.open(folders[1])
+    graph = attribute(model, transcoders, TOKENS, targets=(30, 7))
+    assert graph.logit_token_ids.tolist() == [30, 7] and graph.logit_against_ids.tolist() == [-1, -1]
+    probabilities = torch.softmax(capture(model, TOKENS).logits[-1], 0)[[30, 7]]
+    np.testing.assert_allclose(graph.logit_probabilities, probabilities, rtol=1e-6)
+    assert_rows_agree(graph, naive.attribute(*folders, TOKENS, targets=(30, 7), batch=4))
+    assert_rows_add_up(graph)
+
+
+def test_difference_of_two_logits(tmp_path):
+    """With a difference there is one logit node, correct less incorrect, of weight 1."""
+    folders = write_model(tmp_path / "m", 5), write_transcoders(tmp_path / "t", 6)
+    graph = attribute(load_model(folders[0]), Transcoders.open(folders[1]), TOKENS, difference=(7, 30))
+    slow = naive.attribute(*folders, TOKENS, difference=(7, 30))
+    assert graph.logit_token_ids.tolist() == [7] and graph.logit_against_ids.tolist() == [30]
+    assert graph.logit_probabilities.tolist() == [1.0]
+    assert_rows_agree(graph, slow)
+    assert_rows_add_up(graph)
+
+
+@pytest.mark.parametrize("stage", [2048, 16])
+def test_fewer_nodes_than_features(tmp_path, stage):
+    """Edges between chosen features are those of the full graph; what the others send is accounted for."""
+    folders = write_model(tmp_path / "m", 7), write_transcoders(tmp_path / "t", 8, skip=True)
+    model, transcoders = load_model(folders[0]), Transcoders.open(folders[1])
+    graph = attribute(model, transcoders, TOKENS, max_feature_nodes=40, stage=stage)
+    assert len(graph.selected_features) == 40 < len(graph.active_features)
+    assert (np.diff(graph.selected_features) > 0).all()
+    slow = naive.attribute(*folders, TOKENS, nodes=graph.active_features[graph.selected_features])
+    assert_rows_agree(graph, slow)
+    assert np.abs(graph.node_omitted).max() > 0.01
+    assert_rows_add_up(graph)
+
+
+def test_stages_choose_by_the_rows_known_so_far(tmp_path):
+    """Small stages choose exactly what ranking the full graph's known rows, again and again, chooses."""
+    folders = write_model(tmp_path / "m", 7), write_transcoders(tmp_path / "t", 8)
+    model, transcoders = load_model(folders[0]), Transcoders.open(folders[1])
+    full = attribute(model, transcoders, TOKENS)
+    n, k = len(full.active_features), len(full.logit_token_ids)
+    weights = np.zeros(len(full.node_influence))
+    weights[-k:] = full.logit_probabilities
+    chosen: list[int] = []
+    while len(chosen) < 24:
+        known = np.zeros(full.adjacency_matrix.shape)
+        rows = [*chosen, *range(len(known) - k, len(known))]
+        known[rows] = np.abs(full.adjacency_matrix[rows])
+        known /= np.maximum(known.sum(1, keepdims=True), 1e-12)
+        total, step = np.zeros(len(known)), weights
+        for _ in range(10):
+            step = step @ known
+            total += step
+        ranked = [i for i in np.argsort(-total[:n], kind="stable").tolist() if i not in chosen]
+        chosen += ranked[: min(7, 24 - len(chosen))]
+    graph = attribute(model, transcoders, TOKENS, max_feature_nodes=24, stage=7)
+    assert graph.selected_features.tolist() == sorted(chosen)
+
+
+@pytest.mark.parametrize("cut", range(6))
+@pytest.mark.parametrize("plenty", [True, False])
+def test_every_cut_and_any_memory_give_the_same_effects(tmp_path, monkeypatch, cut, plenty):
+    """Where the two directions meet, in how many batches, and how many rows start at once changes the last
+    bits only.
+    """
+    folders = (
+        write_model(tmp_path / "m", 9, layers=5),
+        write_transcoders(tmp_path / "t", 10, layers=5, skip=True),
+    )
+    model, transcoders = load_model(folders[0]), Transcoders.open(folders[1])
+    reference = attribute(model, transcoders, TOKENS).adjacency_matrix
+    monkeypatch.setattr("circuitstore.circuits.effects.cheapest_cut", lambda *args: cut)
+    monkeypatch.setattr("circuitstore.circuits.effects.STARTING", 256 if plenty else 3)
+    again = attribute(
+        model, transcoders, TOKENS, memory=4 * 10**9 if plenty else reference.nbytes
+    ).adjacency_matrix
+    assert np.abs(again - reference).max() < 1e-5 * np.abs(reference).max()
+    assert ((again == 0) == (reference == 0)).all()
+
+
+def test_a_second_run_gives_the_same_bits(tmp_path):
+    """Nothing depends on chance, on order of visits or on what ran before."""
+    folders = write_model(tmp_path / "m", 11), write_transcoders(tmp_path / "t", 12)
+    model, transcoders = load_model(folders[0]), Transcoders.open(folders[1])
+    first = attribute(model, transcoders, TOKENS)
+    attribute(model, transcoders, TOKENS[:3])
+    second = attribute(load_model(folders[0]), Transcoders.open(folders[1]), TOKENS)
+    for name, value in vars(first).items():
+        assert np.array_equal(value, getattr(second, name)), name
+
+
+def test_half_precision_model_still_adds_up(tmp_path):
+    """A bfloat16 model is analysed in float32; rows add up to the precision of its own forward pass."""
+    folders = write_model(tmp_path / "m", 13), write_transcoders(tmp_path / "t", 14, dtype=torch.bfloat16)
+    graph = attribute(load_model(folders[0], dtype="bfloat16"), Transcoders.open(folders[1]), TOKENS)
+    total = graph.adjacency_matrix.sum(axis=1) + graph.node_bias
+    assert np.abs(total - graph.node_preactivation).max() < 0.05 * np.abs(graph.adjacency_matrix).max()

@@ -1,0 +1,111 @@
+"""The main job on the model that ships with the project, and every command that README shows."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import circuitstore as cs
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+SHOWN = re.findall(r"^    (circuitstore .+?)(?:\s{2,}.*)?$", README, flags=re.MULTILINE)
+
+
+def run(command: list[str], folder: Path) -> subprocess.CompletedProcess:
+    environment = {
+        **os.environ,
+        "HF_HUB_OFFLINE": "1",
+        "CIRCUITSTORE_STORE": str(folder / "store"),
+        "CIRCUITSTORE_CACHE": str(folder / "cache"),
+    }
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """A folder whose store holds the main job's results, built by README's own command."""
+    folder = tmp_path_factory.mktemp("main-job")
+    main_job = README.split("```sh\n")[1].split("```")[0].strip().splitlines()[-1]
+    assert main_job == "python cli.py build attribution --behaviour plural"
+    done = run([sys.executable, str(ROOT / "cli.py"), *shlex.split(main_job)[2:]], folder)
+    assert done.returncode == 0, done.stderr
+    (folder / "my.jsonl").write_text(
+        json.dumps({"text": "The key near the cabinets", "correct": " is", "incorrect": " are"}) + "\n"
+    )
+    return folder
+
+
+def test_hundred_graphs_each_exact(folder):
+    """For every feature and logit of every graph, edges + bias = pre-activation within 1e-4 of its scale."""
+    tree = cs.open("attribution", behaviour="plural", store=folder / "store")
+    assert len(tree.children) == 100
+    for node in tree.children.values():
+        graph = node.to_dataset().load()
+        count, features, logits = graph.sizes["node"], graph.sizes["feature_node"], graph.sizes["logit"]
+        sums = np.bincount(graph.edge_target, weights=graph.edge_weight, minlength=count)
+        largest = np.zeros(count)
+        np.maximum.at(largest, graph.edge_target.values, np.abs(graph.edge_weight.values))
+        rows = np.r_[0:features, count - logits : count]
+        difference = np.abs(
+            sums + graph.node_bias.values + graph.node_omitted.values - graph.node_preactivation.values
+        )[rows]
+        scale = np.maximum(largest, np.abs(graph.node_preactivation.values))[rows]
+        assert (difference <= 1e-4 * scale).all()
+
+
+def test_the_model_shows_the_behaviour(folder):
+    """The gate's numbers are stored with the baseline: at least 95 % of prompts, test prompts among them."""
+    prompts, baseline = (
+        cs.open(phase, behaviour="plural", store=folder / "store") for phase in ("prompts", "baseline")
+    )
+    right = baseline.logit_difference.values > 0
+    assert right.mean() >= 0.95
+    assert right[prompts.split.values == "test"].mean() >= 0.95
+    assert (prompts.split.values == "test").sum() == 20
+
+
+def filled(folder: Path, word: str) -> str:
+    """A word of a command, with a prompt's id and a file where README has a placeholder."""
+    first = next(iter(cs.open("attribution", behaviour="plural", store=folder / "store").children))
+    theirs = folder / "graphs" / "tiny" / "plural" / f"{first}.json"
+    if word == "theirs.json" and not theirs.is_file():
+        done = run(
+            [
+                sys.executable,
+                str(ROOT / "cli.py"),
+                "export",
+                "graphs",
+                "--behaviour",
+                "plural",
+                "--prompt",
+                first,
+            ],
+            folder,
+        )
+        assert done.returncode == 0, done.stderr
+    return {"plural/ID": f"plural/{first}", "theirs.json": str(theirs)}.get(word, word)
+
+
+def test_readme_shows_commands():
+    """The list under test below is not empty by accident."""
+    assert len(SHOWN) >= 8
+
+
+@pytest.mark.parametrize("command", SHOWN)
+def test_readme_commands_run(folder, command):
+    """Each command that README shows does what it says: exit code 0, no traceback."""
+    words = [filled(folder, word) for word in shlex.split(command)[1:]]
+    if words[0] == "build" and "--behaviour" not in words and "--prompts" not in words:
+        words += ["prompts", "--behaviour", "plural"]  # the same command, for less than everything
+    done = run([sys.executable, str(ROOT / "cli.py"), *words], folder)
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,226 @@
+"""Graphs as files of circuit-tracer and Neuronpedia: written as theirs are, read back, compared."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+
+import networkx as nx
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+from workspace import one_line_error
+
+import circuitstore as cs
+from circuitstore.errors import InputError
+from circuitstore.results.comparison import compare, of_dataset, of_path
+from circuitstore.results.interchange import cantor, read_file, to_bytes, to_file, to_graphml, uncantor
+
+CONFORMANCE = Path(__file__).parents[1] / "conformance"
+REFERENCE = CONFORMANCE / "graph_json" / "relu.json"
+
+
+@pytest.fixture(scope="module")
+def graph(tmp_path_factory):
+    """The reference case's graph, computed here."""
+    tokens = load_file(CONFORMANCE / "relu" / "expected.safetensors")["input_tokens"].tolist()
+    folders = {"model": CONFORMANCE / "model", "transcoders": CONFORMANCE / "relu"}
+    return cs.attribute(
+        tokens, **folders, max_logits=5, store=tmp_path_factory.mktemp("interchange") / "store"
+    ).load()
+
+
+@pytest.fixture
+def written(graph, tmp_path):
+    """Its file."""
+    path = tmp_path / "graph.json"
+    path.write_bytes(to_bytes(to_file(graph, slug="tiny", scan="local/tiny", node_threshold=0.8)))
+    return path
+
+
+def test_equals_the_file_that_circuit_tracer_writes(written):
+    """Metadata, nodes and links, field by field; numbers to the precision of float32.
+
+    Two differences are documented: metadata.info names the generator, and the prompt is its tokens joined,
+    which for this word-level tokenizer leaves out the spaces that its decoder puts in.
+    """
+    ours, theirs = json.loads(written.read_text()), json.loads(REFERENCE.read_text())
+    assert ours["metadata"].pop("info")["generator"]["name"] == "circuitstore"
+    assert ours["metadata"].pop("prompt") == "".join(theirs["metadata"]["prompt_tokens"])
+    theirs["metadata"].pop("prompt")
+    assert ours["metadata"] == theirs["metadata"] and ours["qParams"] == theirs["qParams"]
+    assert [node["node_id"] for node in ours["nodes"]] == [node["node_id"] for node in theirs["nodes"]]
+    for a, b in zip(ours["nodes"], theirs["nodes"], strict=True):
+        assert a.keys() == b.keys()
+        assert {
+            name: pytest.approx(value, rel=1e-4) if isinstance(value, float) else value
+            for name, value in b.items()
+        } == a
+    weights = [
+        {(link["source"], link["target"]): link["weight"] for link in file["links"]}
+        for file in (ours, theirs)
+    ]
+    assert weights[0].keys() == weights[1].keys()
+    scale = max(abs(weight) for weight in weights[1].values())
+    assert max(abs(weights[0][edge] - weight) for edge, weight in weights[1].items()) < 1e-5 * scale
+
+
+def test_a_graph_from_elsewhere_is_compared_with_ours(graph):
+    """circuit-tracer's own file against the graph computed here: the same nodes and edges."""
+    result = compare(of_dataset(graph), of_path(str(REFERENCE)))
+    assert result["nodes"]["jaccard"] == result["edges"]["jaccard"] == 1
+    assert result["weight_pearson"] == pytest.approx(1, abs=1e-9) and result["weight_spearman"] > 0.9999
+    assert result["influence_spearman"] > 0.999
+
+
+def test_round_trip(graph, written):
+    """Everything that was written is read."""
+    file = read_file(str(written))
+    assert to_bytes(file) == written.read_bytes()
+    assert len(file.nodes) == int(graph.prune_node_mask.sum()) and len(file.links) == int(
+        graph.prune_edge_mask.sum()
+    )
+
+
+def test_pairing_is_undone():
+    """Layer and feature come back from one number, at any size."""
+    draw = random.Random(0)
+    for _ in range(1000):
+        pair = draw.randrange(100), draw.randrange(10 ** draw.randint(1, 9))
+        assert uncantor(cantor(*pair)) == pair
+    assert cantor(1, 27) == 433  # as in the reference
+
+
+def test_a_name_is_given_once(graph):
+    """The reference calls error (layer 3, position 2) `0_3_2`, which is feature 3 of layer 0 at position 2 as
+    well.
+    """
+    clashing = graph.copy(deep=True)
+    first = int(clashing.selected_features[0])
+    clashing.active_features[first] = [0, 3, 2]
+    clashing.prune_node_mask[0] = clashing.prune_node_mask[
+        clashing.sizes["feature_node"] + 2 * clashing.sizes["position"] + 3
+    ] = True
+    names = [node.node_id for node in to_file(clashing, slug="", scan="").nodes]
+    assert len(set(names)) == len(names) and {"0_2_3", "0_2_3-error"} <= set(names)
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (lambda file: file["nodes"].append(file["nodes"][0]), "every node_id once"),
+        (
+            lambda file: file["links"].append(
+                {"source": "nobody", "target": file["nodes"][0]["node_id"], "weight": 1}
+            ),
+            "nobody",
+        ),
+        (lambda file: file["nodes"][0].update(layer="x"), "nodes[0]"),
+        (lambda file: file["nodes"][0].update(feature=-3), "nodes[0]"),
+        (lambda file: file["nodes"][0].update(ctx_idx="9"), "ctx_idx"),
+        (lambda file: file["nodes"][0].update(feature_type="neuron"), "feature_type"),
+        (lambda file: file["links"][0].update(weight="heavy"), "weight"),
+        (lambda file: file.pop("metadata"), "metadata"),
+        (lambda file: file.update(nodes={}), "nodes"),
+    ],
+)
+def test_what_is_no_graph_is_refused_with_its_place(written, change, named):
+    """A hostile or damaged file is one error that says where."""
+    file = json.loads(written.read_text())
+    change(file)
+    written.write_text(json.dumps(file))
+    with pytest.raises(InputError, match=named.replace("[", r"\[")):
+        read_file(str(written))
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", "\x00", '{"nodes": [NaN]}', "[" * 100_000])
+def test_what_is_no_json_is_refused(written, text):
+    """Not even JSON, or not of a graph."""
+    written.write_text(text)
+    with pytest.raises(InputError, match="graph"):
+        read_file(str(written))
+
+
+def test_graphml_has_the_nodes_and_edges(graph, tmp_path):
+    """networkx reads it back with the attributes typed."""
+    (tmp_path / "graph.graphml").write_bytes(to_graphml(graph))
+    read = nx.read_graphml(tmp_path / "graph.graphml")
+    assert read.number_of_nodes() == int(graph.prune_node_mask.sum()) and read.number_of_edges() == int(
+        graph.prune_edge_mask.sum()
+    )
+    assert all(
+        isinstance(data["influence"], float) and isinstance(data["position"], int)
+        for _, data in read.nodes(data=True)
+    )
+    weights = sorted(data["weight"] for *_, data in read.edges(data=True))
+    np.testing.assert_allclose(
+        weights, np.sort(graph.edge_weight.values[graph.prune_edge_mask.values]), rtol=1e-6
+    )
+    assert len(json.loads(read.graph["tokens"])) == graph.sizes["position"]
+
+
+def test_known_differences_have_known_numbers(written, tmp_path):
+    """With itself a graph agrees in everything; a doubled edge, a lost edge and a lost node are counted and
+    listed.
+    """
+    itself = of_path(str(written))
+    same = compare(itself, itself)
+    assert same["nodes"]["jaccard"] == same["edges"]["jaccard"] == 1 and same["largest"] == []
+    assert same["weight_pearson"] == pytest.approx(1) and same["influence_spearman"] == pytest.approx(1)
+    file = json.loads(written.read_text())
+    file["links"].sort(key=lambda link: -abs(link["weight"]))
+    doubled, lost = file["links"][0], file["links"].pop(1)
+    doubled["weight"] *= 3
+    (tmp_path / "other.json").write_text(json.dumps(file))
+    result = compare(itself, of_path(str(tmp_path / "other.json")), top=2)
+    edges = result["edges"]
+    assert (edges["a"], edges["b"], edges["shared"]) == (
+        len(file["links"]) + 1,
+        len(file["links"]),
+        len(file["links"]),
+    )
+    assert [row["a"] for row in result["largest"]] == pytest.approx([doubled["weight"] / 3, lost["weight"]])
+    assert result["largest"][1]["b"] is None and result["weight_pearson"] < 0.9999
+
+
+@pytest.fixture
+def run(built):
+    """A command on the small store."""
+    return lambda *words: built.command(*words, "--profile", built.profile, "--store", built.store)
+
+
+def test_export_and_diff_from_the_command_line(run, tmp_path):
+    """`export graphs` writes a file a prompt, with labels; `diff` takes files and names; wrong names are
+    one-line errors.
+    """
+    outcome = run("export", "graphs", tmp_path / "out", "-b", "mine", "-p", "p0a", "-p", "p0b")
+    assert outcome.code == 0, outcome.err
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"p0a.json", "p0b.json", "provenance.json"}
+    assert any(
+        node.clerp
+        for node in read_file(str(tmp_path / "out" / "p0a.json")).nodes
+        if node.feature_type.startswith("cross")
+    )
+    same = run("diff", tmp_path / "out" / "p0a.json", "mine/p0a", "--json")
+    assert (
+        same.code == 0
+        and same.json["weight_pearson"] == pytest.approx(1)
+        and same.json["nodes"]["jaccard"] == 1
+    )
+    shown = run("diff", "mine/p0a", "small/mine/p0b")
+    assert shown.code == 0 and "Jaccard" in shown.out and "→" in shown.out
+    assert (
+        run("export", "graphs", tmp_path / "ml", "-b", "mine", "-p", "p0a", "--format", "graphml").code == 0
+    )
+    assert [path.name for path in sorted((tmp_path / "ml").iterdir())] == ["p0a.graphml", "provenance.json"]
+    for code, *words in (
+        (2, "diff", "mine/nobody", "mine/p0a"),
+        (2, "diff", "p0a", "mine/p0a"),
+        (1, "diff", tmp_path / "none.json", "mine/p0a"),
+        (2, "export", "graphs", tmp_path / "x", "-b", "mine", "-p", "nobody"),
+        (2, "export", "graphs", tmp_path / "x", "-b", "mine", "--format", "png"),
+        (2, "export", "figures", tmp_path / "x", "-b", "mine", "--prompt", "p0a"),
+    ):
+        one_line_error(run(*words), code=code)
+    assert not (tmp_path / "x").exists()

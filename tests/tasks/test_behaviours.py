@@ -1,0 +1,285 @@
+"""Behaviours: what every declaration promises, and how prompts are drawn."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import FrozenInstanceError, replace
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from circuitstore.errors import PromptError, UsageError
+from circuitstore.models.load import load_tokenizer
+from tasks import behaviours
+from tasks.behaviours import Behaviour, Prompt, Side, Template, generate, load, names
+from tasks.prompts import prompts as prompts_phase
+from tasks.settings import config
+
+NAMES = ["addition", "antonym", "capital", "plural"]
+SPLIT = (" rhinoceros", " hippopotamus")  # of several tokens
+
+
+@cache
+def drawn(name: str, seed: int = 42) -> list[Prompt]:
+    return generate(load(name), seed=seed)
+
+
+@pytest.fixture(params=NAMES)
+def prompts(request: pytest.FixtureRequest) -> list[Prompt]:
+    return drawn(request.param)
+
+
+def split(prompts: list[Prompt], name: str) -> list[Prompt]:
+    return [prompt for prompt in prompts if prompt.split == name]
+
+
+def spread(values: list[str]) -> int:
+    counts = Counter(values).values()
+    return max(counts) - min(counts)
+
+
+# What every behaviour promises
+
+
+def test_eighty_train_and_twenty_test_prompts_with_distinct_texts_and_ids(prompts: list[Prompt]) -> None:
+    assert [prompt.split for prompt in prompts] == ["train"] * 80 + ["test"] * 20
+    assert len({prompt.text for prompt in prompts}) == 100
+    assert len({prompt.id for prompt in prompts}) == 100
+
+
+def test_lexical_groups_do_not_straddle_the_split(prompts: list[Prompt]) -> None:
+    train, test = ({prompt.group for prompt in split(prompts, name)} for name in ("train", "test"))
+    assert train and test and not train & test
+
+
+def test_partners_mirror_each_other(prompts: list[Prompt]) -> None:
+    by_id = {prompt.id: prompt for prompt in prompts}
+    for prompt in prompts:
+        partner = by_id[prompt.partner]
+        assert partner.partner == prompt.id != partner.id
+        assert (partner.correct, partner.incorrect) == (prompt.incorrect, prompt.correct)
+        assert (partner.split, partner.template) == (prompt.split, prompt.template)
+        assert len(partner.text.split()) == len(prompt.text.split())
+
+
+def test_every_incorrect_answer_is_correct_elsewhere_in_its_split(prompts: list[Prompt]) -> None:
+    for name in "train", "test":
+        some = split(prompts, name)
+        assert Counter(prompt.correct for prompt in some) == Counter(prompt.incorrect for prompt in some)
+        assert all(prompt.correct != prompt.incorrect for prompt in some)
+
+
+@pytest.mark.parametrize("name", ["train", "test"])
+def test_answers_and_templates_are_balanced(prompts: list[Prompt], name: str) -> None:
+    some = split(prompts, name)
+    assert spread([prompt.correct for prompt in some]) <= 2
+    assert spread([prompt.template for prompt in some]) <= 2
+
+
+@pytest.mark.parametrize("name", ["train", "test"])
+def test_classes_of_plural_and_addition_are_half_and_half(name: str) -> None:
+    plural = split(drawn("plural"), name)
+    for label in "subject_number", "attractor_number", "attractor":
+        assert spread([prompt.labels[label] for prompt in plural]) == 0
+    assert spread([prompt.labels["verb"] for prompt in plural]) <= 2
+    assert spread([prompt.labels["carry"] for prompt in split(drawn("addition"), name)]) == 0
+
+
+def test_all_prompts_of_a_behaviour_have_the_same_labels(prompts: list[Prompt]) -> None:
+    assert len({tuple(prompt.labels) for prompt in prompts}) == 1
+    assert all(isinstance(value, str) for prompt in prompts for value in prompt.labels.values())
+
+
+# Each behaviour is right about the world
+
+
+def test_plural_agrees_with_the_subject_and_not_with_the_attractor() -> None:
+    for prompt in drawn("plural"):
+        number = prompt.labels["subject_number"]
+        assert (prompt.correct in {" are", " were", " have"}) == (number == "plural")
+        assert (prompt.labels["attractor"] == "match") == (number == prompt.labels["attractor_number"])
+
+
+def test_addition_answers_with_the_ones_digit() -> None:
+    for prompt in drawn("addition"):
+        digits = "".join(c if c.isdigit() else " " for c in prompt.text).split()
+        total = int(digits[0]) + int(digits[1])
+        assert prompt.correct == str(total % 10)
+        assert prompt.template == "last" or digits[2] == str(total // 10)
+
+
+def test_antonym_partners_ask_for_each_other() -> None:
+    for prompt in drawn("antonym"):
+        assert f'"{prompt.incorrect}"' in prompt.text and f'"{prompt.correct}"' not in prompt.text
+
+
+def test_capital_never_names_the_state_or_its_capital() -> None:
+    for prompt in drawn("capital"):
+        assert prompt.labels["state"] not in prompt.text
+        assert prompt.correct.strip() not in prompt.text
+
+
+# Drawing
+
+
+def test_the_same_seed_gives_the_same_prompts_in_another_process() -> None:
+    code = "import sys; from tasks.behaviours import *; print([p.id for n in sys.argv[1:] for p in generate(load(n))])"
+    here = [prompt.id for name in NAMES for prompt in drawn(name)]
+    root = Path(behaviours.__file__).parents[2]
+    for salt in "1", "2":
+        env = {"PYTHONHASHSEED": salt, "PYTHONPATH": str(root)}
+        done = subprocess.run(
+            [sys.executable, "-c", code, *NAMES], env=env, capture_output=True, text=True, check=True
+        )
+        assert done.stdout.strip() == str(here)
+
+
+def test_the_default_prompts_are_pinned() -> None:
+    """They are part of results that people share: whoever changes how prompts are drawn changes all of those."""
+    digests = {
+        name: sha256(" ".join(prompt.id for prompt in drawn(name)).encode()).hexdigest()[:8] for name in NAMES
+    }
+    assert digests == {
+        "addition": "2b7917bf",
+        "antonym": "ca34452e",
+        "capital": "b92e7970",
+        "plural": "66a043a9",
+    }
+
+
+def test_another_seed_gives_other_prompts(prompts: list[Prompt]) -> None:
+    other = {prompt.id for prompt in drawn(prompts[0].id.partition("-")[0], seed=43)}
+    assert len(other & {prompt.id for prompt in prompts}) < 50
+
+
+def test_an_id_depends_on_text_and_answers_only() -> None:
+    few = {prompt.text: prompt.id for prompt in generate(load("plural"), train=20, test=20)}
+    many = {prompt.text: prompt.id for prompt in generate(load("plural"), train=400, test=20)}
+    shared = few.keys() & many.keys()
+    assert shared and all(few[text] == many[text] for text in shared)
+
+
+def test_other_counts_can_be_asked_for() -> None:
+    assert [prompt.split for prompt in generate(load("capital"), train=4, test=2)] == ["train"] * 4 + [
+        "test"
+    ] * 2
+    assert {prompt.split for prompt in generate(load("capital"), train=0, test=6)} == {"test"}
+    assert {prompt.split for prompt in generate(load("capital"), train=6, test=0)} == {"train"}
+    assert generate(load("capital"), train=0, test=0) == []
+
+
+@pytest.mark.parametrize("count", [-2, 3])
+def test_an_odd_or_negative_count_is_refused(count: int) -> None:
+    with pytest.raises(UsageError, match="even"):
+        generate(load("plural"), train=count)
+
+
+def test_a_lexicon_that_is_too_small_is_reported_with_what_it_gives() -> None:
+    small = replace(load("antonym"), lexicon=load("antonym").lexicon[:8])
+    with pytest.raises(PromptError, match=r"antonym.*expected 80 distinct prompts, got 60"):
+        generate(small)
+
+
+def test_pairs_that_do_not_fit_are_left_out_and_no_others_change() -> None:
+    """Another tokenizer may split some words: none of these is drawn, the splits stay, and if all fit the
+    prompts are the same.
+    """
+    usual = drawn("antonym")
+    assert generate(load("antonym"), fits=lambda one, other: True) == usual
+    fitting = generate(load("antonym"), fits=lambda one, other: "loud" not in one.group)
+    assert len(fitting) == 100 and any("loud" in prompt.group for prompt in usual)
+    assert not any("loud" in prompt.group for prompt in fitting)
+    splits = {prompt.group: prompt.split for prompt in usual}
+    assert all(splits.get(prompt.group, prompt.split) == prompt.split for prompt in fitting)
+
+
+def test_words_that_a_tokenizer_splits_are_skipped_only_when_asked() -> None:
+    """An answer of several tokens is an error by default; with `misfits` its minimal pair is left out and the
+    other one is used.
+    """
+    tokenizer = load_tokenizer(Path(behaviours.__file__).parents[1] / "profiles" / "tiny" / "model")
+    good, odd = (
+        drawn("plural")[:2],
+        [replace(prompt, id=prompt.id + "x", text="An " + prompt.text) for prompt in drawn("plural")[:2]],
+    )
+    odd = [
+        replace(odd[i], partner=odd[1 - i].id, correct=answer, incorrect=other)
+        for i, (answer, other) in enumerate((SPLIT, SPLIT[::-1]))
+    ]
+
+    def behaviour(settings: config.Prompts, fits: behaviours.Fits | None) -> list[Prompt]:
+        return [prompt for pair in (good, odd) if fits is None or fits(*pair) for prompt in pair]
+
+    skipped = list(prompts_phase([{}], config.Prompts(misfits="skip"), behaviour, tokenizer))
+    assert [coords["prompt"] for coords, _ in skipped] == [prompt.id for prompt in good]
+    with pytest.raises(PromptError, match=r"' rhinoceros' is \d+ tokens.*--set prompts.misfits=skip"):
+        list(prompts_phase([{}], config.Prompts(), behaviour, tokenizer))
+
+
+# Declaring
+
+
+def test_the_four_built_in_behaviours_are_found() -> None:
+    assert set(NAMES) <= set(names())
+
+
+def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
+    with pytest.raises(UsageError, match=r"addition, antonym, capital,.* plural.*did you mean plural"):
+        load("plurals")
+
+
+@pytest.mark.parametrize("name", ["", "../errors", "__init__", "tasks.behaviours.plural"])
+def test_only_a_behaviour_is_loaded(name: str) -> None:
+    with pytest.raises(UsageError, match="unknown behaviour"):
+        load(name)
+
+
+def test_one_more_file_is_one_more_behaviour(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    example = (behaviours.__doc__ or "").split("::\n")[1].split("\n- A template")[0]
+    code = "\n".join(
+        line.removeprefix("    ") for line in example.splitlines() if line.startswith("    ") or not line
+    )
+    (tmp_path / "colour.py").write_text(code.replace(", …", ""))
+    monkeypatch.setattr(behaviours, "__file__", str(tmp_path / "__init__.py"))
+    monkeypatch.setattr(behaviours, "__path__", [str(tmp_path)])
+    assert names() == ["colour"]
+    texts = {prompt.text for prompt in generate(load("colour"), train=0, test=2)}
+    assert len(texts) == 2 and texts <= {f"The colour of {thing} is" for thing in ("grass", "snow", "blood")}
+
+
+def declaration(text: str, answer: str, sides: tuple[Side, Side]) -> Behaviour:
+    template = Template("only", text, answer)
+    return Behaviour("mine", "Mine", "Mine.", (template,), (sides,), lambda lexicon: iter(lexicon))
+
+
+@pytest.mark.parametrize(
+    ("text", "answer", "complaint"),
+    [
+        ("The {nuon}", "{word}", "slot 'nuon'"),
+        ("The {noun}", "same", "different answers"),
+        ("The {noun}", "{word}", "equally many words"),
+    ],
+)
+def test_a_wrong_declaration_is_refused(text: str, answer: str, complaint: str) -> None:
+    sides = Side("a", {"noun": "a", "word": "x"}), Side("b", {"noun": "b c", "word": "y"})
+    with pytest.raises(PromptError, match=f"mine, template only.*{complaint}"):
+        generate(declaration(text, answer, sides), train=0, test=2)
+
+
+def test_records_are_frozen() -> None:
+    with pytest.raises(FrozenInstanceError):
+        drawn("plural")[0].text = "other"  # type: ignore[misc]
+
+
+def test_importing_and_drawing_need_the_standard_library_only() -> None:
+    code = (
+        "import sys; from tasks.behaviours import *; [generate(load(n)) for n in names()];"
+        "print(*sys.modules.keys() & {'numpy', 'torch', 'transformers', 'xarray', 'zarr'})"
+    )
+    env = {"PYTHONPATH": str(Path(behaviours.__file__).parents[2])}
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
