@@ -20,6 +20,8 @@ less.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class CircuitstoreError(Exception):
     """Something a user can act on.
@@ -94,3 +96,9 @@ class DeterminismError(BuildError):
 
 class LimitError(CircuitstoreError):
     """A request larger than a stated limit."""
+
+
+def some_of(items: Sequence[str], most: int, separator: str = "; ") -> str:
+    """The first `most` items in one line, and how many more there are: "a; b … and 3 more"."""
+    more = f" … and {len(items) - most} more" if len(items) > most else ""
+    return separator.join(items[:most]) + more
