@@ -8,9 +8,10 @@ although nothing of it is read.
 
 from __future__ import annotations
 
+from circuitstore.engine.services import Export, Listing, OneText, Review, Services, later
 from circuitstore.engine.task import Pipeline, Task
-from tasks.inputs.resources import resources
 from tasks.settings import config
+from tasks.settings.adapter import MACHINE, Profiles, coordinates, resources
 
 PHASES = (
     Task("prompts", config.Prompts, needs=("behaviour", "tokenizer"), rows="prompt"),
@@ -28,6 +29,7 @@ PHASES = (
         config.Activations,
         needs=("prompts", "model"),
         per=("prompt", "layer"),
+        coordinates=coordinates,
         whole=("layers",),
         batch=96,
     ),
@@ -87,19 +89,29 @@ PHASES = (
 
 # Built only when asked for by name: one graph of any text, and the training of transcoders on a corpus, whose
 # graph of phases is its own.
-ATTRIBUTE = Task("attribute", config.Attribution, needs=("text", "model", "transcoders"))
+ATTRIBUTE = Task("attribute", config.Attribution, table="attribution", needs=("text", "model", "transcoders"))
 TRAINING = (
-    Task("corpus", room="training", config=config.Corpus, needs=("texts", "tokenizer"), rows="shard"),
+    Task(
+        "corpus",
+        about="corpus",
+        room="training",
+        config=config.Corpus,
+        needs=("texts", "tokenizer"),
+        rows="shard",
+    ),
     Task(
         "corpus_activations",
+        about="corpus",
         room="training",
         config=config.CorpusActivations,
         needs=("corpus", "model"),
         per=("shard", "layer"),
+        coordinates=coordinates,
         batch=64,
     ),
     Task(
         "transcoders",
+        about="corpus",
         room="training",
         config=config.Training,
         needs=("corpus_activations", "device"),
@@ -108,6 +120,7 @@ TRAINING = (
     ),
     Task(
         "replacement",
+        about="corpus",
         room="training",
         config=config.Replacement,
         needs=("corpus", "transcoders", "model"),
@@ -115,4 +128,38 @@ TRAINING = (
     ),
 )
 
-PIPELINE = Pipeline(__name__, PHASES, resources, asked=(ATTRIBUTE, *TRAINING))
+SERVICES = Services(
+    settings=Profiles(),
+    plan=later("tasks.costs.plan:plan"),
+    exports={
+        "figures": Export(
+            "figures", later("tasks.exports.figures:files"), ("png", "svg", "pdf"), front="report.html"
+        ),
+        "graphs": Export(
+            "attribution", later("tasks.exports.graphs:files"), ("json", "graphml"), by_prompt=True
+        ),
+        "transcoders": Export("transcoders", later("tasks.exports.transcoders:files")),
+    },
+    review=Review(
+        "interpretation",
+        shown=later("tasks.exports.review_table:shown"),
+        export_table=later("tasks.exports.review_table:write_table"),
+        import_table=later("tasks.exports.review_table:store_table"),
+    ),
+    listings={
+        "prompts": Listing(later("tasks.exports.prompt_rows:rows"), later("tasks.exports.prompt_rows:line"))
+    },
+    one_text=OneText(
+        "attribute",
+        limits=later("tasks.exports.one_text:limits"),
+        every_edge=(
+            "attribution.max_edges=9000000000000000000",
+            "attribution.edge_min_share=0",
+            "attribution.edge_top_k=0",
+        ),
+    ),
+    graphs="attribution",
+    follow=later("tasks.inputs.follow:follow"),
+)
+
+PIPELINE = Pipeline(__name__, PHASES, resources, MACHINE, asked=(ATTRIBUTE, *TRAINING), serves=SERVICES)

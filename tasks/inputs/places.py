@@ -14,7 +14,6 @@ from collections.abc import Container
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from circuitstore.engine.loading import watch
 from circuitstore.errors import UsageError
 from circuitstore.memo import shared
 from circuitstore.models import identity
@@ -236,14 +235,12 @@ def _hub() -> Any:
     """`circuitstore.hub.repository`, which a place in a folder and a build with nothing to do have no need
     of.
     """
-    watch("tasks")  # it brings code along that decides which file is which layer, and is in keys
     from circuitstore.hub import repository as hub
 
     return hub
 
 
 def _layout() -> Any:
-    watch("tasks")
     from circuitstore.transcoders import formats as transcoder_files
 
     return transcoder_files

@@ -10,7 +10,6 @@ from functools import partial
 from typing import Any
 
 from circuitstore.engine.fingerprint import digest
-from circuitstore.engine.loading import watch
 from circuitstore.engine.task import Resource
 from circuitstore.errors import InputError
 from circuitstore.memo import shared
@@ -120,7 +119,6 @@ def _own_identity(path: str, behaviour: str) -> dict[str, object]:
     """Each prompt by its id, so that `explain` can name it, and their order; the layout of the file does not
     count.
     """
-    watch("tasks")
     from tasks.inputs import prompt_file
 
     rows = prompt_file.read(path, behaviour)

@@ -10,8 +10,9 @@ from __future__ import annotations
 from typing import Any
 
 from circuitstore.errors import StoreError
-from circuitstore.storage.artifact import named, read_artifact
+from circuitstore.storage.artifact import read_artifact
 from circuitstore.storage.layout import Store
+from circuitstore.storage.refs import Name, named, names
 
 
 def note(
@@ -43,19 +44,19 @@ def explained_variance(
     these transcoders.
     """
     found = {}
-    for profile, name, phase in store.refs():
+    for profile, name, phase in names(store):
         if (name, phase) != (behaviour, "features"):
             continue
         try:
-            features = named(store, profile, behaviour, phase)
+            features = named(store, Name(profile, behaviour, phase))
             activations = read_artifact(store, features.upstream["activations"])
         except StoreError:
             # of a damaged or half-copied store only what is whole can be said; a build tells of the rest
             continue
-        if activations is None or features.components["resources"]["transcoders"] != transcoders:
+        if activations is None or features.components.resources["transcoders"] != transcoders:
             continue
         layers: Any = features.summary.get("layers", {})
-        repo = activations.components["resources"]["model"].get("repo", "")
+        repo = activations.components.resources["model"].get("repo", "")
         found[repo] = {layer: numbers["explained_variance"] for layer, numbers in layers.items()}
     return found
 

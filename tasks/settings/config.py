@@ -229,7 +229,7 @@ class Selection(msgspec.Struct, frozen=True):
     text: Text = Text()
 
     def config(self, phase: str) -> Section:
-        return getattr(self.profile, SECTIONS.get(phase, phase))
+        return getattr(self.profile, phase)
 
 
 def select(
