@@ -10,13 +10,15 @@ from __future__ import annotations
 
 from circuitstore.engine.task import Pipeline, Task
 from tasks.inputs.resources import resources
-from tasks.settings import config
+from tasks.parts import layers
+from tasks.settings import phases, training
+from tasks.settings.profile import Settings
 
 PHASES = (
-    Task("prompts", config.Prompts, needs=("behaviour", "tokenizer"), rows="prompt"),
+    Task("prompts", phases.Prompts, needs=("behaviour", "tokenizer"), rows="prompt"),
     Task(
         "baseline",
-        config.Baseline,
+        phases.Baseline,
         needs=("prompts", "model"),
         per=("prompt",),
         whole=("gate",),
@@ -25,15 +27,16 @@ PHASES = (
     ),
     Task(
         "activations",
-        config.Activations,
+        phases.Activations,
         needs=("prompts", "model"),
         per=("prompt", "layer"),
+        coordinates=layers.of_activations,
         whole=("layers",),
         batch=96,
     ),
     Task(
         "features",
-        config.Features,
+        phases.Features,
         needs=("activations", "transcoders"),
         per=("layer", "prompt"),
         summary=True,
@@ -41,24 +44,24 @@ PHASES = (
     ),
     Task(
         "interpretation",
-        config.Interpretation,
+        phases.Interpretation,
         needs=("prompts", "features", "model", "transcoders"),
         summary=True,
     ),
-    Task("pairs", config.Pairs, needs=("prompts", "features"), rows="prompt"),
+    Task("pairs", phases.Pairs, needs=("prompts", "features"), rows="prompt"),
     Task(
         "attribution",
-        config.Attribution,
+        phases.Attribution,
         needs=("prompts", "features", "model", "transcoders"),
         after=("baseline",),
         per=("prompt",),
         summary=True,
         batch=10,
     ),
-    Task("circuit", config.Circuit, needs=("prompts", "baseline", "pairs", "attribution"), summary=True),
+    Task("circuit", phases.Circuit, needs=("prompts", "baseline", "pairs", "attribution"), summary=True),
     Task(
         "interventions",
-        config.Interventions,
+        phases.Interventions,
         needs=("prompts", "pairs", "circuit", "attribution", "model", "transcoders"),
         after=("baseline",),
         per=("prompt",),
@@ -68,7 +71,7 @@ PHASES = (
     ),
     Task(
         "figures",
-        config.Figures,
+        phases.Figures,
         needs=(
             "study",
             "review",
@@ -87,21 +90,32 @@ PHASES = (
 
 # Built only when asked for by name: one graph of any text, and the training of transcoders on a corpus, whose
 # graph of phases is its own.
-ATTRIBUTE = Task("attribute", config.Attribution, needs=("text", "model", "transcoders"))
+ATTRIBUTE = Task("attribute", phases.Attribution, table="attribution", needs=("text", "model", "transcoders"))
 TRAINING = (
-    Task("corpus", room="training", config=config.Corpus, needs=("texts", "tokenizer"), rows="shard"),
+    Task(
+        "corpus",
+        room="training",
+        config=training.Corpus,
+        about="corpus",
+        needs=("texts", "tokenizer"),
+        rows="shard",
+    ),
     Task(
         "corpus_activations",
         room="training",
-        config=config.CorpusActivations,
+        config=training.CorpusActivations,
         needs=("corpus", "model"),
         per=("shard", "layer"),
+        coordinates=layers.of_corpus_activations,
+        about="corpus",
         batch=64,
     ),
     Task(
         "transcoders",
         room="training",
-        config=config.Training,
+        config=training.Training,
+        table="training",
+        about="corpus",
         needs=("corpus_activations", "device"),
         per=("layer",),
         batch=1,
@@ -109,10 +123,12 @@ TRAINING = (
     Task(
         "replacement",
         room="training",
-        config=config.Replacement,
+        config=training.Replacement,
+        about="corpus",
         needs=("corpus", "transcoders", "model"),
         summary=True,
     ),
 )
 
 PIPELINE = Pipeline(__name__, PHASES, resources, asked=(ATTRIBUTE, *TRAINING))
+SETTINGS = Settings.of(PIPELINE.every)
