@@ -72,10 +72,10 @@ def selections(
     """What the options select for these phases, checked. Raises UsageError."""
     from circuitstore import pipeline
 
-    pipeline.load()
-    from tasks.settings import config
+    tasks: Any = pipeline.load()
+    from tasks.settings.selection import select
 
-    return config.select(profile, behaviours, prompts, settings, phases)
+    return select(tasks.SETTINGS, profile, behaviours, prompts, settings, phases)
 
 
 def print_json(value: object) -> None:

@@ -111,7 +111,7 @@ def list_profiles(as_json) -> None:
     from circuitstore import pipeline
 
     pipeline.load()
-    from tasks.settings.config import profile_names
+    from tasks.settings.profile import profile_names
 
     if as_json:
         options.print_json({"profiles": profile_names()})
@@ -127,10 +127,10 @@ def show_profile(profile, settings, as_json) -> None:
     """Print every setting as a build would use it, and where it comes from: default, profile or --set."""
     from circuitstore import pipeline
 
-    pipeline.load()
+    tasks = pipeline.load()
     from tasks.settings.describe import describe
 
-    rows = describe(profile, settings)
+    rows = describe(tasks.SETTINGS, profile, settings)
     if as_json:
         options.print_json({"settings": rows})
         return

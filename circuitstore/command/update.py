@@ -22,14 +22,15 @@ def update(profile, settings, store, as_json) -> None:
     """
     from circuitstore import pipeline
 
-    pipeline.load()
+    tasks = pipeline.load()
+    from circuitstore.storage.layout import Store
     from tasks.inputs.places import Repository, place_of
-    from tasks.settings.config import load_profile
+    from tasks.settings.profile import load_profile
 
-    loaded = load_profile(profile, settings)[1]
+    loaded = load_profile(tasks.SETTINGS, profile, settings)[1]
     rows = []
     for section in ("model", "transcoders"):
-        place = place_of(getattr(loaded, section), store)
+        place = place_of(getattr(loaded, section), Store(store))
         if isinstance(place, Repository):
             before, after = place.follow()
             rows.append(

@@ -92,12 +92,12 @@ class Planner:
     ) -> Step:
         """Plan one phase, given the artifacts of the phases above it."""
         resources = self._resources(selection) if resources is None else resources
-        config = selection.config(task.name)
+        config = task.settings(selection)
         used = {name: resources[name] for name in self.pipeline.resources_of(task) if name in resources}
         components = {
             "code": self.code.closure(
                 task.module(self.pipeline.package),
-                *(module for resource in used.values() for module in resource.modules),
+                *(module for resource in used.values() for module in resource.code),
             ),
             "config": {name: getattr(config, name) for name in config.__struct_fields__},
             "resources": {name: resource.identity() for name, resource in used.items()},
@@ -145,18 +145,24 @@ class Planner:
         for selection in {step.selection.behaviour: step.selection for step in steps}.values():
             mine = [step.task for step in steps if step.state != FRESH and step.selection is selection]
             needed = {name for task in mine for name in self.pipeline.resources_of(task)}
-            for name, resource in self.pipeline.resources(selection, self.store.root).items():
+            for name, resource in self._all_resources(selection).items():
                 if name in needed and resource.check is not None:
                     notes.update(dict.fromkeys(resource.check()))
         return list(notes)
 
     def _resources(self, selection: Any) -> dict[str, Resource]:
         """The resources of a selection, each asked for its identity once."""
-        found = self.pipeline.resources(selection, self.store.root)
+        found = self._all_resources(selection)
         return {
             name: msgspec.structs.replace(resource, identity=cache(resource.identity))
             for name, resource in found.items()
         }
+
+    def _all_resources(self, selection: Any) -> dict[str, Resource]:
+        from circuitstore.engine.loading import watch
+
+        watch(self.pipeline.package)
+        return self.pipeline.resources(selection, self.store)
 
     def locate(self, task: Task, keys: list[str]) -> dict[str, Place]:
         """Where finished cells lie, for those of these keys that do."""
@@ -199,7 +205,7 @@ class Planner:
         for artifact in upstream.values():
             if axis in artifact.axes:
                 return artifact.coordinates(axis)
-        return config.coordinates(axis, resources)
+        return task.coordinates(axis, config, resources)
 
     def _check_axes(self, task: Task, config, resources) -> None:
         """Coordinates that the configuration gives are asked for before anything runs, so that a wrong one
@@ -208,7 +214,7 @@ class Planner:
         given = {axis for name in self.pipeline.upstream(task) for axis in self.pipeline.task(name).axes}
         for axis in task.per:
             if axis not in given:
-                config.coordinates(axis, resources)
+                task.coordinates(axis, config, resources)
 
     def _intact_artifact(self, key: str) -> Artifact | None:
         try:

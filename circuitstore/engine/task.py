@@ -39,6 +39,11 @@ class Resource(msgspec.Struct, frozen=True):
     check: Callable[[], Iterable[str]] | None = None
     part: Callable[[], object] | None = None
 
+    @property
+    def code(self) -> tuple[str, ...]:
+        """The modules whose code decides what `load` gives."""
+        return (getattr(self.load, "func", self.load).__module__, *self.modules)
+
 
 class Task(msgspec.Struct, frozen=True):
     """Declaration of one phase.
@@ -65,10 +70,17 @@ class Task(msgspec.Struct, frozen=True):
     after: tuple[str, ...] = ()
     per: tuple[str, ...] = ()
     rows: str | None = None
+    coordinates: Callable[..., Any] | None = None
     whole: tuple[str, ...] = ()
     summary: bool = False
     batch: int = 64
     room: str = ""
+    table: str = ""
+    about: str = ""
+
+    def settings(self, selection: Any) -> Any:
+        """Its settings in a selection."""
+        return selection.config(self.table or self.name)
 
     def module(self, package: str) -> str:
         """The module that has its function."""

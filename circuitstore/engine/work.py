@@ -105,7 +105,7 @@ def _outputs(
     phase half as many at a time: no cell depends on which others are given with it, so that changes no
     result.
     """
-    function, config = getattr(module, task.name), batch.selection.config(task.name)
+    function, config = getattr(module, task.name), task.settings(batch.selection)
     inputs = _inputs(task, batch)
     if task.rows:  # all rows or none
         try:
@@ -168,7 +168,9 @@ def _load(batch: Batch, name: str) -> Any:
     """A resource, loaded once in this process as long as its identity, and the part that is asked for, stay
     the same.
     """
-    resource = importlib.import_module(batch.package).PIPELINE.resources(batch.selection, batch.store)[name]
+    resource = importlib.import_module(batch.package).PIPELINE.resources(batch.selection, Store(batch.store))[
+        name
+    ]
     key = digest("resource", [name, batch.components["resources"][name], resource.part and resource.part()])
     if key not in _loaded:
         try:

@@ -51,22 +51,21 @@ def attribute(
     from circuitstore.storage.layout import Store
 
     tasks: Any = pipeline.load()
+    selection: Any = tasks.settings.selection
     opened = Store(store_path(store)).check_or_new()
     numbers = [f"attribution.max_logits={max_logits}", f"attribution.logit_prob={float(logit_prob)}"]
     numbers += [f"attribution.max_feature_nodes={max_feature_nodes}"] if max_feature_nodes is not None else []
     targets = (target,) if isinstance(target, str) else tuple(target)
     asked = {"text": text} if isinstance(text, str) else {"tokens": tuple(int(token) for token in text)}
     name = os.fspath(model) if model is not None else os.environ.get("CIRCUITSTORE_PROFILE") or profile_name()
-    question = tasks.settings.config.Text(
-        **asked, targets=tuple(answer for answer in targets if answer), against=against
-    )
+    question = selection.Text(**asked, targets=tuple(answer for answer in targets if answer), against=against)
 
     def answered(*more: str) -> xr.Dataset:
         folder = os.fspath(transcoders) if transcoders is not None else None
-        selection = tasks.settings.config.select_text(name, folder, question, (*numbers, *settings, *more))
-        build(Planner(tasks.PIPELINE, opened), [selection], ("attribute",), _Silent(), Options())
+        chosen = selection.select_text(tasks.SETTINGS, name, folder, question, (*numbers, *settings, *more))
+        build(Planner(tasks.PIPELINE, opened), [chosen], ("attribute",), _Silent(), Options())
         graph = open_phase(
-            "attribute", behaviour=selection.behaviour, store=opened.root, profile=selection.profile_name
+            "attribute", behaviour=chosen.behaviour, store=opened.root, profile=chosen.profile_name
         )
         return graph.drop_vars("position")  # within a graph, positions are counted from the prepended token
 
