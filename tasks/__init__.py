@@ -8,16 +8,22 @@ although nothing of it is read.
 
 from __future__ import annotations
 
+from functools import partial
+
 from circuitstore.engine.services import Export, Listing, OneText, Review, Services, later
 from circuitstore.engine.task import Pipeline, Task
-from tasks.settings import config
-from tasks.settings.adapter import MACHINE, Profiles, coordinates, resources
+from circuitstore.models.device import Machine
+from tasks.inputs.resources import resources
+from tasks.parts import layers
+from tasks.settings import phases, training
+from tasks.settings.profile import Settings
+from tasks.settings.service import Service
 
 PHASES = (
-    Task("prompts", config.Prompts, needs=("behaviour", "tokenizer"), rows="prompt"),
+    Task("prompts", phases.Prompts, needs=("behaviour", "tokenizer"), rows="prompt"),
     Task(
         "baseline",
-        config.Baseline,
+        phases.Baseline,
         needs=("prompts", "model"),
         per=("prompt",),
         whole=("gate",),
@@ -26,16 +32,16 @@ PHASES = (
     ),
     Task(
         "activations",
-        config.Activations,
+        phases.Activations,
         needs=("prompts", "model"),
         per=("prompt", "layer"),
-        coordinates=coordinates,
+        coordinates=layers.of_activations,
         whole=("layers",),
         batch=96,
     ),
     Task(
         "features",
-        config.Features,
+        phases.Features,
         needs=("activations", "transcoders"),
         per=("layer", "prompt"),
         summary=True,
@@ -43,24 +49,24 @@ PHASES = (
     ),
     Task(
         "interpretation",
-        config.Interpretation,
+        phases.Interpretation,
         needs=("prompts", "features", "model", "transcoders"),
         summary=True,
     ),
-    Task("pairs", config.Pairs, needs=("prompts", "features"), rows="prompt"),
+    Task("pairs", phases.Pairs, needs=("prompts", "features"), rows="prompt"),
     Task(
         "attribution",
-        config.Attribution,
+        phases.Attribution,
         needs=("prompts", "features", "model", "transcoders"),
         after=("baseline",),
         per=("prompt",),
         summary=True,
         batch=10,
     ),
-    Task("circuit", config.Circuit, needs=("prompts", "baseline", "pairs", "attribution"), summary=True),
+    Task("circuit", phases.Circuit, needs=("prompts", "baseline", "pairs", "attribution"), summary=True),
     Task(
         "interventions",
-        config.Interventions,
+        phases.Interventions,
         needs=("prompts", "pairs", "circuit", "attribution", "model", "transcoders"),
         after=("baseline",),
         per=("prompt",),
@@ -70,7 +76,7 @@ PHASES = (
     ),
     Task(
         "figures",
-        config.Figures,
+        phases.Figures,
         needs=(
             "study",
             "review",
@@ -89,13 +95,13 @@ PHASES = (
 
 # Built only when asked for by name: one graph of any text, and the training of transcoders on a corpus, whose
 # graph of phases is its own.
-ATTRIBUTE = Task("attribute", config.Attribution, table="attribution", needs=("text", "model", "transcoders"))
+ATTRIBUTE = Task("attribute", phases.Attribution, table="attribution", needs=("text", "model", "transcoders"))
 TRAINING = (
     Task(
         "corpus",
         about="corpus",
         room="training",
-        config=config.Corpus,
+        config=training.Corpus,
         needs=("texts", "tokenizer"),
         rows="shard",
     ),
@@ -103,17 +109,17 @@ TRAINING = (
         "corpus_activations",
         about="corpus",
         room="training",
-        config=config.CorpusActivations,
+        config=training.CorpusActivations,
         needs=("corpus", "model"),
         per=("shard", "layer"),
-        coordinates=coordinates,
+        coordinates=layers.of_corpus_activations,
         batch=64,
     ),
     Task(
         "transcoders",
         about="corpus",
         room="training",
-        config=config.Training,
+        config=training.Training,
         needs=("corpus_activations", "device"),
         per=("layer",),
         batch=1,
@@ -122,14 +128,15 @@ TRAINING = (
         "replacement",
         about="corpus",
         room="training",
-        config=config.Replacement,
+        config=training.Replacement,
         needs=("corpus", "transcoders", "model"),
         summary=True,
     ),
 )
 
+SETTINGS = Settings.of((*PHASES, ATTRIBUTE, *TRAINING))
 SERVICES = Services(
-    settings=Profiles(),
+    settings=Service(SETTINGS),
     plan=later("tasks.costs.plan:plan"),
     exports={
         "figures": Export(
@@ -159,7 +166,7 @@ SERVICES = Services(
         ),
     ),
     graphs="attribution",
-    follow=later("tasks.inputs.follow:follow"),
+    follow=partial(later("tasks.inputs.follow:follow"), SETTINGS),
 )
 
-PIPELINE = Pipeline(__name__, PHASES, resources, MACHINE, asked=(ATTRIBUTE, *TRAINING), serves=SERVICES)
+PIPELINE = Pipeline(__name__, PHASES, resources, Machine(), asked=(ATTRIBUTE, *TRAINING), serves=SERVICES)

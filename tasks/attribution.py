@@ -14,6 +14,7 @@ from circuitstore.circuits.graph import ActiveFeatures, attribute
 from circuitstore.circuits.methods import MARGIN_METHODS
 from circuitstore.circuits.pruning import strongest
 from circuitstore.statistics.correlation import spearman
+from tasks.parts.memory import memory_bytes
 
 ROWS = 512  # of a matrix of edges, looked at at a time
 
@@ -63,7 +64,7 @@ def settings(config) -> dict:
     """The arguments of `circuitstore.circuits.graph.attribute` that the configuration sets."""
     elsewhere = ("targets", "memory", "edge_min_share", "edge_top_k", "max_edges")
     return {name: getattr(config, name) for name in config.__struct_fields__ if name not in elsewhere} | {
-        "memory": config.memory_bytes()
+        "memory": memory_bytes(config.memory)
     }
 
 

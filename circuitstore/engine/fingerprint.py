@@ -22,8 +22,7 @@ from circuitstore.errors import InputError
 from circuitstore.memo import Memo
 
 # The rooms of the library that compute content; the others carry it.
-ROOMS = tuple(f"circuitstore.{room}" for room in ("models", "transcoders", "circuits"))
-COMPUTE = (*ROOMS, "circuitstore.statistics")
+COMPUTE = tuple(f"circuitstore.{room}" for room in ("models", "transcoders", "circuits", "statistics"))
 # Rooms of a tasks package whose code decides no result: what settings say is in keys by value, and costs and exports come after.
 DECLARING = (".settings", ".costs", ".exports", ".inputs.resources")
 TREE_VERSION = 2  # of the encoding of syntax trees; one more whenever it changes
@@ -128,7 +127,7 @@ def source_hash(source: bytes) -> str:
 
 def declares(module: str, package: str) -> bool:
     """Whether a module's code is no part of any key."""
-    return module in (*ROOMS, package) or any(_within(module, package + room) for room in DECLARING)
+    return module in (*COMPUTE, package) or any(_within(module, package + room) for room in DECLARING)
 
 
 def computes(module: str, package: str) -> bool:

@@ -8,7 +8,7 @@ from circuitstore.storage.artifact import Artifact
 from circuitstore.storage.layout import Store
 from circuitstore.storage.objects import reader
 from circuitstore.storage.refs import Name
-from circuitstore.transcoders.standard import TENSORS, config_yaml, layer_file
+from circuitstore.transcoders.formats import TENSORS, config_yaml, layer_file
 
 
 def files(
