@@ -1,9 +1,8 @@
 """The pipeline's contents page: all phases in order, what each one reads and how its work is cut into cells.
 
-Each phase is the function of its name in the file of its name. What it reads are its parameters, named here
-in order: phases above it, and resources (`tasks/inputs/resources.py`): `behaviour`, `tokenizer`, `model`,
-`transcoders`, `review`, `study`, `texts`, `device`. `after` names a phase whose gate must be passed first,
-although nothing of it is read.
+Each phase is the function of its name in the file of its name. What it reads are its parameters, named here in order: phases above
+it, and resources, which no phase computes (`tasks/inputs/resources.py`). `after` names a phase whose gate must be passed first, although
+nothing of it is read. `circuitstore/engine/task.py` explains every field.
 """
 
 from __future__ import annotations
@@ -93,23 +92,24 @@ PHASES = (
     ),
 )
 
-# Built only when asked for by name: one graph of any text, and the training of transcoders on a corpus, whose
-# graph of phases is its own.
+# Built only when asked for by name. One text has a graph of its own.
 ATTRIBUTE = Task("attribute", phases.Attribution, table="attribution", needs=("text", "model", "transcoders"))
+
+# Built only when asked for by name: transcoders trained on a corpus.
 TRAINING = (
     Task(
         "corpus",
-        about="corpus",
+        training.Corpus,
         room="training",
-        config=training.Corpus,
+        about="corpus",
         needs=("texts", "tokenizer"),
         rows="shard",
     ),
     Task(
         "corpus_activations",
-        about="corpus",
+        training.CorpusActivations,
         room="training",
-        config=training.CorpusActivations,
+        about="corpus",
         needs=("corpus", "model"),
         per=("shard", "layer"),
         coordinates=layers.of_corpus_activations,
@@ -117,36 +117,38 @@ TRAINING = (
     ),
     Task(
         "transcoders",
-        about="corpus",
+        training.Training,
         room="training",
-        config=training.Training,
+        about="corpus",
+        table="training",
         needs=("corpus_activations", "device"),
         per=("layer",),
         batch=1,
     ),
     Task(
         "replacement",
-        about="corpus",
+        training.Replacement,
         room="training",
-        config=training.Replacement,
+        about="corpus",
         needs=("corpus", "transcoders", "model"),
         summary=True,
     ),
 )
 
+EXPORTS = {
+    "figures": Export(
+        "figures", later("tasks.exports.figures:files"), ("png", "svg", "pdf"), front="report.html"
+    ),
+    "graphs": Export("attribution", later("tasks.exports.graphs:files"), ("json", "graphml"), by_prompt=True),
+    "transcoders": Export("transcoders", later("tasks.exports.transcoders:files")),
+}
+
 SETTINGS = Settings.of((*PHASES, ATTRIBUTE, *TRAINING))
+
 SERVICES = Services(
     settings=Service(SETTINGS),
     plan=later("tasks.costs.plan:plan"),
-    exports={
-        "figures": Export(
-            "figures", later("tasks.exports.figures:files"), ("png", "svg", "pdf"), front="report.html"
-        ),
-        "graphs": Export(
-            "attribution", later("tasks.exports.graphs:files"), ("json", "graphml"), by_prompt=True
-        ),
-        "transcoders": Export("transcoders", later("tasks.exports.transcoders:files")),
-    },
+    exports=EXPORTS,
     review=Review(
         "interpretation",
         shown=later("tasks.exports.review_table:shown"),
@@ -159,11 +161,7 @@ SERVICES = Services(
     one_text=OneText(
         "attribute",
         limits=later("tasks.exports.one_text:limits"),
-        every_edge=(
-            "attribution.max_edges=9000000000000000000",
-            "attribution.edge_min_share=0",
-            "attribution.edge_top_k=0",
-        ),
+        every_edge=("attribution.max_edges=0", "attribution.edge_min_share=0", "attribution.edge_top_k=0"),
     ),
     graphs="attribution",
     follow=partial(later("tasks.inputs.follow:follow"), SETTINGS),

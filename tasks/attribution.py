@@ -77,7 +77,7 @@ def dataset(graph, model, token_text: np.ndarray, config) -> xr.Dataset:
         graph.node_influence + weights,
         min_share=config.edge_min_share,
         top_k=config.edge_top_k,
-        most=config.max_edges,
+        most=config.max_edges or None,
     )
     target, source = np.nonzero(kept)
     weight = graph.adjacency_matrix[target, source]
