@@ -1,18 +1,22 @@
 """The pipeline's contents page: all phases in order, what each one reads and how its work is cut into cells.
 
-Each phase is the function of its name in the file of its name. What it reads are its parameters, named here
-in order: phases above it, and resources (`tasks/inputs/resources.py`): `behaviour`, `tokenizer`, `model`,
-`transcoders`, `review`, `study`, `texts`, `device`. `after` names a phase whose gate must be passed first,
-although nothing of it is read.
+Each phase is the function of its name in the file of its name. What it reads are its parameters, named here in order: phases above
+it, and resources, which no phase computes (`tasks/inputs/resources.py`). `after` names a phase whose gate must be passed first, although
+nothing of it is read. `circuitstore/engine/task.py` explains every field.
 """
 
 from __future__ import annotations
 
+from functools import partial
+
+from circuitstore.engine.services import Export, Listing, OneText, Review, Services, later
 from circuitstore.engine.task import Pipeline, Task
+from circuitstore.models.device import Machine
 from tasks.inputs.resources import resources
 from tasks.parts import layers
 from tasks.settings import phases, training
 from tasks.settings.profile import Settings
+from tasks.settings.service import Service
 
 PHASES = (
     Task("prompts", phases.Prompts, needs=("behaviour", "tokenizer"), rows="prompt"),
@@ -88,47 +92,79 @@ PHASES = (
     ),
 )
 
-# Built only when asked for by name: one graph of any text, and the training of transcoders on a corpus, whose
-# graph of phases is its own.
+# Built only when asked for by name. One text has a graph of its own.
 ATTRIBUTE = Task("attribute", phases.Attribution, table="attribution", needs=("text", "model", "transcoders"))
+
+# Built only when asked for by name: transcoders trained on a corpus.
 TRAINING = (
     Task(
         "corpus",
+        training.Corpus,
         room="training",
-        config=training.Corpus,
         about="corpus",
         needs=("texts", "tokenizer"),
         rows="shard",
     ),
     Task(
         "corpus_activations",
+        training.CorpusActivations,
         room="training",
-        config=training.CorpusActivations,
+        about="corpus",
         needs=("corpus", "model"),
         per=("shard", "layer"),
         coordinates=layers.of_corpus_activations,
-        about="corpus",
         batch=64,
     ),
     Task(
         "transcoders",
+        training.Training,
         room="training",
-        config=training.Training,
-        table="training",
         about="corpus",
+        table="training",
         needs=("corpus_activations", "device"),
         per=("layer",),
         batch=1,
     ),
     Task(
         "replacement",
+        training.Replacement,
         room="training",
-        config=training.Replacement,
         about="corpus",
         needs=("corpus", "transcoders", "model"),
         summary=True,
     ),
 )
 
-PIPELINE = Pipeline(__name__, PHASES, resources, asked=(ATTRIBUTE, *TRAINING))
-SETTINGS = Settings.of(PIPELINE.every)
+EXPORTS = {
+    "figures": Export(
+        "figures", later("tasks.exports.figures:files"), ("png", "svg", "pdf"), front="report.html"
+    ),
+    "graphs": Export("attribution", later("tasks.exports.graphs:files"), ("json", "graphml"), by_prompt=True),
+    "transcoders": Export("transcoders", later("tasks.exports.transcoders:files")),
+}
+
+SETTINGS = Settings.of((*PHASES, ATTRIBUTE, *TRAINING))
+
+SERVICES = Services(
+    settings=Service(SETTINGS),
+    plan=later("tasks.costs.plan:plan"),
+    exports=EXPORTS,
+    review=Review(
+        "interpretation",
+        shown=later("tasks.exports.review_table:shown"),
+        export_table=later("tasks.exports.review_table:write_table"),
+        import_table=later("tasks.exports.review_table:store_table"),
+    ),
+    listings={
+        "prompts": Listing(later("tasks.exports.prompt_rows:rows"), later("tasks.exports.prompt_rows:line"))
+    },
+    one_text=OneText(
+        "attribute",
+        limits=later("tasks.exports.one_text:limits"),
+        every_edge=("attribution.max_edges=0", "attribution.edge_min_share=0", "attribution.edge_top_k=0"),
+    ),
+    graphs="attribution",
+    follow=partial(later("tasks.inputs.follow:follow"), SETTINGS),
+)
+
+PIPELINE = Pipeline(__name__, PHASES, resources, Machine(), asked=(ATTRIBUTE, *TRAINING), serves=SERVICES)

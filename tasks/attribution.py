@@ -11,7 +11,9 @@ import numpy as np
 import xarray as xr
 
 from circuitstore.circuits.graph import ActiveFeatures, attribute
+from circuitstore.circuits.methods import MARGIN_METHODS
 from circuitstore.circuits.pruning import strongest
+from circuitstore.statistics.correlation import spearman
 from tasks.parts.memory import memory_bytes
 
 ROWS = 512  # of a matrix of edges, looked at at a time
@@ -75,7 +77,7 @@ def dataset(graph, model, token_text: np.ndarray, config) -> xr.Dataset:
         graph.node_influence + weights,
         min_share=config.edge_min_share,
         top_k=config.edge_top_k,
-        most=config.max_edges,
+        most=config.max_edges or None,
     )
     target, source = np.nonzero(kept)
     weight = graph.adjacency_matrix[target, source]
@@ -137,13 +139,11 @@ def _contributions(graph) -> dict:
         return {}
     nats = {"units": "nats"}
     by_method = {
-        f"{name}_attribution": ("node", getattr(graph.margin, name), nats)
-        for name in ("direct", "total", "gradient")
+        f"{name}_attribution": ("node", getattr(graph.margin, name), nats) for name in MARGIN_METHODS
     }
-    return {
-        **by_method,
-        "gradient_direct_spearman": ((), np.float64(graph.margin.spearman(len(graph.selected_features)))),
-    }
+    features = slice(len(graph.selected_features))
+    agreement = spearman(graph.margin.direct[features], graph.margin.gradient[features])
+    return {**by_method, "gradient_direct_spearman": ((), np.float64(agreement))}
 
 
 def summary(cells, config):

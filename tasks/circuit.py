@@ -18,7 +18,8 @@ import numpy as np
 import xarray as xr
 
 from circuitstore.errors import PromptError
-from circuitstore.statistics import benjamini_hochberg, correlations
+from circuitstore.statistics.correlation import correlations
+from circuitstore.statistics.false_discovery import benjamini_hochberg
 from tasks.parts.aggregate import Aggregate
 
 

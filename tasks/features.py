@@ -15,6 +15,11 @@ import torch
 import xarray as xr
 
 from circuitstore.models.bits import tensor_of
+from circuitstore.transcoders.reconstruction import (
+    explained_variance,
+    normalised_mse,
+    variance_about_mean,
+)
 
 
 def features(cells, config, activations, transcoders):
@@ -75,12 +80,12 @@ def summary(cells, config):
             sum(float(cell[name].sum(dtype=np.float64)) for cell in datasets)
             for name in ("error_square", "output_square")
         )
-        mean = sum(cell.output_sum.values for cell in datasets) / max(count, 1)
-        variance = square - count * float(mean @ mean)
+        total = sum(cell.output_sum.values for cell in datasets)
+        variance = variance_about_mean(square, total, count)
         layers[str(layer)] = {
             "l0": sum(int(cell.l0.sum()) for cell in datasets) / max(count, 1),
-            "explained_variance": 1 - error / variance if variance > 0 else 0.0,
-            "normalised_mse": error / square if square > 0 else 0.0,
+            "explained_variance": float(explained_variance(error, variance)),
+            "normalised_mse": float(normalised_mse(error, square)),
         }
     return {"layers": layers}
 

@@ -17,7 +17,8 @@ import numpy as np
 import xarray as xr
 
 from circuitstore.models.lens import extreme_tokens
-from circuitstore.statistics import benjamini_hochberg, mann_whitney, rank_biserial
+from circuitstore.statistics.false_discovery import benjamini_hochberg
+from circuitstore.statistics.rank_tests import mann_whitney, rank_biserial
 from tasks.parts.contexts import CONTEXT, CONTROL, PROMPT, Category, Contexts, categories
 
 UNLABELLED = "unlabelled"

@@ -17,8 +17,9 @@ import numpy as np
 import torch
 import xarray as xr
 
-from circuitstore.circuits.gradient_graph import logit_gradients
+from circuitstore.circuits.gradients import logit_gradients
 from circuitstore.circuits.intervene import intervene
+from circuitstore.circuits.methods import MARGIN_METHODS
 from circuitstore.models.capture import Capture, capture
 from tasks.parts.edits import UNRANKED, Candidates, Units, candidates, first_units, matched_controls
 from tasks.parts.feature_effects import AMONG, EFFECT_REGIMES, feature_effects
@@ -27,7 +28,6 @@ from tasks.parts.intervention_summary import summarise
 CHUNK = 64  # variants run at once; fixed, since it decides the last bits
 REGIMES = ("free", "frozen_attention")
 CHOICES = ("own", "circuit")
-METHODS = ("direct", "total", "gradient")
 MEASURES = ("margin", "probability_correct", "probability_incorrect", "rank_correct", "rank_incorrect")
 
 
@@ -192,7 +192,7 @@ def _single(plan: _Plan, config, found: Candidates, graph: xr.Dataset, units: Un
         for draw, control in enumerate(drawn[n]):
             if control >= 0:
                 plan.add("single_control", (n, draw), found.edits(np.array([control]), np.zeros(1)))
-    methods = np.stack([np.append(predicted[method], np.nan) for method in METHODS], axis=-1).astype(
+    methods = np.stack([np.append(predicted[method], np.nan) for method in MARGIN_METHODS], axis=-1).astype(
         np.float32
     )
     padded = np.append(top, np.full(config.features - len(top), len(found.value)))
@@ -302,7 +302,7 @@ def _predicted(found: Candidates, graph: xr.Dataset) -> dict[str, np.ndarray]:
     """
     active = np.flatnonzero(found.active)[graph.selected_features.values]
     result = {}
-    for method in METHODS:
+    for method in MARGIN_METHODS:
         result[method] = np.full(len(found.value), np.nan)
         result[method][active] = graph[f"{method}_attribution"].values[: len(active)]
     return result
@@ -343,5 +343,5 @@ def _numbers(config) -> dict[str, np.ndarray]:
     sizes = {"size": config.sizes, "swap_size": config.swap_sizes, "circuit_size": config.circuit_sizes}
     return {
         **{name: np.array(values, dtype=np.int32) for name, values in sizes.items()},
-        "predictor": np.array(METHODS),
+        "predictor": np.array(MARGIN_METHODS),
     }

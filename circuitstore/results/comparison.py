@@ -10,7 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from circuitstore.results.interchange import GraphFile, identity, read_file, to_file
+from circuitstore.results.graph_file import GraphFile, identity, read_file
+from circuitstore.results.interchange import to_file
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -111,7 +112,7 @@ def _pearson(x: list, y: list) -> float | None:
 def _spearman(x: list, y: list) -> float | None:
     import numpy as np
 
-    from circuitstore.circuits.margin import spearman
+    from circuitstore.statistics.correlation import spearman
 
     value = spearman(np.array(x, dtype=float), np.array(y, dtype=float))
     return None if np.isnan(value) else value

@@ -178,7 +178,7 @@ def graph(job: Job, tokens: int, encoded: int) -> Graph:
         features * ((features + job.layers * encoded) * below + encoded) * before + config.max_logits * nodes
     )
     rows = config.max_logits + config.stage * ((features - 1) // config.stage) if features < active else 0
-    return Graph(active, features, nodes, round(min(edges, config.max_edges)), rows)
+    return Graph(active, features, nodes, round(min(edges, config.max_edges or edges)), rows)
 
 
 def _attribution(job: Job) -> Work:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.lines import Line2D
 
-from circuitstore.statistics import bootstrap_interval
+from circuitstore.statistics.bootstrap import bootstrap_interval
 from tasks.drawing import style
 from tasks.drawing.plate import Plate
 from tasks.drawing.tables import Baseline, Prompts

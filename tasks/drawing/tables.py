@@ -16,8 +16,14 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from circuitstore.circuits.methods import MARGIN_METHODS
+from circuitstore.transcoders.reconstruction import (
+    explained_variance,
+    normalised_mse,
+    variance_about_mean,
+)
 from tasks.drawing.labels import printed, shortened
-from tasks.parts.intervention_summary import METHODS, predictions, summarise
+from tasks.parts.intervention_summary import predictions, summarise
 
 THRESHOLDS = (0.95, 0.9, 0.8, 0.7)  # of pruning, as published
 UNLABELLED = "unlabelled"  # as phase `interpretation` calls what has no dominant pattern
@@ -130,7 +136,7 @@ class Features:
     @property
     def normalised_mse(self) -> np.ndarray:
         """(layer,) Σ|error|² / Σ|output|² over all prompts."""
-        return self.error.sum(1) / np.maximum(self.square.sum(1), 1e-30)
+        return normalised_mse(self.error.sum(1), self.square.sum(1))
 
     def peak(self, layer: int, feature: int) -> np.ndarray:
         """(prompt,) the largest activation of a feature over the positions of each prompt; 0 where it is
@@ -164,18 +170,15 @@ def features(upstream) -> Features:
         )
 
     error, square = sums("error_square"), sums("output_square")
-    means = [
-        sum(cells[layer][name].output_sum.values for name in order) / max(counts[i].sum(), 1)
-        for i, layer in enumerate(layers)
-    ]
-    variance = square.sum(1) - counts.sum(1) * np.array([float(mean @ mean) for mean in means])
+    totals = [sum(cells[layer][name].output_sum.values for name in order) for layer in layers]
+    variance = [variance_about_mean(*sums) for sums in zip(square.sum(1), totals, counts.sum(1), strict=True)]
     every = [(layer, name, cells[layer][name]) for layer in layers for name in order]
     return Features(
         layers=layers,
         l0=sums("l0") / np.maximum(counts, 1),
         error=error,
         square=square,
-        explained=1 - error.sum(1) / np.maximum(variance, 1e-30),
+        explained=explained_variance(error.sum(1), variance),
         l0_at={(layer, name): cell.l0.values[first[name] :] for layer, name, cell in every},
         error_at={
             (layer, name): (cell.error_square.values / np.maximum(cell.output_square.values, 1e-30))[
@@ -228,7 +231,7 @@ def attribution(upstream, examples: list[str]) -> Graphs:
         kept.append([int((graph.node_cumulative.values <= threshold).sum()) for threshold in THRESHOLDS])
         lengths.append(path_length(graph))
         if "gradient_attribution" in graph:
-            for column in ("direct", "total", "gradient"):
+            for column in MARGIN_METHODS:
                 values = graph[f"{column}_attribution"].values[: graph.sizes["feature_node"]]
                 contributions.setdefault(column, []).append(values)
             spearman.append(float(graph.gradient_direct_spearman))
@@ -396,7 +399,7 @@ def interventions(upstream, config) -> Interventions:
     return Interventions(
         summary={split: summary[split] for split in splits},
         predictions={split: _pooled(part) for split, part in splits.items()},
-        methods=list(map(str, METHODS)),
+        methods=list(map(str, MARGIN_METHODS)),
         between={split: _between(part) for split, part in splits.items()},
     )
 

@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 
 from circuitstore.errors import StoreError
 from circuitstore.hub.place import Place
-from circuitstore.storage.artifact import named, read_artifact
+from circuitstore.storage.artifact import read_artifact
 from circuitstore.storage.layout import Store
+from circuitstore.storage.refs import Name, named, names
 from tasks.inputs import transcoders
 
 UNMEASURED = "until `features` is built on both (docs/profiles.md)"
@@ -53,18 +54,18 @@ def note(store: Store, claim: Claim, identity: dict[str, Any]) -> list[str]:
 def explained_variance(store: Store, behaviour: str, identity: dict[str, Any]) -> dict[str, dict[str, float]]:
     """Model's repository → layer → explained variance, of all profiles with these transcoders' features."""
     by_model = {}
-    for profile, name, phase in store.refs():
+    for profile, name, phase in names(store):
         if (name, phase) != (behaviour, "features"):
             continue
         try:
-            features = named(store, profile, behaviour, phase)
+            features = named(store, Name(profile, behaviour, phase))
             activations = read_artifact(store, features.upstream["activations"])
         except StoreError:
             continue  # a damaged or half-copied store: a build tells of it, this only says what is whole
-        if activations is None or features.components["resources"]["transcoders"] != identity:
+        if activations is None or features.components.resources["transcoders"] != identity:
             continue
         layers: Any = features.summary.get("layers", {})
-        repo = activations.components["resources"]["model"].get("repo", "")
+        repo = activations.components.resources["model"].get("repo", "")
         by_model[repo] = {layer: numbers["explained_variance"] for layer, numbers in layers.items()}
     return by_model
 

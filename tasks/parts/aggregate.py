@@ -7,12 +7,13 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
+from circuitstore.circuits.methods import MARGIN_METHODS
+
 KINDS = ("embedding", "error", "feature", "margin")
 EMBEDDING, ERROR, FEATURE, MARGIN = range(4)
-METHODS = ("direct", "total", "gradient")
 SUMMED = {
     "influence": "node_influence",
-    **{f"{method}_attribution": f"{method}_attribution" for method in METHODS},
+    **{f"{method}_attribution": f"{method}_attribution" for method in MARGIN_METHODS},
 }
 NONE = -1
 

@@ -15,9 +15,9 @@ from statistics import NormalDist
 import numpy as np
 import xarray as xr
 
-from circuitstore.circuits.margin import spearman
+from circuitstore.circuits.methods import MARGIN_METHODS
+from circuitstore.statistics.correlation import spearman
 
-METHODS = ("direct", "total", "gradient")
 PREDICTORS = ("influence", "direct", "response")
 
 
@@ -152,7 +152,7 @@ def predictions(cells: list[xr.Dataset]) -> tuple[list[np.ndarray], list[np.ndar
         rows = np.concatenate(
             [
                 cell.single_predicted.values,
-                cell.single_control_predicted.values.reshape(-1, len(METHODS))[once],
+                cell.single_control_predicted.values.reshape(-1, len(MARGIN_METHODS))[once],
             ]
         )
         known = np.isfinite(after) & np.isfinite(rows).all(axis=1)
@@ -180,7 +180,7 @@ def _prediction(cells: list[xr.Dataset], interval: _Bootstrap) -> dict[str, obje
     """Spearman of predicted with measured effects on the margin."""
     predicted, measured = predictions(cells)
     result: dict[str, object] = {"features": sum(map(len, measured))}
-    for m, method in enumerate(METHODS):
+    for m, method in enumerate(MARGIN_METHODS):
         within = np.array([spearman(x[:, m], y) for x, y in zip(predicted, measured, strict=True)])
         pooled = spearman(np.concatenate(predicted)[:, m], np.concatenate(measured))
         result[method] = {"spearman": _plain(pooled), "within_prompts": interval(within)}

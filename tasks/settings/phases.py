@@ -94,7 +94,7 @@ class Attribution(Section, frozen=True):
     memory: Annotated[str, msgspec.Meta(pattern=r"^\d+(\.\d+)? ?(MB|GB|TB)$")] = "4GB"
     edge_min_share: Share = 0.0
     edge_top_k: Annotated[int, msgspec.Meta(ge=0)] = 0
-    max_edges: Count = 1_000_000
+    max_edges: Annotated[int, msgspec.Meta(ge=0)] = 1_000_000
     node_threshold: Share = 0.8
     edge_threshold: Share = 0.98
     gradient_threshold: Share = 0.01

@@ -14,8 +14,8 @@ import numpy as np
 import xarray as xr
 
 from circuitstore.models.bits import tensor_of
+from circuitstore.transcoders.formats import TENSORS
 from circuitstore.transcoders.quality import agreement, divergence, log_probabilities, replaced
-from circuitstore.transcoders.standard import TENSORS
 from circuitstore.transcoders.training import Weights
 
 MEASURES = ("l0", "explained_variance", "normalised_mse", "dead")

@@ -15,8 +15,8 @@ import torch
 import xarray as xr
 
 from circuitstore.models.bits import storable, tensor_of
+from circuitstore.transcoders.formats import TENSORS
 from circuitstore.transcoders.quality import reconstruction
-from circuitstore.transcoders.standard import TENSORS
 from circuitstore.transcoders.training import Recipe, train
 
 DIMS = {

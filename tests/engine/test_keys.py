@@ -17,15 +17,16 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from workspace import MODEL, ROOT, TASKS, TRANSCODERS, Workspace
+from workspace import MODEL, PIPELINE, ROOT, TRANSCODERS, Workspace
 
 from circuitstore.engine import fingerprint, loading
-from circuitstore.engine.planner import Planner, Step, artifact_key, assemble
+from circuitstore.engine.planner import Planner, Step, artifact_key, content_of
 from circuitstore.engine.task import Task
 from circuitstore.errors import StaleCodeError
 from circuitstore.models.identity import file_hash
 from circuitstore.storage.artifact import Artifact, Cell
 from circuitstore.storage.layout import Store
+from circuitstore.storage.records import Components
 from tasks.settings import config
 
 PLAIN = st.recursive(
@@ -190,13 +191,14 @@ def planned(project: Workspace, *settings: str) -> dict[str, Step]:
     """Phase → its step in an empty store, as it is planned when all phases above it gave the same content
     every time.
     """
-    planner = Planner(TASKS.PIPELINE, Store(project.root / "empty"))
+    planner = Planner(PIPELINE, Store(project.root / "empty"))
     (selection,) = config.select(str(project.profile), (), str(project.prompts), settings)
-    above = {task.name: some_output(task, selection) for task in TASKS.PHASES}
-    return {task.name: planner.step(selection, task, above) for task in TASKS.PHASES}
+    above = {task.name: some_output(task) for task in PIPELINE.tasks}
+    steps = planner.steps(selection, PIPELINE.tasks)
+    return {step.task.name: planner.complete(step, above) for step in steps}
 
 
-def some_output(task: Task, selection: object) -> Artifact:
+def some_output(task: Task) -> Artifact:
     """An artifact of a phase, with two values along each axis."""
     values = itertools.product(
         *([(axis, value) for value in ([0, 1] if axis == "layer" else ["a", "b"])] for axis in task.axes)
@@ -205,7 +207,17 @@ def some_output(task: Task, selection: object) -> Artifact:
         Cell(dict(coords), fingerprint.digest("some", [task.name, dict(coords)]), "0" * 64, row)
         for row, coords in enumerate(values)
     ]
-    return assemble(Step(task, selection, "fresh", [], {}, "0" * 64), cells, {})
+    return Artifact(
+        task.name,
+        "any",
+        "0" * 64,
+        content_of(cells),
+        list(task.axes),
+        len(cells),
+        ["0" * 64],
+        Components(),
+        table=msgspec.Raw(msgspec.json.encode(cells)),
+    )
 
 
 def another(section: str, field: msgspec.structs.FieldInfo) -> str:
@@ -228,10 +240,10 @@ def readers(section: str) -> list[Task]:
     """The phases that a table of the profile is read by: its own, or those that need the resource of its
     name.
     """
-    names = {task.name for task in TASKS.PHASES}
+    names = {task.name for task in PIPELINE.tasks}
     return [
         task
-        for task in TASKS.PHASES
+        for task in PIPELINE.tasks
         if task.name == section or (section in task.needs and section not in names)
     ]
 
@@ -307,9 +319,9 @@ def test_other_weights_are_in_the_keys_of_what_reads_them(project, tmp_path, res
 
 def test_every_part_of_a_key_counts():
     """An artifact's key differs when its phase, code, configuration, resources or upstream content differ."""
-    task, parts = TASKS.PHASES[0], {part: {} for part in ("code", "config", "resources", "upstream")}
-    keys = {artifact_key(task, parts), artifact_key(TASKS.PHASES[1], parts)}
-    keys |= {artifact_key(task, {**parts, part: {"x": 1}}) for part in parts}
+    task, other = PIPELINE.tasks[:2]
+    keys = {artifact_key(task, Components()), artifact_key(other, Components())}
+    keys |= {artifact_key(task, Components(**{part: {"x": 1}})) for part in Components.__struct_fields__}
     assert len(keys) == 6
 
 
@@ -318,7 +330,7 @@ def test_only_code_that_computes_is_in_a_key(project):
     settings or declarations.
     """
     for step in planned(project).values():
-        code = set(step.components["code"])
+        code = set(step.components.code)
         assert f"tasks.{step.task.name}" in code
         assert all(module.startswith(("tasks.", "circuitstore.models")) for module in code)
         assert code.isdisjoint({"tasks", "tasks.settings.config", "tasks.inputs.resources"})

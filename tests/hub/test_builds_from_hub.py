@@ -15,9 +15,9 @@ from safetensors.numpy import load_file, save_file
 from workspace import MODEL, ROOT, TRANSCODERS, Outcome, Workspace, files, one_line_error, run
 
 import circuitstore as cs
-from circuitstore.storage.artifact import named
 from circuitstore.storage.layout import Store
 from circuitstore.storage.pins import pins
+from circuitstore.storage.refs import Name, named
 
 REPO, CODERS = "someone/qwen3-mini", "someone/qwen3-mini-coders"
 PROFILE = """
@@ -106,7 +106,7 @@ def test_a_build_downloads_what_it_needs(built, built_once):
     contents = [Workspace.contents(work) for work in (built.work, built_once)]
     assert contents[0] == contents[1]
     assert not any(name in line for line in built.asked for name in ("pytorch_model", "expected"))
-    recorded = built.work.artifact("attribution").components["resources"]
+    recorded = built.work.artifact("attribution").components.resources
     for kind, repo in (("model", REPO), ("transcoders", CODERS)):
         assert (recorded[kind]["repo"], recorded[kind]["commit"]) == (
             repo,
@@ -188,7 +188,7 @@ def test_a_branch_that_moved_is_said_and_not_followed(project):
     assert more.code == 0 and more.computed == {"attribution": 3}, more.err
     said = f"{CODERS}: main is {new[:12]} on the hub now, {old[:12]} is used as before"
     assert f"{said}; `circuitstore update` follows it" in more.err
-    assert project.work.artifact("attribution").components["resources"]["transcoders"]["commit"] == old
+    assert project.work.artifact("attribution").components.resources["transcoders"]["commit"] == old
 
     updated = run("update", "--profile", project.work.profile, "--store", project.work.store, "--json")
     assert [(row["repo"], row["before"], row["after"]) for row in updated.json] == [
@@ -233,7 +233,7 @@ def test_the_warning_tells_the_error_on_both_models(project):
         "--set", "attribution.max_logits=2", "--set", "transcoders.trained_on=someone/first-model"
     ).err
     stores = [
-        named(Store(project.work.store), name, "mine", "features").summary["layers"]
+        named(Store(project.work.store), Name(name, "mine", "features")).summary["layers"]
         for name in ("other", "small")
     ]
     first, own = (sum(layer["explained_variance"] for layer in layers.values()) / 4 for layers in stores)
@@ -319,7 +319,7 @@ def test_local_transcoders_may_list_files_of_the_hub(project, tmp_path):
     ]
     opened = Store(tmp_path / "graphs")
     (behaviour,) = {behaviour for profile, behaviour, phase in opened.refs()}
-    recorded = named(opened, MODEL.name, behaviour, "attribute").components["resources"]["transcoders"][
+    recorded = named(opened, Name(MODEL.name, behaviour, "attribute")).components.resources["transcoders"][
         "files"
     ]
     addresses = {f"hf://{CODERS}/layer_{i}.safetensors?revision={commit}" for i in range(3)}
