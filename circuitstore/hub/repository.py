@@ -88,6 +88,7 @@ def check(snapshot: Snapshot, names: Sequence[str]) -> list[str]:
     Asks the hub only when a file is missing. Raises ModelError: offline, no such file, no access, too little
     space.
     """
+    known(snapshot, names)
     if not (missing := snapshot.missing(names)):
         return []
     revision, notes = snapshot.revision, []
@@ -112,6 +113,7 @@ def fetch(snapshot: Snapshot, names: Sequence[str], sha256_of: Callable[[str], s
     if refused := [name for name in names if not name.endswith(ALLOWED)]:
         where = f"{refused[0]} of {snapshot.repo}"
         raise ModelError(where, expected=" or ".join(ALLOWED), got="another kind of file")
+    known(snapshot, names)
     if missing := snapshot.missing(names):
         _check_space(sum(snapshot.files[name].size for name in missing))
         with asking(snapshot.repo, snapshot.commit):
@@ -149,11 +151,11 @@ def _ask(repo: str, revision: str, commit: str) -> tuple[str, dict[str, HubFile]
     """(commit, list of files) by asking the hub, which leaves both in the cache. Raises ModelError."""
     # This fails at once when nobody answers; what follows would try again for half a minute.
     newest(repo, commit or revision)
-    with asking(repo, revision):
+    with asking(repo, revision, silent=True):  # it would warn that no file was wanted
         from huggingface_hub import HfApi, snapshot_download
 
         commit = commit or str(HfApi().resolve_revision(repo, revision=revision).resolved)
-        snapshot_download(repo, revision=commit, allow_patterns=[])  # which writes the list, and no file
+        snapshot_download(repo, revision=commit, allow_patterns=[])  # writes the list alone
     if (files := cache.listing(repo, commit)) is None:
         raise ModelError(
             cache.listing_path(repo, commit),
