@@ -1,7 +1,8 @@
 """One batch of cells, computed and committed: what a worker process does.
 
-A batch is plain data, so that it can be sent anywhere. Arrays never travel between processes: workers write them to the store and
-return hashes. A cell that fails loses no other: the phase is called again with the cells after it.
+A batch is plain data, so that it can be sent anywhere. Arrays never travel between processes: workers write
+them to the store and return hashes. A cell that fails loses no other: the phase is called again with the
+cells after it.
 """
 
 from __future__ import annotations
@@ -70,7 +71,10 @@ class Failure(msgspec.Struct, frozen=True):
 
 
 class Result(msgspec.Struct, frozen=True):
-    """What became of a batch: the object it was committed as, its cells in row order, failures, and warnings."""
+    """What became of a batch.
+
+    That is the object it was committed as, its cells in row order, failures, and warnings.
+    """
 
     object: str
     entries: list[Entry]
@@ -99,7 +103,10 @@ def batches(package: str, step: Step, store: Store, machine: Machine) -> list[Ba
 
 
 def run_batch(batch: Batch, progress: Progress = lambda cells: None) -> Result:
-    """Compute the cells of a batch and commit those that succeed, also when interrupted. Raises StoreError, StaleCodeError."""
+    """Compute the cells of a batch and commit those that succeed, also when interrupted.
+
+    Raises StoreError, StaleCodeError.
+    """
     started = time.time()
     module = load_module(batch.module, batch.components.code)
     finished: list[Output] = []
@@ -183,7 +190,7 @@ class _Loaded:
         self._values: OrderedDict[str, Any] = OrderedDict()
 
     def get(self, batch: Batch, name: str) -> Any:
-        """A resource, loaded once as long as its identity, and the part of it that is asked for, stay the same."""
+        """A resource, loaded once as long as its identity and the part that is asked for stay the same."""
         resource, identity = batch.resources[name], batch.components.resources[name]
         code = {module: hash for module, hash in batch.components.code.items() if module in resource.code}
         key = digest("resource", [name, identity, code, resource.part and resource.part()])
@@ -231,7 +238,10 @@ def _inputs(batch: Batch) -> dict[str, Any]:
 
 
 def _packed(cells: Sequence[PlannedCell], task: Task) -> Iterator[list[PlannedCell]]:
-    """At most `batch` cells each; those of one outermost coordinate stay together if they fit, for they share work."""
+    """Batches of at most `batch` cells.
+
+    Cells of one outermost coordinate stay together if they fit, because they share work.
+    """
     packed: list[PlannedCell] = []
     for _, group in groupby(cells, key=lambda cell: cell.coords[task.per[0]] if task.per else None):
         same = list(group)

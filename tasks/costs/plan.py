@@ -72,6 +72,14 @@ class Plan(msgspec.Struct, frozen=True):
     unknown: list[str]
     phases: list[Cost]
 
+    @property
+    def files(self) -> list[tuple[str, int | None, bool]]:
+        """(what, bytes, whether all is here) of everything that is downloaded."""
+        return [
+            ("model", self.model_bytes, self.model_here),
+            ("transcoders", self.transcoder_bytes, self.transcoders_here),
+        ]
+
 
 def plan(selections: list[Selection], tasks: tuple[Task, ...], device_name: str | None) -> Plan:
     """The costs of phases for selections of one profile. Raises UsageError for an unknown device, InputError
