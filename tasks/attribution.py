@@ -15,6 +15,7 @@ from circuitstore.circuits.graph import attribute
 from circuitstore.circuits.methods import MARGIN_METHODS
 from circuitstore.circuits.pruning import strongest
 from circuitstore.statistics.correlation import spearman
+from tasks.parts.memory import memory_bytes
 
 ROWS = 512  # of a matrix of edges, looked at at a time
 
@@ -64,7 +65,7 @@ def settings(config) -> dict:
     """The arguments of `circuitstore.circuits.graph.attribute` that the configuration sets."""
     elsewhere = ("targets", "memory", "edge_min_share", "edge_top_k", "max_edges")
     return {name: getattr(config, name) for name in config.__struct_fields__ if name not in elsewhere} | {
-        "memory": config.memory_bytes()
+        "memory": memory_bytes(config.memory)
     }
 
 
@@ -77,7 +78,7 @@ def dataset(graph, model, token_text: np.ndarray, config) -> xr.Dataset:
         graph.node_influence + weights,
         min_share=config.edge_min_share,
         top_k=config.edge_top_k,
-        most=config.max_edges,
+        most=config.max_edges or None,
     )
     target, source = np.nonzero(kept)
     weight = graph.adjacency_matrix[target, source]

@@ -1,0 +1,41 @@
+"""Which layers of a model a phase has cells for. Imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from circuitstore.errors import UsageError
+
+
+def of_activations(axis: str, config: Any, resources: Mapping[str, Any]) -> list[int]:
+    """The layers that the settings of phase `activations` choose, ascending. Raises UsageError."""
+    return layer_range(config.layers, _count(resources))
+
+
+def of_corpus_activations(axis: str, config: Any, resources: Mapping[str, Any]) -> list[int]:
+    """All layers of the model."""
+    return list(range(_count(resources)))
+
+
+def _count(resources: Mapping[str, Any]) -> int:
+    return int(resources["model"].identity()["layers"])
+
+
+def layer_range(text: str, available: int) -> list[int]:
+    """The layers of "all", "10-24" (inclusive) or "3,5,7", ascending. Raises UsageError."""
+    if text == "all":
+        return list(range(available))
+    chosen: set[int] = set()
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        if not first.isdecimal() or (dash and not last.isdecimal()):
+            raise UsageError(
+                "activations.layers",
+                expected='"all", a range like "10-24" or a list like "3,5,7"',
+                got=repr(text),
+            )
+        chosen.update(range(int(first), int(last or first) + 1))
+    if not chosen or max(chosen) >= available:
+        raise UsageError("activations.layers", expected=f"layers from 0 to {available - 1}", got=repr(text))
+    return sorted(chosen)
