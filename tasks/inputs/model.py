@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from circuitstore.hub.place import Place
 from circuitstore.models import shards
+from circuitstore.models.config import CONFIG
+from circuitstore.models.device import choose, limit_threads
 from tasks.inputs import tokenizer
-from tasks.inputs.device import choose, limit_threads
 from tasks.inputs.files import File, Files, of, required
-from tasks.inputs.model_config import CONFIG, config, layer_count
+from tasks.inputs.model_config import config, layer_count
 
 if TYPE_CHECKING:
     from circuitstore.models.load import LanguageModel
