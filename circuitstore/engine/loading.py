@@ -2,7 +2,7 @@
 
 Python trusts bytecode whose time stamp (in seconds) and size match: a file edited twice within a second can run its old code. A
 long-lived worker or notebook keeps old code too. Either would file old results under a new key. So modules that compute are found by
-`_SourceFinder`: it remembers the source, and keeps compiled code by the hash of the source, which cannot be stale.
+`_SourceFinder`: it remembers the source, and keeps compiled code with the hash of its source, so that old code is noticed.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from circuitstore.engine.fingerprint import computes, source_hash
 from circuitstore.errors import StaleCodeError
 from circuitstore.memo import cache_folder
 
+HASH_BYTES = hashlib.sha256().digest_size
 _sources: dict[str, bytes] = {}
 
 
@@ -28,16 +29,10 @@ class _SourceLoader(importlib.machinery.SourceFileLoader):
     def get_code(self, fullname: str) -> CodeType:
         path = self.get_filename(fullname)
         _sources[fullname] = source = bytes(self.get_data(path))
-        compiled = _compiled_path(path, source)
-        try:
-            with open(compiled, "rb") as file:
-                code = marshal.loads(file.read())
-                if isinstance(code, CodeType):
-                    return code
-        except (OSError, ValueError, EOFError, TypeError):
-            pass  # compiled below, as if nothing had been kept
-        code = compile(source, path, "exec", dont_inherit=True)
-        _keep(compiled, marshal.dumps(code))
+        code = _kept(path, source)
+        if code is None:
+            code = compile(source, path, "exec", dont_inherit=True)
+            _keep(path, source, code)
         return code
 
 
@@ -88,18 +83,31 @@ def check_loaded(expected: Mapping[str, str]) -> None:
             )
 
 
-def _compiled_path(path: str, source: bytes) -> str:
-    """Where compiled code is kept: by interpreter, by path (tracebacks name it) and by source."""
-    name = hashlib.sha256(b"\0".join((importlib.util.MAGIC_NUMBER, path.encode(), source))).hexdigest()
-    return os.path.join(cache_folder(), "code", name[:32])
-
-
-def _keep(path: str, data: bytes) -> None:
-    draft = f"{path}.{os.getpid()}"
+def _kept(path: str, source: bytes) -> CodeType | None:
+    """The compiled code of this very source, if it was kept."""
     try:
-        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(_compiled_path(path), "rb") as file:
+            stamp, code = file.read(HASH_BYTES), file.read()
+        compiled = marshal.loads(code) if stamp == hashlib.sha256(source).digest() else None
+    except (OSError, ValueError, EOFError, TypeError):
+        return None
+    return compiled if isinstance(compiled, CodeType) else None
+
+
+def _keep(path: str, source: bytes, code: CodeType) -> None:
+    """Keep compiled code, with the hash of its source in front."""
+    final = _compiled_path(path)
+    draft = f"{final}.{os.getpid()}"
+    try:
+        os.makedirs(os.path.dirname(final), exist_ok=True)
         with open(draft, "wb") as file:
-            file.write(data)
-        os.replace(draft, path)
+            file.write(hashlib.sha256(source).digest() + marshal.dumps(code))
+        os.replace(draft, final)
     except OSError:
         return  # a read-only home only makes the next start slower
+
+
+def _compiled_path(path: str) -> str:
+    """Where the compiled code of a file is kept: one file a path and interpreter, so that they do not pile up."""
+    name = hashlib.sha256(b"\0".join((importlib.util.MAGIC_NUMBER, os.fsencode(path)))).hexdigest()
+    return os.path.join(cache_folder(), "code", name[:32])

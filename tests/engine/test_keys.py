@@ -23,11 +23,11 @@ from circuitstore.engine import fingerprint, loading
 from circuitstore.engine.planner import Planner, Step, artifact_key, content_of
 from circuitstore.engine.task import Task
 from circuitstore.errors import StaleCodeError
-from circuitstore.models.identity import file_hash
+from circuitstore.memo import file_hash
 from circuitstore.storage.artifact import Artifact, Cell
 from circuitstore.storage.layout import Store
 from circuitstore.storage.records import Components
-from tasks.settings import config
+from tasks import SETTINGS
 
 PLAIN = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.binary(max_size=8),
@@ -62,7 +62,7 @@ KNOWN_DIGESTS = [
         "62dfef8b971d462f9eed85b8a27ce7d12e904caea21f615c125907341c5a3f2d",
     ),
 ]
-PLAIN_SOURCE = "a8962ca61bac0880ea4314cb5871c835160152c11deb2ea0dd83f49daf6f7a4e"
+PLAIN_SOURCE = "4a7bc15823d5ccda512161b2339f2f1714ca741c45bd5cf8dd3d8a49a2c6711f"
 PLACE = {
     (section, field) for section in ("model", "transcoders") for field in ("path", "repo", "revision")
 }  # in keys by content
@@ -192,7 +192,8 @@ def planned(project: Workspace, *settings: str) -> dict[str, Step]:
     every time.
     """
     planner = Planner(PIPELINE, Store(project.root / "empty"))
-    (selection,) = config.select(str(project.profile), (), str(project.prompts), settings)
+    select = PIPELINE.serves.settings.select
+    (selection,) = select(str(project.profile), (), str(project.prompts), settings, ())
     above = {task.name: some_output(task) for task in PIPELINE.tasks}
     steps = planner.steps(selection, PIPELINE.tasks)
     return {step.task.name: planner.complete(step, above) for step in steps}
@@ -244,14 +245,14 @@ def readers(section: str) -> list[Task]:
     return [
         task
         for task in PIPELINE.tasks
-        if task.name == section or (section in task.needs and section not in names)
+        if (task.table or task.name) == section or (section in task.needs and section not in names)
     ]
 
 
 FIELDS = [
-    (section.name, field)
-    for section in msgspec.structs.fields(config.Profile)
-    for field in msgspec.structs.fields(section.type)
+    (table, field)
+    for table, section in SETTINGS.tables.items()
+    for field in msgspec.structs.fields(section)
 ]
 EFFECTIVE = [
     (section, field)
@@ -310,7 +311,7 @@ def test_other_weights_are_in_the_keys_of_what_reads_them(project, tmp_path, res
     folders = {"model": MODEL, "transcoders": TRANSCODERS}
     folders[resource] = shutil.copytree(folders[resource], tmp_path / resource)
     with open(folders[resource] / name, "ab") as file:
-        file.write(b"\n")
+        file.write(b"# told apart by what it says\nother: 1\n" if name.endswith(".yaml") else b"\n")
     before, after = planned(project), planned(Workspace.create(tmp_path / "other", **folders))
     assert {phase for phase in before if before[phase].key != after[phase].key} == {
         task.name for task in readers(resource)
@@ -326,14 +327,17 @@ def test_every_part_of_a_key_counts():
 
 
 def test_only_code_that_computes_is_in_a_key(project):
-    """A key's code are modules of `tasks` and `circuitstore.models`: never engine, storage, commands,
-    settings or declarations.
+    """A key's code are modules of `tasks` and of the rooms of the library that compute.
+
+    Never is it engine, storage, commands, settings or costs.
     """
     for step in planned(project).values():
         code = set(step.components.code)
-        assert f"tasks.{step.task.name}" in code
-        assert all(module.startswith(("tasks.", "circuitstore.models")) for module in code)
-        assert code.isdisjoint({"tasks", "tasks.settings.config", "tasks.inputs.resources"})
+        assert step.task.module("tasks") in code
+        assert all(fingerprint.computes(module, "tasks") for module in code)
+        rooms = {".".join(module.split(".")[:2]) for module in code}
+        assert rooms.isdisjoint({"tasks", "tasks.settings", "tasks.costs", "tasks.exports"})
+        assert not any(module.startswith(("circuitstore.engine", "circuitstore.storage")) for module in code)
 
 
 STALE = """
@@ -410,10 +414,10 @@ def test_code_in_memory_that_is_not_the_code_of_the_key_is_refused():
     """A process that has loaded other source than the key was made from raises instead of filing its results
     there.
     """
-    import tasks.inputs.prompt_file as loaded
+    import tasks.inputs.own_prompts as loaded
 
     with open(loaded.__file__, "rb") as file:
         current = fingerprint.source_hash(file.read())
-    loading.check_loaded({"tasks.inputs.prompt_file": current})
+    loading.check_loaded({"tasks.inputs.own_prompts": current})
     with pytest.raises(StaleCodeError, match="restart this process"):
-        loading.check_loaded({"tasks.inputs.prompt_file": fingerprint.source_hash(b"EDITED = True")})
+        loading.check_loaded({"tasks.inputs.own_prompts": fingerprint.source_hash(b"EDITED = True")})

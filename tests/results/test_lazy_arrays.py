@@ -13,8 +13,10 @@ import circuitstore as cs
 from circuitstore.command import main
 from circuitstore.errors import LimitError, MissingError, UsageError
 from circuitstore.results import arrays
+from circuitstore.results.datasets import open_artifacts
 from circuitstore.storage.layout import Store
 from circuitstore.storage.objects import write_object
+from circuitstore.storage.records import Components
 
 CONFORMANCE = Path(__file__).parents[1] / "conformance"
 TEXTS = (
@@ -174,7 +176,7 @@ def test_opening_what_is_not_built_says_what_is(built):
     """The error names what there is and the command that would build it."""
     with pytest.raises(MissingError, match="circuitstore build baseline --behaviour third"):
         cs.open("baseline", behaviour="third", **built)
-    with pytest.raises(UsageError, match="features"):
+    with pytest.raises(UsageError, match="a phase with a sparse variable"):
         cs.open("baseline", behaviour="first", sparse=True, **built)
 
 
@@ -193,8 +195,8 @@ def test_bfloat16_comes_back_as_float32_exactly(tmp_path):
     import msgspec
 
     cells = msgspec.Raw(msgspec.json.encode([Cell({"prompt": "a"}, manifest.cells[0], manifest.object, 0)]))
-    artifact = Artifact("p", "b", "0" * 64, "", ["prompt"], 1, [manifest.object], {}, {}, {}, cells)
-    opened = arrays.open_artifacts(store, {"b": artifact})
+    artifact = Artifact("p", "b", "0" * 64, "", ["prompt"], 1, [manifest.object], Components(), {}, {}, cells)
+    opened = open_artifacts(store, {"b": artifact})
     assert opened.x.dtype == np.float32
     assert np.array_equal(opened.x.values[0], values.float().numpy())
 
