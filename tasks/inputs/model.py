@@ -26,11 +26,18 @@ REMEDY = "download the safetensors files (pickled weights are never loaded)"
 
 def files(place: Place) -> Files:
     """The files that loading the model opens: configuration, weights, tokenizer. Raises ModelError."""
-    names = [WEIGHTS]
-    if place.has(INDEX) and not place.has(WEIGHTS):
-        names = [INDEX, *shards.files(place.read(INDEX), f"{INDEX} in {place}")]
-    weights = required(place, names, "model weights", REMEDY)
+    weights = required(place, weight_names(place), "model weights", REMEDY)
     return of(place, [File(place, CONFIG), *weights, *tokenizer.files(place).files])
+
+
+def weight_names(place: Place) -> list[str]:
+    """The files of the weights, an index first if there is one, whether or not all are there.
+
+    Raises ModelError.
+    """
+    if place.has(WEIGHTS) or not place.has(INDEX):
+        return [WEIGHTS]
+    return [INDEX, *shards.files(place.read(INDEX), f"{INDEX} in {place}")]
 
 
 def identity(place: Place, dtype: str) -> dict[str, Any]:
