@@ -10,7 +10,8 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from circuitstore.circuits.graph import ActiveFeatures, attribute
+from circuitstore.circuits.active import ActiveFeatures
+from circuitstore.circuits.graph import attribute
 from circuitstore.circuits.methods import MARGIN_METHODS
 from circuitstore.circuits.pruning import strongest
 from circuitstore.statistics.correlation import spearman

@@ -1,21 +1,22 @@
-"""The edges of one prompt's attribution graph: its ends, the choice of feature nodes, the matrix and what it
-leaves out.
+"""The edges of one prompt's attribution graph: which features are nodes, the matrix, and what it leaves out.
 
-See `attribution` for the definitions and `effects` for the arithmetic; this module names the ends and puts
-the numbers in their places.
+`graph` has the definitions and `effects` the arithmetic. This module names the ends of the edges and puts the
+numbers in their places.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from circuitstore.circuits import pruning
-from circuitstore.circuits.effects import Ends, effects
+from circuitstore.circuits.active import ActiveFeatures
+from circuitstore.circuits.effects import effects
+from circuitstore.circuits.flight import Ends
 from circuitstore.circuits.frozen_network import FrozenNetwork
 from circuitstore.errors import LimitError
 from circuitstore.models.capture import Capture
@@ -23,23 +24,12 @@ from circuitstore.models.load import LanguageModel
 from circuitstore.transcoders.per_layer import Transcoders
 from circuitstore.transcoders.sparse import SparseRows
 
-
-@dataclass(frozen=True)
-class ActiveFeatures:
-    """Active features of one prompt, and where the transcoders were applied at all.
-
-    Where ``covered`` is False there are no features and the whole MLP output is the error.
-    """
-
-    layer: np.ndarray  # (entry,) int
-    position: np.ndarray  # (entry,) int
-    feature: np.ndarray  # (entry,) int
-    value: np.ndarray  # (entry,) float32, activation
-    covered: np.ndarray  # (layer, position) bool
+Numbers = NDArray[np.int64]
+Values = NDArray[np.float32]
 
 
 class Edges:
-    """The frozen network of one prompt: what its sources write, what its targets read.
+    """The frozen network of one prompt: what its sources write, and what its targets read.
 
     A *target* below is an active feature, by its number, or a logit, numbered after all active features.
     """
@@ -49,65 +39,55 @@ class Edges:
         model: LanguageModel,
         transcoders: Transcoders,
         run: Capture,
-        found: ActiveFeatures,
+        active: ActiveFeatures,
         directions: Tensor,
         memory: int,
     ):
-        """``memory``: bytes that the dense matrices may take, and half as much the rows that `effects` has in
-        flight.
+        """``directions`` (logit, d_model) are what logits read of the final norm's output.
+
+        ``memory`` is how many bytes the dense matrices may take. The rows in flight may take half as much.
         """
-        self.transcoders, self.run, self.found, self.device, self.memory = (
-            transcoders,
-            run,
-            found,
-            model.device,
-            memory,
-        )
+        self.transcoders, self.run, self.active = transcoders, run, active
+        self.device, self.memory = model.device, memory
         self.n_layers, self.n_positions = model.n_layers, len(run.tokens)
-        covered = torch.from_numpy(found.covered).to(self.device)
+        covered = torch.from_numpy(active.covered).to(self.device)
         self.network = FrozenNetwork(model, run, transcoders, covered)
         self.reads = self.network.logit_reads(directions)  # (logit, d_model)
-        self.n_active, self.n_logits = len(found.layer), len(directions)
+        self.n_active, self.n_logits = len(active.layer), len(directions)
         self.n_inputs = (self.n_layers + 1) * self.n_positions  # errors and embeddings
-        self.level = np.concatenate([found.layer, np.full(self.n_logits, self.n_layers)])  # (target,)
-        self.position = np.concatenate(
-            [found.position, np.full(self.n_logits, self.n_positions - 1)]
-        )  # (target,)
+        last = np.full(self.n_logits, self.n_positions - 1)
+        self.level = np.concatenate([active.layer, np.full(self.n_logits, self.n_layers)])  # (target,)
+        self.position = np.concatenate([active.position, last])  # (target,)
         self.bias, self.errors = self._split_outputs(covered)
-        # What has one value for every target, however many there are, is carried forward once: bias, and
-        # embedding of position 0.
+        # The bias and the embedding of position 0 have one value for every target. They are carried forward
+        # once, however many targets there are.
         self.constant = list(self.network.carry(self._constants, biased=True))  # as `carry` yields them
 
     def _split_outputs(self, covered: Tensor) -> tuple[Tensor, Tensor]:
-        """What each MLP output holds besides features and skip: bias and error, (layer, position, d_model)
-        float32.
+        """Each MLP output less features and skip, as bias and error: (layer, position, d_model) float32.
 
-        At position 0 there are neither features nor an error node: all of it is bias.
+        At position 0 there are neither features nor an error node, so all of the output is bias.
         """
         errors = self.run.mlp_output.float()
         bias = torch.zeros_like(errors)
         for layer in torch.nonzero(covered.any(1)).flatten().tolist():
             transcoder = self.transcoders.layer(layer)
             bias[layer] = transcoder.b_dec * covered[layer, :, None]
-            predicted = bias[layer] + self._decoded(layer, np.ones(len(self.found.layer), dtype=bool))
+            predicted = bias[layer] + self._decoded(layer, np.ones(len(self.active.layer), dtype=bool))
             skip = self.network.skip_output(layer)
             errors[layer] = errors[layer] - (predicted if skip is None else predicted + skip)
-        bias[:, 0] += errors[
-            :, 0
-        ]  # whatever the MLP wrote at position 0, apart from the skip, enters as a constant
+        bias[:, 0] += errors[:, 0]
         return bias, errors
 
-    def _decoded(self, layer: int, chosen: np.ndarray) -> Tensor:
+    def _decoded(self, layer: int, chosen: NDArray[np.bool_]) -> Tensor:
         """What the ``chosen`` (active,) features of a layer write together: (position, d_model)."""
-        entries = np.flatnonzero(chosen & (self.found.layer == layer))
-        pointer = np.searchsorted(self.found.position[entries], np.arange(self.n_positions + 1))
-        rows = SparseRows(pointer, self.found.feature[entries], self.found.value[entries])
+        entries = np.flatnonzero(chosen & (self.active.layer == layer))
+        pointer = np.searchsorted(self.active.position[entries], np.arange(self.n_positions + 1))
+        rows = SparseRows(pointer, self.active.feature[entries], self.active.value[entries])
         return self.transcoders.layer(layer).decode(rows)
 
     def _constants(self, entry: int) -> Tensor:
-        """What enters at the input of layer ``entry`` as bias, and as embedding of position 0: (2, position,
-        d_model).
-        """
+        """The bias and the embedding of position 0, as they enter at a layer: (2, position, d_model)."""
         channels = torch.zeros(2, *self.bias.shape[1:], device=self.device)
         if entry == 0:
             channels[1, 0] = self.run.residual[0, 0]
@@ -115,38 +95,33 @@ class Edges:
             channels[0] = self.bias[entry - 1]
         return channels
 
-    def _received(self, streams: Iterable[Tensor], targets: np.ndarray) -> np.ndarray:
-        """What targets read of constants that `FrozenNetwork.carry` has carried: (channel, target) float32."""
+    def _received(self, streams: Iterable[Tensor], targets: Numbers) -> Values:
+        """What targets read of constants, carried by `FrozenNetwork.carry`: (channel, target) float32."""
         shares = []
         for level, stream in enumerate(streams):
             chosen = targets[self.level[targets] == level]
-            shares.append(
-                torch.einsum(
-                    "cnd,nd->cn", stream[:, torch.from_numpy(self.position[chosen])], self._read(chosen)
-                )
-            )
+            at_targets = stream[:, torch.from_numpy(self.position[chosen])]
+            shares.append(torch.einsum("cnd,nd->cn", at_targets, self._read(chosen)))
         order = np.argsort(self.level[targets], kind="stable")
         result = np.empty((len(shares[0]), len(targets)), dtype=np.float32)
         result[:, order] = torch.cat(shares, dim=1).cpu().numpy()
         return result
 
-    def _read(self, targets: np.ndarray) -> Tensor:
+    def _read(self, targets: Numbers) -> Tensor:
         """What targets, all of one level, read of the residual stream: (target, d_model)."""
         if not len(targets):
             return self.reads[:0]
         level = int(self.level[targets[0]])
         if level == self.n_layers:
             return self.reads[torch.from_numpy(targets - self.n_active)]
-        encoders = self.transcoders.layer(level).encoder_rows(self.found.feature[targets])
+        encoders = self.transcoders.layer(level).encoder_rows(self.active.feature[targets])
         return self.network.feature_reads(level, torch.from_numpy(self.position[targets]), encoders)
 
-    def compute(
-        self, weights: np.ndarray, max_nodes: int | None, stage: int
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def compute(self, weights: Values, max_nodes: int | None, stage: int) -> tuple[Numbers, Values]:
         """Choose the feature nodes, ``stage`` at a time, and compute all edges.
 
-        Returns selected (feature node,), ascending, and the adjacency matrix (node target, node source)
-        float32.
+        ``weights`` (logit,) are those of the logits. Returns the selected features (feature node,),
+        ascending, and the adjacency matrix (node target, node source) float32. Raises LimitError.
         """
         limit = self.n_active if max_nodes is None else min(max_nodes, self.n_active)
         self._check_size(limit, stage)
@@ -154,10 +129,8 @@ class Edges:
         adjacency = torch.zeros(n_nodes, n_nodes)
         logit_rows = np.arange(n_nodes - self.n_logits, n_nodes)
         if limit == self.n_active:
-            selected = np.arange(limit)
-            self._fill(
-                adjacency, np.arange(limit + self.n_logits), np.concatenate([selected, logit_rows]), selected
-            )
+            selected, targets = np.arange(limit), np.arange(limit + self.n_logits)
+            self._fill(adjacency, targets, np.concatenate([selected, logit_rows]), selected)
             return selected, adjacency.numpy()
         known, first, last = self._choose(weights, limit, stage)
         selected = np.sort(np.concatenate([first[self.n_logits :], last]))
@@ -167,36 +140,33 @@ class Edges:
         self._fill(adjacency, last, np.searchsorted(selected, last), selected)
         return selected, adjacency.numpy()
 
-    def _choose(self, weights: np.ndarray, limit: int, stage: int) -> tuple[Tensor, np.ndarray, np.ndarray]:
-        """Choose ``limit`` features by influence over the rows known so far, a stage at a time, starting from
-        the logits.
+    def _choose(self, weights: Values, limit: int, stage: int) -> tuple[Tensor, Numbers, Numbers]:
+        """Choose ``limit`` features by influence over the rows known so far, a stage at a time.
 
-        Returns the rows known by then (target, every possible node); their targets, logits first; and the
-        features of the last stage, whose rows need no more columns than the chosen ones.
+        The logits come first. Returns the rows known by then (target, every possible node); their targets,
+        logits first; and the features of the last stage, whose rows need no more columns than the chosen
+        ones.
         """
         everything = np.arange(self.n_active)
         levels = self.levels(everything)
-        node_weights = padded(weights, len(levels))
+        node_weights = pruning.padded(weights, len(levels))
         targets, chosen = everything[:0], self.n_active + np.arange(self.n_logits)
         known = torch.zeros(self._rows_known(limit, stage), len(levels))
         while True:
             self._fill(known, chosen, len(targets) + np.arange(len(chosen)), everything)
             targets = np.concatenate([targets, chosen])
             nodes = np.where(targets < self.n_active, targets, targets + self.n_inputs)
-            ranked = np.argsort(
-                -pruning.influence(known[: len(targets)].numpy(), node_weights, levels, nodes)[
-                    : self.n_active
-                ],
-                kind="stable",
-            )
+            influence = pruning.influence(known[: len(targets)].numpy(), node_weights, levels, nodes)
+            ranked = np.argsort(-influence[: self.n_active], kind="stable")
             missing = limit - (len(targets) - self.n_logits)
             chosen = np.sort(ranked[~np.isin(ranked, targets)][: min(stage, missing)])
             if len(chosen) == missing:
                 return known, targets, chosen
 
-    def _fill(self, out: Tensor, targets: np.ndarray, rows: np.ndarray, features: np.ndarray) -> None:
-        """Write effects on ``targets`` to ``rows`` of ``out``, whose columns are ``features``, errors,
-        embeddings, logits.
+    def _fill(self, out: Tensor, targets: Numbers, rows: Numbers, features: Numbers) -> None:
+        """Write effects on ``targets`` to ``rows`` of ``out``.
+
+        The columns of ``out`` are ``features``, errors, embeddings and logits.
         """
         ends = Ends(
             index=torch.from_numpy(rows),
@@ -205,45 +175,44 @@ class Edges:
             vectors=lambda entries: self._read(targets[entries.numpy()]),
         )
         effects(self.network, ends, self._sources(features), out, memory=self.memory // 2)
-        first = len(features) + self.n_layers * self.n_positions
-        out[ends.index, first] = torch.from_numpy(self._received(self.constant, targets)[1])
+        first_embedding = len(features) + self.n_layers * self.n_positions
+        out[ends.index, first_embedding] = torch.from_numpy(self._received(self.constant, targets)[1])
 
-    def _sources(self, features: np.ndarray) -> Ends:
+    def _sources(self, features: Numbers) -> Ends:
         """Features, errors and embeddings, in the order of nodes, without those of position 0."""
-        found, n_features = self.found, len(features)
-        # Errors enter after their layer; the embeddings, last among the nodes, at the input of layer 0.
+        active, n_features = self.active, len(features)
+        # Errors enter after their layer; embeddings, last among the nodes, at the input of layer 0.
         inputs = torch.cat([self.errors, self.run.residual[:1].float()]).flatten(0, 1)
         grid, position = (column.flatten() for column in np.indices((self.n_layers + 1, self.n_positions)))
         later = np.flatnonzero(position > 0)
-        layer = np.concatenate([found.layer[features] + 1, (grid[later] + 1) % (self.n_layers + 1)])
+        layer = np.concatenate([active.layer[features] + 1, (grid[later] + 1) % (self.n_layers + 1)])
 
         def write(entries: Tensor) -> Tensor:
             numbers = entries.numpy()
             is_feature = numbers < n_features
             vectors = torch.empty(len(numbers), inputs.shape[1], device=self.device)
-            vectors[torch.from_numpy(~is_feature)] = inputs[
-                torch.from_numpy(later[numbers[~is_feature] - n_features])
-            ]
+            of_inputs = torch.from_numpy(later[numbers[~is_feature] - n_features])
+            vectors[torch.from_numpy(~is_feature)] = inputs[of_inputs]
             if is_feature.any():
                 chosen = features[numbers[is_feature]]
-                decoders = self.transcoders.layer(int(layer[numbers[0]]) - 1).decoder_rows(
-                    found.feature[chosen]
-                )
-                value = torch.from_numpy(found.value[chosen]).to(self.device)
-                vectors[torch.from_numpy(is_feature)] = decoders * value[:, None]
+                transcoder = self.transcoders.layer(int(layer[numbers[0]]) - 1)
+                value = torch.from_numpy(active.value[chosen]).to(self.device)
+                written = transcoder.decoder_rows(active.feature[chosen]) * value[:, None]
+                vectors[torch.from_numpy(is_feature)] = written
             return vectors
 
         return Ends(
             index=torch.from_numpy(np.concatenate([np.arange(n_features), n_features + later])),
             layer=torch.from_numpy(layer),
-            position=torch.from_numpy(np.concatenate([found.position[features], position[later]])),
+            position=torch.from_numpy(np.concatenate([active.position[features], position[later]])),
             vectors=write,
         )
 
-    def effects_on(self, directions: Tensor, features: np.ndarray) -> np.ndarray:
-        """Direct effects of all nodes, ``features`` (feature node,) the first, on any reads of the final
-        residual stream at the last position: directions (target, d_model) → (target, node) float32, in the
-        unit of direction · final norm output.
+    def effects_on(self, directions: Tensor, features: Numbers) -> Values:
+        """Direct effects of all nodes on reads of the final norm's output at the last position.
+
+        ``features`` (feature node,) are the first nodes. Directions (target, d_model) → (target, node)
+        float32, in the unit of direction · final norm output.
         """
         rows = torch.zeros(len(directions), len(features) + self.n_inputs + self.n_logits)
         reads = self.network.logit_reads(directions)
@@ -254,54 +223,55 @@ class Edges:
             vectors=lambda entries: reads[entries],
         )
         effects(self.network, ends, self._sources(features), rows, memory=self.memory // 2)
-        rows[:, len(features) + self.n_layers * self.n_positions] = (reads @ self.constant[-1][1, -1]).cpu()
+        first_embedding = len(features) + self.n_layers * self.n_positions
+        rows[:, first_embedding] = (reads @ self.constant[-1][1, -1]).cpu()
         return rows.numpy()
 
-    def shares(self, selected: np.ndarray, logits: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Of every node (node,) float32: share of the bias, share of features that are no nodes,
-        pre-activation.
+    def shares(self, selected: Numbers, logits: NDArray[np.float64]) -> tuple[Values, Values, Values]:
+        """Share of the bias, share of features that are no nodes, and pre-activation: each (node,) float32.
+
+        ``selected`` (feature node,) are the feature nodes, ``logits`` (logit,) the values of the logit nodes.
         """
         targets = np.concatenate([selected, self.n_active + np.arange(self.n_logits)])
         own_bias, preactivation = np.zeros(len(targets)), np.concatenate([np.zeros(len(selected)), logits])
-        for layer in np.unique(self.found.layer[selected]).tolist():
-            nodes = np.flatnonzero(self.found.layer[selected] == layer)
-            transcoder, feature = (
-                self.transcoders.layer(layer),
-                self.found.feature[selected[nodes]].astype(np.int64),
-            )
+        for layer in np.unique(self.active.layer[selected]).tolist():
+            nodes = np.flatnonzero(self.active.layer[selected] == layer)
+            transcoder = self.transcoders.layer(layer)
+            feature = self.active.feature[selected[nodes]].astype(np.int64)
             own_bias[nodes] = transcoder.b_enc[torch.from_numpy(feature)].cpu().numpy()
-            x = self.run.mlp_input[layer, torch.from_numpy(self.found.position[selected[nodes]])].float()
-            preactivation[nodes] = (x * transcoder.encoder_rows(feature)).sum(1).cpu().numpy() + own_bias[
-                nodes
-            ]
-        omitted = np.zeros((1, len(targets)))
-        if len(selected) < self.n_active:
-            left_out = ~np.isin(np.arange(self.n_active), selected)
-            none = torch.zeros(1, *self.bias.shape[1:], device=self.device)
-            left = self.network.carry(
-                lambda entry: self._decoded(entry - 1, left_out)[None] if entry else none, biased=False
-            )
-            omitted = self._received(left, targets)
-        by_target = (self._received(self.constant, targets)[0] + own_bias, omitted[0], preactivation)
-        rows = np.concatenate(
-            [np.arange(len(selected)), len(selected) + self.n_inputs + np.arange(self.n_logits)]
-        )
-        by_node = np.zeros((3, len(selected) + self.n_inputs + self.n_logits), dtype=np.float32)
-        by_node[:, rows] = by_target
+            x = self.run.mlp_input[layer, torch.from_numpy(self.active.position[selected[nodes]])].float()
+            products = (x * transcoder.encoder_rows(feature)).sum(1).cpu().numpy()
+            preactivation[nodes] = products + own_bias[nodes]
+        bias = self._received(self.constant, targets)[0] + own_bias
+        columns = (bias, self._omitted(selected, targets), preactivation)
+        first_logit = len(selected) + self.n_inputs
+        rows = np.concatenate([np.arange(len(selected)), first_logit + np.arange(self.n_logits)])
+        by_node = np.zeros((3, first_logit + self.n_logits), dtype=np.float32)
+        by_node[:, rows] = columns
         return by_node[0], by_node[1], by_node[2]
 
-    def levels(self, features: np.ndarray) -> np.ndarray:
-        """(node,): the layer of features, n_layers for logits, -1 for errors and embeddings, which have no
-        edges in.
-        """
-        return np.concatenate(
-            [self.found.layer[features], np.full(self.n_inputs, -1), self.level[self.n_active :]]
+    def _omitted(self, selected: Numbers, targets: Numbers) -> NDArray[np.floating]:
+        """What active features that are not ``selected`` send to targets: (target,)."""
+        if len(selected) == self.n_active:
+            return np.zeros(len(targets))
+        left_out = ~np.isin(np.arange(self.n_active), selected)
+        none = torch.zeros(1, *self.bias.shape[1:], device=self.device)
+        streams = self.network.carry(
+            lambda entry: self._decoded(entry - 1, left_out)[None] if entry else none, biased=False
         )
+        omitted: Values = self._received(streams, targets)[0]
+        return omitted
+
+    def levels(self, features: Numbers) -> Numbers:
+        """(node,): the layer of features, n_layers for logits, and -1 for errors and embeddings.
+
+        An edge runs from a lower level to a higher one, and none enters an error or an embedding.
+        """
+        inputs = np.full(self.n_inputs, -1)
+        return np.concatenate([self.active.layer[features], inputs, self.level[self.n_active :]])
 
     def _rows_known(self, limit: int, stage: int) -> int:
-        """How many rows are known, over every active feature, when the last stage of ``limit`` features is
-        chosen.
-        """
+        """How many rows over every active feature are known when the last stage is chosen."""
         return self.n_logits + stage * ((limit - 1) // stage)
 
     def _check_size(self, limit: int, stage: int) -> None:
@@ -316,8 +286,3 @@ class Edges:
                 got=f"{size / 1e9:.1f} GB",
                 remedy="ask for fewer nodes with max_feature_nodes, or allow more memory",
             )
-
-
-def padded(weights: np.ndarray, n_nodes: int) -> np.ndarray:
-    """Weights of the logits as weights of all nodes: (logit,) → (node,)."""
-    return np.concatenate([np.zeros(n_nodes - len(weights)), weights])

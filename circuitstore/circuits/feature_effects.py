@@ -1,22 +1,22 @@
-"""What an attribution graph says features do to each other: predictions of what zeroing one does to the
-activation of another.
+"""What an attribution graph predicts of features: how zeroing one changes the activation of another.
 
-Three predictions of the share of its activation that target t loses, (a_t − a_t′) / a_t, when source s is set
-to 0:
+When source s is set to 0, target t loses the share (a_t − a_t′) / a_t of its activation a_t. There are three
+predictions of this share:
 
-    influence   [(I − Â)⁻¹ − I]_ts: Â is |edges|, those into each node divided by their sum. Unsigned: all paths add up
-    direct      edge s→t / a_t: the edge alone
-    response    what the replacement model does: with changes δ of activations, δ_s = −a_s and
-                δ_t = act(a_t + Σ_u δ_u · edge u→t / a_u) − a_t in order of layers; act is that of the
-                transcoder
+    influence   [(I − Â)⁻¹ − I]_ts. Â is |edges| with the edges into each node divided by their sum. It has no
+                sign: all paths add up.
+    direct      edge s→t / a_t: the edge alone.
+    response    what the replacement model does. The changes δ of activations are δ_s = −a_s and, in order of
+                layers, δ_t = act(a_t + Σ_u δ_u · edge u→t / a_u) − a_t, where act is the activation function
+                of the transcoder.
 
-`response` knows signs, paths that cancel, and features that fall silent; no feature that was silent joins in,
-and attention and norms stay. Where an intervention is constrained to a layer, features up to it are moved but
-pass nothing on.
+`response` includes signs, paths that cancel, and features that fall silent. It leaves out features that were
+silent and would become active, and changes of attention patterns and norms. Where an intervention is
+constrained to a layer, features up to that layer change but pass nothing on.
 
-Source: *Circuit Tracing: Attribution Graphs* (Anthropic, 2025), appendix "Validating the Replacement Model":
-influence there, over all features of a graph and those downstream, has a Spearman correlation of 0.72 with
-the size of the measured share.
+Source: *Circuit Tracing: Attribution Graphs* (Anthropic, 2025), appendix "Validating the Replacement Model".
+There, influence has a Spearman correlation of 0.72 with the size of the measured share, over all features of
+a graph and the features downstream of them.
 """
 
 from __future__ import annotations
@@ -25,60 +25,61 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse
 
 
 @dataclass(frozen=True)
 class FeatureGraph:
-    """The feature nodes of an attribution graph and the edges between them; rows are targets, columns
-    sources.
-    """
+    """The feature nodes of an attribution graph and the edges between them."""
 
-    layer: np.ndarray  # (feature_node,) int64
-    position: np.ndarray  # (feature_node,) int64
-    activation: np.ndarray  # (feature_node,) float64, never 0
-    threshold: (
-        np.ndarray
-    )  # (feature_node,) float64: a pre-activation that does not exceed it is no activation
-    entering: np.ndarray  # (feature_node,) float64: Σ |edge| into each, from nodes of all kinds
-    edges: (
-        sparse.csr_array
-    )  # (feature_node target, feature_node source) float64, in the unit of the target's pre-activation
+    layer: NDArray[np.int64]  # (feature_node,)
+    position: NDArray[np.int64]  # (feature_node,)
+    activation: NDArray[np.float64]  # (feature_node,), never 0
+    threshold: NDArray[np.float64]  # (feature_node,): what a pre-activation must exceed to be an activation
+    entering: NDArray[np.float64]  # (feature_node,): Σ |edge| into each, from nodes of all kinds
+    # (feature_node target, feature_node source) float64, in the unit of the target's pre-activation
+    edges: sparse.csr_array
 
     @cached_property
     def _slope(self) -> sparse.csr_array:
         """What a unit of the source's activation does to the target's pre-activation."""
         return (self.edges @ sparse.diags_array(1 / self.activation)).tocsr()
 
-    def downstream(self, source: int) -> np.ndarray:
+    def downstream(self, source: int) -> NDArray[np.bool_]:
         """(feature_node,) bool: at a later layer, and not at an earlier position."""
-        return (self.layer > self.layer[source]) & (self.position >= self.position[source])
+        downstream: NDArray[np.bool_]
+        downstream = (self.layer > self.layer[source]) & (self.position >= self.position[source])
+        return downstream
 
-    def influence(self, sources: np.ndarray) -> np.ndarray:
-        """Share of what enters each target, along all paths, that comes from each source: (feature_node,
-        source) float64.
+    def influence(self, sources: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Share of what enters each target that comes from each source along all paths.
+
+        ``sources`` (source,) are feature nodes. Returns (feature_node, source) float64.
         """
         scale = np.divide(1, self.entering, out=np.zeros_like(self.entering), where=self.entering > 0)
         shares = (sparse.diags_array(scale) @ abs(self.edges)).tocsr()
-        step = shares[:, sources].toarray()
+        step: NDArray[np.float64] = shares[:, sources].toarray()
         total = step.copy()
         while step.any():  # edges run from layer to layer, so this ends
             step = shares @ step
             total += step
         return total
 
-    def direct(self, sources: np.ndarray) -> np.ndarray:
-        """Share of each target's activation that the edge from each source makes up: (feature_node, source)
-        float64.
+    def direct(self, sources: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Share of each target's activation that the edge from each source makes up.
+
+        ``sources`` (source,) are feature nodes. Returns (feature_node, source) float64.
         """
-        return self.edges[:, sources].toarray() / self.activation[:, None]
+        direct: NDArray[np.float64] = self.edges[:, sources].toarray() / self.activation[:, None]
+        return direct
 
-    def response(self, sources: np.ndarray, constrained: np.ndarray) -> np.ndarray:
-        """Share of its activation that each target loses in the replacement model: (feature_node, source)
-        float64.
+    def response(self, sources: NDArray[np.int64], constrained: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Share of its activation that each target loses in the replacement model.
 
-        ``constrained`` (source,): features of layers up to this one pass nothing on, but for the source
-        itself; -1: all do.
+        ``sources`` (source,) are feature nodes. ``constrained`` (source,) is the layer up to which features
+        pass nothing on, except the source itself; with -1 all features pass their change on. Returns
+        (feature_node, source) float64.
         """
         columns = np.arange(len(sources))
         passed = np.zeros((len(self.activation), len(sources)))

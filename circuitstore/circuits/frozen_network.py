@@ -1,9 +1,9 @@
 """The local replacement model: the network with everything nonlinear frozen, so that it is linear.
 
-Frozen at what one prompt made them: attention patterns (the q and k norms fall away with them) and the
-denominator of every norm. Each MLP is replaced by constants that enter the residual stream after it — active
-features, b_dec, an error — and, where a transcoder has one, its skip connection, which is linear and stays
-part of the network. What remains, for layer l with residual stream r (position, d_model):
+Two things are frozen at their values for one prompt: the attention patterns, with which the norms of queries
+and keys drop out, and the denominator of every norm. Each MLP is replaced by constants that enter the
+residual stream after it: active features, b_dec and an error. Where a transcoder has a skip connection, it is
+linear and stays part of the network. For layer l with residual stream r (position, d_model) this remains:
 
     middle   m_l = r_l + Σ_head P_head (r_l · scale_attn · gain_attn) W_V W_O        P_head (query, key)
     read     a target of layer l sees  m_l[p] · scale_mlp[p] · gain_mlp
@@ -45,25 +45,22 @@ class FrozenLayer:
 
 
 class FrozenNetwork:
-    """The frozen network of one prompt. Layers are folded when asked for, so only one is in memory beside the
-    model.
+    """The frozen network of one prompt.
+
+    A layer is folded when it is asked for, so that only one is in memory beside the model.
     """
 
     def __init__(self, model: LanguageModel, run: Capture, transcoders: Transcoders, covered: Tensor):
-        """``run`` must hold patterns; ``covered`` (layer, position) bool says where a transcoder replaces the
-        MLP.
+        """``run`` must hold attention patterns, else UsageError is raised.
+
+        ``covered`` (layer, position) bool says where a transcoder replaces the MLP.
         """
         if run.patterns is None:
             raise UsageError(
                 "frozen network", expected="a capture with attention patterns", got="one without"
             )
-        self.model, self.run, self.transcoders, self.covered, self.patterns = (
-            model,
-            run,
-            transcoders,
-            covered,
-            run.patterns,
-        )
+        self.model, self.run, self.transcoders = model, run, transcoders
+        self.covered, self.patterns = covered, run.patterns
         self.n_layers, self.d_model, self.n_positions = model.n_layers, model.d_model, len(run.tokens)
         self.device = model.device
 
@@ -73,9 +70,8 @@ class FrozenNetwork:
         output = module.output.weight.float()
         groups = (parts.n_kv_heads, parts.n_heads // parts.n_kv_heads)
         constant = None
-        if (
-            module.value.bias is not None
-        ):  # every row of a pattern sums to 1, so it passes the value bias on unchanged
+        if module.value.bias is not None:
+            # Every row of a pattern sums to 1, so the bias of the values passes it unchanged.
             bias = module.value.bias.float().view(parts.n_kv_heads, 1, parts.head_dim).expand(*groups, -1)
             constant = output @ bias.reshape(-1)
         if module.output.bias is not None:
@@ -91,45 +87,39 @@ class FrozenNetwork:
         )
 
     def feature_reads(self, layer: int, positions: Tensor, encoders: Tensor) -> Tensor:
-        """What a feature reads of the middle residual stream: encoder rows (target, d_model) → (target,
-        d_model).
+        """What features read of the middle residual stream: encoder rows (target, d_model) → same shape.
+
+        ``positions`` (target,) int64 say where the features are.
         """
-        return (
-            encoders
-            * _gain(self.model.parts.layers[layer].mlp_norm)
-            * self.run.mlp_scale[layer, positions, None]
-        )
+        gain = _gain(self.model.parts.layers[layer].mlp_norm)
+        return encoders * gain * self.run.mlp_scale[layer, positions, None]
 
     def logit_reads(self, directions: Tensor) -> Tensor:
-        """What a logit of the last position reads of the final residual stream: (target, d_model) → the same
-        shape.
-        """
+        """What logits read of the final residual stream at the last position: (target, d_model) → same."""
         return directions * _gain(self.model.parts.final_norm) * self.run.final_scale[-1]
 
     def skip_output(self, layer: int) -> Tensor | None:
-        """What the skip connection really added after ``layer``: (position, d_model), 0 where not covered;
-        None without one.
+        """What the skip connection of ``layer`` writes in the real model: (position, d_model) float32.
+
+        It is 0 where no transcoder replaces the MLP. The result is None without a skip connection.
         """
         skip = self.transcoders.layer(layer).skip
-        return (
-            None
-            if skip is None
-            else self.run.mlp_input[layer].float() @ skip.T * self.covered[layer, :, None]
-        )
+        if skip is None:
+            return None
+        return self.run.mlp_input[layer].float() @ skip.T * self.covered[layer, :, None]
 
     def carry(self, entering: Callable[[int], Tensor], *, biased: bool) -> Iterator[Tensor]:
         """Carry constants forward through the whole network, over all positions.
 
-        ``entering(l)`` (channel, position, d_model) enters at the input of layer l, with l = n_layers for
-        what the last MLP writes; the biases of attention enter channel 0 if ``biased``. Yields (channel,
-        position, d_model) once for every layer, its middle residual stream, then the final one.
+        ``entering(l)`` (channel, position, d_model) enters at the input of layer l; with l = n_layers it is
+        what the last MLP writes. With ``biased`` the biases of attention enter channel 0. Yields the middle
+        residual stream of every layer, then the final one, each (channel, position, d_model).
         """
         stream = entering(0)
         for index in range(self.n_layers):
             layer = self.layer(index)
-            values = (stream @ layer.value.T).unflatten(
-                -1, (len(layer.pattern), -1)
-            )  # (channel, key, kv_head, head_dim)
+            # (channel, key, kv_head, head_dim)
+            values = (stream @ layer.value.T).unflatten(-1, (len(layer.pattern), -1))
             mixed = torch.einsum("hgqk,ckhd->cqhgd", layer.pattern, values)
             stream = stream + mixed.flatten(2) @ layer.output.T
             if biased and layer.constant is not None:

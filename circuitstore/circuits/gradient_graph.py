@@ -1,11 +1,11 @@
-"""Attribution by gradients of the real model: the simplified method, beside the exact one of `attribution`.
+"""The simplified attribution graph, by gradients of the real model, beside the exact one of `graph`.
 
     attribution of s to t = activation_s · W_dec[s] · ∂t / ∂(MLP output of s's layer, at s's position)
 
-with nothing frozen: attention patterns, norms and later MLPs react, to first order. An edge therefore holds
-all paths from s to t, not the direct one alone, and a row does not sum to its pre-activation. What is kept is
-simple too: nodes whose attribution reaches a share of the largest, and of each of them the k largest edges
-in.
+Nothing is frozen: attention patterns, norms and later MLPs react, to first order. An edge therefore holds all
+paths from s to t, not the direct one alone, and a row does not sum to its pre-activation. The pruning is
+simple too. Nodes are kept whose attribution reaches a share of the largest one, and of the edges into each
+node the k largest.
 
 Sources: *Attribution Patching Outperforms Automated Circuit Discovery* (Syed et al., 2023), §2; *Sparse
 Feature Circuits* (Marks et al., 2024), §3.1; for transcoders Dunefsky et al. (2024), §4.
@@ -15,33 +15,32 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from circuitstore.circuits.edges import Edges
 from circuitstore.circuits.gradients import CHUNK, feature_gradients, logit_gradients
+from circuitstore.circuits.pruning import Pruned
 from circuitstore.models.load import LanguageModel
 
 
-def attributions(edges: Edges, features: np.ndarray, gradients: Tensor) -> np.ndarray:
-    """What nodes contribute to targets, by their gradients (target, entry, position, d_model): (target, node)
-    float32.
+def attributions(edges: Edges, features: NDArray[np.int64], gradients: Tensor) -> NDArray[np.float32]:
+    """What nodes contribute to targets, by the gradients of the targets: (target, node) float32.
 
-    Nodes are the active ``features`` (feature node,) named, errors, embeddings and logits, in the order of a
-    graph; a logit contributes nothing. Rows are targets.
+    ``gradients`` (target, entry, position, d_model) are those of `gradients`. The nodes are the active
+    ``features`` (feature node,), errors, embeddings and logits, in the order of a graph. A logit contributes
+    nothing. Rows are targets.
     """
-    found, run = edges.found, edges.run
+    active, run = edges.active, edges.run
     columns = [torch.zeros(len(gradients), 0, device=gradients.device)]
-    for layer in np.unique(found.layer[features]).tolist():  # ascending, as the features are
-        chosen = features[found.layer[features] == layer]
-        value = torch.from_numpy(found.value[chosen]).to(gradients.device)
-        written = edges.transcoders.layer(layer).decoder_rows(found.feature[chosen]) * value[:, None]
-        columns.append(
-            torch.einsum(
-                "tsd,sd->ts", gradients[:, layer + 1, torch.from_numpy(found.position[chosen])], written
-            )
-        )
+    for layer in np.unique(active.layer[features]).tolist():  # ascending, as the features are
+        chosen = features[active.layer[features] == layer]
+        value = torch.from_numpy(active.value[chosen]).to(gradients.device)
+        written = edges.transcoders.layer(layer).decoder_rows(active.feature[chosen]) * value[:, None]
+        at_sources = gradients[:, layer + 1, torch.from_numpy(active.position[chosen])]
+        columns.append(torch.einsum("tsd,sd->ts", at_sources, written))
     from_errors = (gradients[:, 1:] * edges.errors).sum(-1)
-    from_errors[:, :, 0] = 0  # no error node at position 0
+    from_errors[:, :, 0] = 0  # position 0 has no error node
     columns.append(from_errors.flatten(1))
     columns.append((gradients[:, 0] * run.residual[0].float()).sum(-1))
     columns.append(torch.zeros(len(gradients), edges.n_logits, device=gradients.device))
@@ -51,23 +50,24 @@ def attributions(edges: Edges, features: np.ndarray, gradients: Tensor) -> np.nd
 def graph_edges(
     model: LanguageModel,
     edges: Edges,
-    features: np.ndarray,
+    features: NDArray[np.int64],
     directions: Tensor,
-    weights: np.ndarray,
+    weights: NDArray[np.float32],
     *,
     threshold: float,
     top_k: int,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """The simplified graph over the ``features`` (feature node,) chosen before: adjacency, influence, node
-    mask, edge mask.
+) -> tuple[NDArray[np.float32], NDArray[np.float64], Pruned]:
+    """Adjacency, influence and masks of the simplified graph over the ``features`` (feature node,).
 
-    A node is kept when its attribution to the logits, summed with their ``weights`` (logit,), is at least
-    ``threshold`` of the largest; logits always, features only when an edge leaves them. Only kept features
-    and logits have edges in; all of them are in the adjacency (node target, node source) float32, the
-    ``top_k`` largest from kept nodes in the edge mask. Influence (node,) is a node's share of Σ
-    |attribution|.
+    Adjacency (node target, node source) float32 holds all edges into kept features and into logits. Influence
+    (node,) is a node's share of Σ |attribution| to the logits of ``directions`` (logit, d_model), added up
+    with their ``weights`` (logit,).
+
+    A node is kept when its attribution is at least ``threshold`` of the largest one; logits are always kept.
+    The edge mask has the ``top_k`` largest edges from kept nodes into each kept node. A kept feature that no
+    edge leaves is dropped again.
     """
-    tokens, found = edges.run.tokens.tolist(), edges.found
+    tokens = edges.run.tokens.tolist()
     rows = attributions(edges, features, logit_gradients(model, tokens, directions))
     n_nodes, n_logits = rows.shape[1], len(rows)
     size = np.abs(weights.astype(np.float64) @ rows)
@@ -76,26 +76,50 @@ def graph_edges(
     kept[n_nodes - n_logits :] = True
     adjacency = np.zeros((n_nodes, n_nodes), dtype=np.float32)
     adjacency[n_nodes - n_logits :] = rows
-    inner = np.flatnonzero(kept[: len(features)])
-    for layer in np.unique(found.layer[features[inner]]).tolist():
-        nodes = inner[found.layer[features[inner]] == layer]
-        chosen = features[nodes]
-        encoders = edges.transcoders.layer(layer).encoder_rows(found.feature[chosen])
-        for start in range(0, len(nodes), CHUNK):
+    _fill_features(model, edges, features, np.flatnonzero(kept[: len(features)]), adjacency)
+    edge_mask = _largest_edges(adjacency, kept, top_k)
+    _drop_idle_features(kept, edge_mask, len(features))
+    return adjacency, influence, Pruned(kept, edge_mask)
+
+
+def _fill_features(
+    model: LanguageModel,
+    edges: Edges,
+    features: NDArray[np.int64],
+    nodes: NDArray[np.int64],
+    adjacency: NDArray[np.float32],
+) -> None:
+    """Write the rows of these ``nodes`` (target,) among the feature nodes."""
+    tokens, active = edges.run.tokens.tolist(), edges.active
+    layers = active.layer[features[nodes]]
+    for layer in np.unique(layers).tolist():
+        same_layer = nodes[layers == layer]
+        chosen = features[same_layer]
+        encoders = edges.transcoders.layer(layer).encoder_rows(active.feature[chosen])
+        for start in range(0, len(same_layer), CHUNK):
             part = slice(start, start + CHUNK)
-            position = found.position[chosen[part]]
+            position = active.position[chosen[part]]
             gradients = feature_gradients(
                 model, tokens, np.full(len(position), layer), position, encoders[part]
             )
-            adjacency[nodes[part]] = attributions(edges, features, gradients)
+            adjacency[same_layer[part]] = attributions(edges, features, gradients)
+
+
+def _largest_edges(adjacency: NDArray[np.float32], kept: NDArray[np.bool_], top_k: int) -> NDArray[np.bool_]:
+    """The ``top_k`` largest edges from kept nodes into each kept node; never an edge that is 0."""
     edge_mask = np.zeros(adjacency.shape, dtype=bool)
     for row in np.flatnonzero(kept & adjacency.any(axis=1)):
         strength = np.where(kept, np.abs(adjacency[row]), 0)
         best = np.argsort(-strength, kind="stable")[:top_k]
         edge_mask[row, best[strength[best] > 0]] = True
-    while True:  # a feature that nothing kept reads goes, and its edges with it
-        idle = kept[: len(features)] & ~edge_mask[:, : len(features)].any(axis=0)
+    return edge_mask
+
+
+def _drop_idle_features(kept: NDArray[np.bool_], edge_mask: NDArray[np.bool_], n_features: int) -> None:
+    """Drop features that no kept edge leaves, and the edges into them, until none is left; in place."""
+    while True:
+        idle = kept[:n_features] & ~edge_mask[:, :n_features].any(axis=0)
         if not idle.any():
-            return adjacency, influence, kept, edge_mask
-        kept[: len(features)][idle] = False
-        edge_mask[: len(features)][idle] = False
+            return
+        kept[:n_features][idle] = False
+        edge_mask[:n_features][idle] = False

@@ -1,23 +1,23 @@
 """Interventions on features of the real model: what happens when a feature's activation is another one.
 
-An edit adds (new − old activation) · W_dec to the MLP's output; the output is never overwritten by a
-reconstruction, so what the transcoder fails to explain stays in place, and editing a feature to its own
+An edit adds (new − old activation) · W_dec to the MLP's output. The output is never overwritten by a
+reconstruction. So what the transcoder fails to explain stays in place, and editing a feature to its own
 activation changes nothing.
 
-Three regimes say what may react:
+Three regimes say what may react to the edits:
 
-    direct            nothing: attention patterns, norm denominators and MLP outputs stay as they were (a transcoder's skip
-                      connection, being linear, carries on). Old activations are those of the unedited run.
-                      The effect on anything then is exactly that of the edges of the attribution graph.
-    frozen_attention  norms and MLPs, not attention patterns
+    direct            nothing. Attention patterns, norm denominators and MLP outputs stay as they were, and
+                      only skip connections, which are linear, carry on. The old activation is that of the
+                      unedited run. The effects are exactly those of the edges of the attribution graph.
+    frozen_attention  norms and MLPs, but not attention patterns
     free              everything
 
-In the last two, "old" is the activation of the edited run itself, at the moment the layer is reached. They
-may be **constrained** to a layer: up to and with it, MLP outputs stay as they were but for the edits, and
-what the edits set off begins above.
+In the last two, the old activation is that of the edited run itself, when it reaches the layer. They may be
+**constrained** to a layer. In this layer and those below it, MLP outputs stay as they were, apart from the
+edits; what the edits set off begins above.
 
 Source: *Circuit Tracing: Attribution Graphs* (Anthropic, 2025), section "Validating attribution graph
-hypotheses with interventions" (constrained patching); the regimes are those of circuit-tracer's
+hypotheses with interventions" (constrained patching). The regimes are those of circuit-tracer's
 ``feature_intervention``.
 """
 
@@ -26,10 +26,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from circuitstore.errors import UsageError
@@ -52,19 +53,18 @@ class Edit(NamedTuple):
 
 @dataclass(frozen=True)
 class Intervened:
-    """What the edited runs gave; ``variant`` is one set of edits."""
+    """What the edited runs gave; a variant is one set of edits."""
 
     logits: Tensor  # (variant, position, token) float32; the last position only when asked for
-    mlp_input: (
-        Tensor | None
-    )  # (variant, layer, position, d_model): encode it for the edited run's activations
+    # (variant, layer, position, d_model); encoded, it gives the activations of the edited run
+    mlp_input: Tensor | None
 
 
 def intervene(
     model: LanguageModel,
     transcoders: Transcoders,
     tokens: Sequence[int],
-    variants: Sequence[Sequence[Edit]] | Sequence[np.ndarray],
+    variants: Sequence[Sequence[Edit]] | Sequence[NDArray[np.float64]],
     *,
     regime: str = "free",
     constrained: Sequence[int] | None = None,
@@ -72,13 +72,14 @@ def intervene(
     last_only: bool = False,
     inputs: bool = True,
 ) -> Intervened:
-    """Run ``tokens`` (position,) once for every set of edits, all in one batch; a set may be an array (edit,
-    4), its columns those of `Edit`. ``last_only`` gives the logits of the last position alone; without
-    ``inputs``, MLP inputs are not kept: both save memory.
+    """Run ``tokens`` (position,) once for every set of edits, all in one batch.
 
-    ``constrained`` (variant,) is the layer that each set is constrained to, -1 for none. ``base`` is the
-    unedited run, with patterns, when it is known already. Raises UsageError for an unknown regime or an edit
-    outside the model.
+    A set of ``variants`` may be an array (edit, 4) whose columns are those of `Edit`. ``constrained``
+    (variant,) is the layer that each set is constrained to, -1 for none. ``base`` is the unedited run, with
+    patterns, when it is known already. ``last_only`` gives the logits of the last position alone. Without
+    ``inputs``, MLP inputs are not kept. Both save memory.
+
+    Raises UsageError for an unknown regime, for edits outside the model and for two values of one feature.
     """
     if regime not in REGIMES:
         raise UsageError("intervention regime", expected=" or ".join(REGIMES), got=regime)
@@ -87,20 +88,8 @@ def intervene(
     transcoders.check_fits(model.n_layers, model.d_model)
     by_layer = _by_layer(variants, transcoders, len(tokens))
     base = capture(model, tokens, patterns=regime != "free") if base is None else base
-    held = torch.as_tensor(
-        [model.n_layers if regime == "direct" else -1] * len(variants)
-        if constrained is None
-        else list(constrained)
-    )
-    if len(held) != len(variants) or (regime == "direct" and constrained is not None):
-        raise UsageError(
-            "constrained",
-            expected=f"a layer for each of {len(variants)} sets, and another regime than direct",
-            got=constrained,
-        )
-    held = held.to(model.device)
+    held_up_to = _held_up_to(model, regime, constrained, len(variants))
     mlp_input: list[Tensor] = []
-    seen = mlp_input if inputs else None
     final: list[Tensor] = []
     parts = model.parts
     with torch.no_grad(), ExitStack() as hooks:
@@ -121,7 +110,11 @@ def intervene(
                     layer.mlp_norm.register_forward_hook(_frozen_norm(base.mlp_scale[index])).remove
                 )
             transcoder = transcoders.layer(index) if index in transcoders.layers else None
-            edited = _edited_mlp(transcoder, by_layer.get(index), base, index, held >= index, seen)
+            edited = _edited_mlp(transcoder, by_layer.get(index), base, index, held_up_to >= index)
+            if inputs:
+                hooks.callback(
+                    layer.mlp.register_forward_pre_hook(lambda _, args: mlp_input.append(args[0])).remove
+                )
             hooks.callback(layer.mlp.register_forward_hook(edited).remove)
         if regime == "direct":
             hooks.callback(parts.final_norm.register_forward_hook(_frozen_norm(base.final_scale)).remove)
@@ -133,42 +126,56 @@ def intervene(
     return Intervened(unembed(model, last), torch.stack(mlp_input, dim=1) if inputs else None)
 
 
+def _held_up_to(model: LanguageModel, regime: str, constrained: Sequence[int] | None, count: int) -> Tensor:
+    """The last layer whose MLP output each variant holds as it was: (variant,) int64, -1 for none."""
+    every = [model.n_layers if regime == "direct" else -1] * count
+    layers = every if constrained is None else list(constrained)
+    if len(layers) != count or (regime == "direct" and constrained is not None):
+        raise UsageError(
+            "constrained",
+            expected=f"a layer for each of {count} sets, and another regime than direct",
+            got=constrained,
+        )
+    return torch.as_tensor(layers).to(model.device)
+
+
 @dataclass(frozen=True)
 class _LayerEdits:
-    """The edits of one layer; arrays (edit,)."""
+    """The edits of one layer."""
 
-    variant: np.ndarray  # int64
-    position: np.ndarray  # int64
-    feature: np.ndarray  # int64
-    value: np.ndarray  # float32
+    variant: NDArray[np.int64]  # (edit,)
+    position: NDArray[np.int64]  # (edit,)
+    feature: NDArray[np.int64]  # (edit,)
+    value: NDArray[np.float32]  # (edit,)
 
 
 def _by_layer(
-    variants: Sequence[Sequence[Edit]] | Sequence[np.ndarray], transcoders: Transcoders, n_positions: int
+    variants: Sequence[Sequence[Edit]] | Sequence[NDArray[np.float64]],
+    transcoders: Transcoders,
+    n_positions: int,
 ) -> dict[int, _LayerEdits]:
+    """The edits by layer. Raises UsageError outside the model, and for two values of one feature."""
     tables = [np.asarray(edits, dtype=np.float64).reshape(-1, 4) for edits in variants]
     layer, position, feature, value = np.concatenate(tables).T
     variant = np.repeat(np.arange(len(tables)), [len(table) for table in tables])
     outside = ~np.isin(layer, list(transcoders.layers)) | (position < 0) | (position >= n_positions)
     if outside.any():
         bounds = f"a layer below {transcoders.n_layers}, in use, and a position below {n_positions}"
-        raise UsageError(
-            "intervention", expected=bounds, got=tuple(np.concatenate(tables)[outside][0].tolist())
-        )
-    places = np.stack([variant, layer, position, feature], axis=1).astype(np.int64)
-    order = np.lexsort(places.T[::-1])
-    twice = (np.diff(places[order], axis=0) == 0).all(axis=1)
+        edit = tuple(np.concatenate(tables)[outside][0].tolist())
+        raise UsageError("intervention", expected=bounds, got=edit)
+    edited = np.stack([variant, layer, position, feature], axis=1).astype(np.int64)
+    order = np.lexsort(edited.T[::-1])
+    twice = (np.diff(edited[order], axis=0) == 0).all(axis=1)
     if twice.any():
-        which = int(places[order][:-1][twice][0, 0])
+        which = int(edited[order][:-1][twice][0, 0])
         raise UsageError(
             f"intervention {which}", expected="one value for a feature at a position", got="several"
         )
     result = {}
-    for index in np.unique(places[:, 1]).tolist():
-        here = order[places[order, 1] == index]
-        result[index] = _LayerEdits(
-            places[here, 0], places[here, 2], places[here, 3], value[here].astype(np.float32)
-        )
+    for index in np.unique(edited[:, 1]).tolist():
+        here = order[edited[order, 1] == index]
+        variants_here, _, positions, features = edited[here].T
+        result[index] = _LayerEdits(variants_here, positions, features, value[here].astype(np.float32))
     return result
 
 
@@ -178,18 +185,16 @@ def _edited_mlp(
     base: Capture,
     index: int,
     held: Tensor,
-    seen: list[Tensor] | None,
-) -> Callable:
-    """A hook that adds the edits of a layer to its MLP output, which for variants that are ``held`` is first
-    put back as it was.
+) -> Callable[..., Tensor]:
+    """A hook that adds the edits of a layer to its MLP output.
+
+    For variants that are ``held`` (variant,) bool, the output is first put back as it was.
     """
-    some = bool(held.any())
+    any_held = bool(held.any())
 
     def hook(module: torch.nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
         x = args[0]  # (variant, position, d_model)
-        if seen is not None:
-            seen.append(x)
-        if some:
+        if any_held:
             before = base.mlp_output[index].expand_as(output)
             if transcoder is not None and (skip := transcoder.skip) is not None:
                 before = before + ((x - base.mlp_input[index]).float() @ skip.T).to(output.dtype)
@@ -200,32 +205,34 @@ def _edited_mlp(
             torch.from_numpy(column).to(x.device) for column in (edits.variant, edits.position, edits.value)
         )
         read = x[variant, position]
-        if some:
+        if any_held:
             read = torch.where(held[variant, None], base.mlp_input[index][position], read)
         change = value - transcoder.activation_of(read, edits.feature)
-        places, row = np.unique(edits.variant * x.shape[1] + edits.position, return_inverse=True)
+        # Edits share few positions and features, so one product adds them all.
+        rows, row = np.unique(edits.variant * x.shape[1] + edits.position, return_inverse=True)
         features, column = np.unique(edits.feature, return_inverse=True)
-        changes = torch.zeros(
-            len(places), len(features), device=x.device
-        )  # edits share few places and features: one product
+        changes = torch.zeros(len(rows), len(features), device=x.device)
         changes[torch.from_numpy(row), torch.from_numpy(column)] = change
         total = output.float().flatten(0, 1)
-        total[torch.from_numpy(places).to(x.device)] += changes @ transcoder.decoder_rows(features)
+        total[torch.from_numpy(rows).to(x.device)] += changes @ transcoder.decoder_rows(features)
         return total.view_as(output).to(output.dtype)
 
     return hook
 
 
-def _frozen_attention(model: LanguageModel, layer: Layer, base: Capture, index: int) -> Callable:
-    """A hook that gives the output attention would have had with the patterns of the unedited run."""
+def _frozen_attention(
+    model: LanguageModel, layer: Layer, base: Capture, index: int
+) -> Callable[..., tuple[Any, ...]]:
+    """A hook that computes the output of attention with the patterns of the unedited run."""
     if base.patterns is None:
         raise UsageError("unedited run", expected="a capture with attention patterns", got="one without")
     parts = model.parts
-    pattern = (
-        base.patterns[index].unflatten(0, (parts.n_kv_heads, -1)).to(model.dtype)
-    )  # kv_head, group, query, key
+    # (kv_head, group, query position, key position)
+    pattern = base.patterns[index].unflatten(0, (parts.n_kv_heads, -1)).to(model.dtype)
 
-    def hook(module: torch.nn.Module, args: tuple, kwargs: dict, output: tuple) -> tuple:
+    def hook(
+        module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: tuple[Any, ...]
+    ) -> tuple[Any, ...]:
         x = kwargs["hidden_states"] if "hidden_states" in kwargs else args[0]
         values = layer.value(x).unflatten(-1, (parts.n_kv_heads, parts.head_dim))
         mixed = torch.einsum("hgqk,vkhd->vqhgd", pattern, values)
@@ -234,7 +241,7 @@ def _frozen_attention(model: LanguageModel, layer: Layer, base: Capture, index: 
     return hook
 
 
-def _frozen_norm(scale: Tensor) -> Callable:
+def _frozen_norm(scale: Tensor) -> Callable[..., Tensor]:
     """A hook that divides by the denominators of the unedited run: scale (position,)."""
 
     def hook(module: torch.nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:

@@ -1,7 +1,6 @@
-"""The nodes and edges of a stored attribution graph, as rows and as a networkx graph.
+"""The nodes and edges of a stored attribution graph, as rows and as a networkx graph. Imports no torch.
 
-What a position in `node` means stands here once, for figures, listings and analysis scripts. Imports no
-torch.
+Figures, listings and analysis scripts learn here what the index of a node means.
 """
 
 from __future__ import annotations
@@ -14,37 +13,24 @@ if TYPE_CHECKING:
 
 
 def nodes(graph: xr.Dataset) -> list[dict[str, Any]]:
-    """One row a node, in the order of `node`: features, errors (layer-major), embeddings, logits.
+    """One row a node, in the order of dimension `node`: features, errors (layer-major), embeddings, logits.
 
-    Keys: name, kind ("feature", "error", "embedding", "logit"), layer (None for embeddings and logits),
-    position (counted from the prepended token), feature, token (the text there; for a logit the answer),
-    activation, influence, kept (by pruning).
+    Keys: name; kind ("feature", "error", "embedding" or "logit"); layer (None for embeddings and logits);
+    position (0 is the prepended token); feature and activation (None for other kinds); token (the text at the
+    position, or the answer of a logit); influence; kept (by pruning).
     """
     texts = [str(text) for text in graph.token_text.values]
     rows: list[dict[str, Any]] = []
     active, values = graph.active_features.values, graph.activation_values.values
     for i in graph.selected_features.values:
         layer, position, feature = map(int, active[i])
-        rows.append(
-            _row(
-                f"feature {layer}.{feature}",
-                "feature",
-                layer,
-                position,
-                texts[position],
-                feature,
-                float(values[i]),
-            )
-        )
+        name, token = f"feature {layer}.{feature}", texts[position]
+        rows.append(_row(name, "feature", layer, position, token, feature, float(values[i])))
     for layer in range(int(graph.n_layers)):
-        rows += [
-            _row(f"error {layer}", "error", layer, position, text) for position, text in enumerate(texts)
-        ]
-    rows += [_row("embedding", "embedding", None, position, text) for position, text in enumerate(texts)]
-    rows += [
-        _row(f"logit {str(text)!r}", "logit", None, len(texts) - 1, str(text))
-        for text in graph.logit_text.values
-    ]
+        rows += [_row(f"error {layer}", "error", layer, i, text) for i, text in enumerate(texts)]
+    rows += [_row("embedding", "embedding", None, i, text) for i, text in enumerate(texts)]
+    for text in map(str, graph.logit_text.values):
+        rows.append(_row(f"logit {text!r}", "logit", None, len(texts) - 1, text))
     for row, influence, kept in zip(
         rows, graph.node_influence.values, graph.prune_node_mask.values, strict=True
     ):
@@ -60,7 +46,7 @@ def _row(
     token: str,
     feature: int | None = None,
     activation: float | None = None,
-):
+) -> dict[str, Any]:
     return {
         "name": name,
         "kind": kind,
@@ -72,11 +58,11 @@ def _row(
     }
 
 
-def to_networkx(graph: xr.Dataset, *, pruned: bool = True) -> nx.DiGraph:
-    """An attribution graph as a directed graph from sources to targets: node attributes as in `nodes`, edge
-    attribute `weight`.
+def to_networkx(graph: xr.Dataset, *, pruned: bool = True) -> nx.DiGraph[int]:
+    """An attribution graph as a directed graph from sources to targets.
 
-    With `pruned`, only the nodes and edges that pruning kept.
+    Nodes have the attributes of `nodes`, edges have `weight`. With ``pruned``, only the nodes and edges that
+    pruning kept are there.
     """
     import networkx as nx
 

@@ -1,12 +1,14 @@
 """Influence, pruning and scores of an attribution graph.
 
-With Â = |A|, each row divided by its sum (rows are targets), and w the weight of each logit node (its
-probability, 0 elsewhere): influence = Σ_{k≥1} w Âᵏ, the share of the output that runs through a node along
-all paths. A is a directed acyclic graph ordered by layer, so one pass over the rows from the logits down sums
-the whole series.
+Rows of the adjacency matrix A are targets. Â is |A| with each row divided by its sum. w holds the weight of
+each logit node, its probability, and 0 elsewhere. Then influence = Σ_{k≥1} w Âᵏ: the share of the output that
+runs through a node along all paths. A is a directed acyclic graph ordered by layer, so one pass over the rows
+from the logits down sums the whole series.
+
+All sums are float64, because a mask must not depend on their order.
 
 Source: *Circuit Tracing: Attribution Graphs* (Anthropic, 2025), appendix "Graph pruning" and section
-"Evaluating attribution graphs". All sums are float64: a mask must not depend on their order.
+"Evaluating attribution graphs".
 """
 
 from __future__ import annotations
@@ -14,26 +16,32 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 _BLOCK = 512  # rows raised to float64 at a time
+
+Adjacency = NDArray[np.floating]  # (node target, node source)
+Values = NDArray[np.floating]
+Numbers = NDArray[np.int64]
+Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
 class Pruned:
     """What pruning keeps."""
 
-    node_mask: np.ndarray  # (node,) bool
-    edge_mask: np.ndarray  # (node target, node source) bool
+    node_mask: Mask  # (node,)
+    edge_mask: Mask  # (node target, node source)
 
 
 def influence(
-    adjacency: np.ndarray, weights: np.ndarray, levels: np.ndarray, rows: np.ndarray | None = None
-) -> np.ndarray:
+    adjacency: Adjacency, weights: Values, levels: Numbers, rows: Numbers | None = None
+) -> NDArray[np.float64]:
     """Influence of every node: (node,) float64, in the unit of ``weights``.
 
-    ``adjacency`` (row target, node source), ``weights`` (node,), ``levels`` (node,) int: an edge runs from a
-    lower level to a higher one, and nodes below level 0 have no edges into them. ``rows`` (row,) names the
-    node of each row when ``adjacency`` holds only some of them (the others then pass nothing on).
+    ``adjacency`` (row target, node source) and ``weights`` (node,) are A and w. An edge runs from a lower one
+    of ``levels`` (node,) to a higher one, and none enters a node below level 0. ``rows`` (row,) names the
+    node of each row when ``adjacency`` holds only some rows; other nodes then pass nothing on.
     """
     rows = np.arange(len(adjacency)) if rows is None else rows
     result = np.zeros(adjacency.shape[1])
@@ -52,19 +60,19 @@ def influence(
 
 
 def prune(
-    adjacency: np.ndarray,
-    weights: np.ndarray,
-    levels: np.ndarray,
+    adjacency: Adjacency,
+    weights: Values,
+    levels: Numbers,
     kinds: tuple[int, int, int, int],
     *,
     node_threshold: float = 0.8,
     edge_threshold: float = 0.98,
 ) -> Pruned:
-    """Keep the nodes, then the edges, that carry these shares of influence; then what has lost its connection
-    goes too.
+    """Keep nodes, then edges, that carry these shares of influence; then drop what lost its connection.
 
-    ``kinds`` counts features, errors, embeddings and logits, in the order of the nodes. Embeddings and logits
-    always stay.
+    ``adjacency`` (node target, node source), ``weights`` (node,) and ``levels`` (node,) are as in
+    `influence`. ``kinds`` counts features, errors, embeddings and logits, in the order of the nodes.
+    Embeddings and logits are always kept.
     """
     n_features, n_errors = kinds[0], kinds[1]
     inner = n_features + n_errors
@@ -97,13 +105,13 @@ def prune(
 
 
 def scores(
-    adjacency: np.ndarray, weights: np.ndarray, node_influence: np.ndarray, kinds: tuple[int, int, int, int]
+    adjacency: Adjacency, weights: Values, node_influence: Values, kinds: tuple[int, int, int, int]
 ) -> tuple[float, float]:
     """(replacement, completeness), both from 0 to 1.
 
-    replacement = influence of embeddings / (embeddings + errors): how much of the output runs from token to
-    logit through features alone. completeness = Σ (1 − share of errors in the row) · (influence + w) / Σ
-    (influence + w): how much of what enters the nodes comes from something explained.
+    replacement = influence of embeddings / influence of embeddings and errors: how much of the output runs
+    from token to logit through features alone. completeness = Σ (1 − share of errors in the row) ·
+    (influence + w) / Σ (influence + w): how much of what enters the nodes is explained.
     """
     n_features, n_errors, n_embeddings, _ = kinds
     errors = slice(n_features, n_features + n_errors)
@@ -111,32 +119,32 @@ def scores(
     from_errors, from_embeddings = node_influence[errors].sum(), node_influence[embeddings].sum()
     explained = from_errors + from_embeddings
     replacement = from_embeddings / explained if explained > 0 else 0.0
-    error_share = np.concatenate(
-        [
-            _row_shares(adjacency[start : start + _BLOCK])[:, errors].sum(axis=1)
-            for start in range(0, len(adjacency), _BLOCK)
-        ]
-    )
+    blocks = (adjacency[start : start + _BLOCK] for start in range(0, len(adjacency), _BLOCK))
+    error_share = np.concatenate([_row_shares(block)[:, errors].sum(axis=1) for block in blocks])
     output = node_influence + weights
     return float(replacement), float(((1 - error_share) * output).sum() / output.sum())
 
 
+def padded(weights: Values, n_nodes: int) -> NDArray[np.float64]:
+    """Weights of the logits as weights of all nodes: (logit,) → (node,)."""
+    return np.concatenate([np.zeros(n_nodes - len(weights)), weights])
+
+
 def strongest(
-    adjacency: np.ndarray,
-    output: np.ndarray,
+    adjacency: Adjacency,
+    output: Values,
     *,
     min_share: float = 0.0,
     top_k: int = 0,
     most: int | None = None,
-) -> np.ndarray:
-    """Which edges are worth keeping where all are too many: (node target, node source) bool; never an edge
-    that is 0.
+) -> Mask:
+    """The edges to keep where all are too many: (node target, node source) bool; never an edge that is 0.
 
-    Kept are those that hold ``min_share`` of what enters their target (of Σ |A| of the row), of these the
-    ``top_k`` largest into each target (0: all), and of these the ``most`` that carry most influence, |A| / Σ
-    |A| · ``output`` (node,): influence + w.
+    First, an edge must hold ``min_share`` of Σ |A| of its row. Then the ``top_k`` largest edges into each
+    target are kept, all of them with 0. Then the ``most`` edges are kept that carry most influence, which is
+    Â · ``output``; ``output`` (node,) is the influence + w of the target.
     """
-    kept = adjacency != 0
+    kept: Mask = adjacency != 0
     if not min_share and not top_k and (most is None or np.count_nonzero(kept) <= most):
         return kept
     scores = np.zeros(adjacency.shape, dtype=np.float32)
@@ -155,23 +163,23 @@ def strongest(
     return kept
 
 
-def _largest(values: np.ndarray, count: int) -> np.ndarray:
-    """The ``count`` largest of every row (row, column), of equal ones the first: (row, column) bool."""
+def _largest(values: Values, count: int) -> Mask:
+    """The ``count`` largest of every row (row, column), the first of equal ones: (row, column) bool."""
     order = np.argsort(-values, axis=1, kind="stable")[:, :count]
-    result = np.zeros(values.shape, dtype=bool)
+    result: Mask = np.zeros(values.shape, dtype=bool)
     np.put_along_axis(result, order, True, axis=1)
     return result
 
 
-def cumulative(node_influence: np.ndarray) -> np.ndarray:
-    """Share of all influence held by a node and those above it: (node,) float64; small for what matters most."""
+def cumulative(node_influence: Values) -> NDArray[np.float64]:
+    """Share of all influence that a node and those with more hold: (node,) float64, least for the largest."""
     order = np.argsort(-node_influence, kind="stable")
     result = np.empty(len(node_influence))
     result[order] = np.cumsum(node_influence[order]) / node_influence.sum()
     return result
 
 
-def _threshold(values: np.ndarray, share: float) -> float:
+def _threshold(values: Values, share: float) -> float:
     """The largest value such that it and those above it hold ``share`` of the sum."""
     if not len(values):
         return 0.0
@@ -181,9 +189,10 @@ def _threshold(values: np.ndarray, share: float) -> float:
     return float(descending[min(reached, len(descending) - 1)])
 
 
-def _row_shares(adjacency: np.ndarray) -> np.ndarray:
+def _row_shares(adjacency: Adjacency) -> NDArray[np.float64]:
     """Â: |A| as float64 with each row divided by its sum; a row of zeros stays so."""
-    shares = adjacency.astype(np.float64)
+    shares: NDArray[np.float64] = adjacency.astype(np.float64)
     np.abs(shares, out=shares)
     total = shares.sum(axis=1, keepdims=True)
-    return np.divide(shares, total, out=shares, where=total > 0)
+    np.divide(shares, total, out=shares, where=total > 0)
+    return shares

@@ -1,52 +1,54 @@
-"""Tensors between dtypes: as storable arrays and back, exactly, and half precision raised to float32 a few
-rows at a time.
+"""Tensors between dtypes: as storable arrays and back, and half precision raised to float32 by rows.
 
-Zarr and NumPy have no bfloat16, so it is kept as its 16 bits.
+Zarr and NumPy have no bfloat16, so it is kept as its 16 bits. Nothing is rounded here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 BFLOAT16 = {"encoding": "bfloat16"}
-RAISED_BYTES = {
-    "cpu": 1 << 21
-}  # raised rows that stay in the cache are read from there: eleven times faster than through memory
-RAISED_BYTES_ELSEWHERE = 1 << 26  # an accelerator wants few large products
+# Bytes of rows that are raised at once. On a CPU they stay in the cache, from where they are read eleven
+# times faster than from memory. Accelerators are fastest with few large products.
+RAISED_BYTES = {"cpu": 1 << 21}
+RAISED_BYTES_ELSEWHERE = 1 << 26
 
 
-def storable(tensor: Tensor, dims: tuple[str, ...]) -> tuple[tuple[str, ...], np.ndarray, dict[str, str]]:
-    """(dims, array, attributes) of a tensor; bfloat16 becomes uint16 with `encoding: bfloat16`."""
+def storable(tensor: Tensor, dims: tuple[str, ...]) -> tuple[tuple[str, ...], NDArray[Any], dict[str, str]]:
+    """(dims, array, attributes) of a tensor; bfloat16 becomes uint16 with the attribute `BFLOAT16`."""
     tensor = tensor.detach().cpu().contiguous()
     if tensor.dtype == torch.bfloat16:
         return dims, tensor.view(torch.uint16).numpy(), dict(BFLOAT16)
     return dims, tensor.numpy(), {}
 
 
-def tensor_of(array: np.ndarray, attributes: Mapping[str, object]) -> Tensor:
-    """The tensor that `storable` was given, in aligned memory of its own: products of unaligned rows differ
-    in their last bits.
+def tensor_of(array: NDArray[Any], attributes: Mapping[str, object]) -> Tensor:
+    """The tensor that `storable` was given, in aligned memory of its own.
+
+    Memory is copied because products of unaligned rows differ in their last bits.
     """
     tensor = torch.from_numpy(np.ascontiguousarray(array)).clone()
     return tensor.view(torch.bfloat16) if attributes.get("encoding") == "bfloat16" else tensor
 
 
 def raised(matrix: Tensor, device: torch.device) -> Iterator[tuple[int, Tensor]]:
-    """(first row, rows (row, column) float32 on ``device``) of a matrix, a few at a time: never a second copy
-    of the whole.
+    """(first row, rows (row, column) float32 on ``device``) of a matrix, a few rows at a time.
 
-    Rows are good until the next are asked for: they lie in the same place. How many there are depends on the
-    number of columns and the kind of device alone, since it decides the last bits of products.
+    There is never a second copy of the whole matrix. The next rows overwrite the memory of those before. How
+    many rows come at once depends on the number of columns and the kind of device alone, because it decides
+    the last bits of products.
     """
     count = max(RAISED_BYTES.get(device.type, RAISED_BYTES_ELSEWHERE) // (4 * matrix.shape[1]), 1)
     if matrix.dtype == torch.float32 and matrix.device == device:
         yield from ((start, matrix[start : start + count]) for start in range(0, len(matrix), count))
         return
-    room = torch.empty(min(count, len(matrix)), matrix.shape[1], device=device)
+    memory = torch.empty(min(count, len(matrix)), matrix.shape[1], device=device)
     for start in range(0, len(matrix), count):
         rows = matrix[start : start + count]
-        yield start, room[: len(rows)].copy_(rows)
+        yield start, memory[: len(rows)].copy_(rows)

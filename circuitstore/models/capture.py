@@ -1,14 +1,15 @@
-"""One forward pass of the real model, with everything the analyses read kept.
+"""One forward pass of the real model, with everything kept that the analyses read.
 
-The numbers are those of transformers' own forward pass: hooks look on and change nothing. Only the last
-product is done here: asked for the logits of some positions, transformers multiplies a slice of the hidden
-states, for which torch copies a half-precision unembedding once for every prompt of the batch (780 MB each
-for Qwen3-4B, and most of the time).
+The numbers are those of transformers' own forward pass, because hooks only read and change nothing. Only the
+product with the unembedding is computed here. When transformers computes the logits of some positions, torch
+copies a half-precision unembedding once for every prompt of a batch. For Qwen3-4B that is 780 MB a prompt,
+and most of the time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import torch
@@ -21,7 +22,7 @@ from circuitstore.models.load import LanguageModel
 
 @dataclass(frozen=True)
 class Capture:
-    """What one prompt did. Axes are named; activations have the model's dtype, everything else is float32."""
+    """What the model computed for one prompt. Activations have the model's dtype, the rest is float32."""
 
     tokens: Tensor  # (position,) int64
     residual: Tensor  # (layer, position, d_model): the input of each layer; [0] is the token embeddings
@@ -32,65 +33,70 @@ class Capture:
     attention_scale: Tensor  # (layer, position) float32: 1 / denominator of the norm before attention
     mlp_scale: Tensor  # (layer, position) float32: 1 / denominator of the norm before the MLP
     final_scale: Tensor  # (position,) float32: 1 / denominator of the final norm
-    patterns: (
-        Tensor | None
-    )  # (layer, head, query position, key position) float32, rows sum to 1; when asked for
+    # (layer, head, query position, key position) float32, rows sum to 1; when asked for
+    patterns: Tensor | None
 
 
 @torch.no_grad()
 def capture(
     model: LanguageModel, tokens: Sequence[int], *, patterns: bool = False, last_only: bool = False
 ) -> Capture:
-    """Run ``tokens`` (position,) through the model once; with ``last_only`` the logits of the last position
-    alone are computed.
+    """Run ``tokens`` (position,) through the model once.
 
-    Logits are float32 whatever the model's dtype: a half-precision model would round them to steps of 1/16,
-    so the last product is then done again in float32. Raises UsageError for tokens the model does not have,
-    LimitError for more of them than it has positions.
+    With ``patterns`` attention patterns are kept. With ``last_only`` the logits of the last position alone
+    are computed. Logits are float32 whatever the model's dtype, because half precision would round them to
+    steps of 1/16.
+
+    Raises UsageError for tokens that the model does not have, and LimitError for more tokens than it has
+    positions.
     """
     ids = check_tokens(model, tokens)
-    residual, middle, mlp_input, mlp_output, attention, final = [], [], [], [], [], []
-    hooks = []
-    for layer in model.parts.layers:
-        hooks += [
-            layer.attention_norm.register_forward_pre_hook(lambda _, args: residual.append(args[0][0])),
-            layer.mlp_norm.register_forward_pre_hook(lambda _, args: middle.append(args[0][0])),
-            layer.mlp_norm.register_forward_hook(lambda _, args, output: mlp_input.append(output[0])),
-            layer.mlp.register_forward_hook(lambda _, args, output: mlp_output.append(output[0])),
-        ]
-        if patterns:
-            hooks.append(
-                layer.attention.register_forward_hook(lambda _, args, output: attention.append(output[1][0]))
-            )
-    hooks.append(
-        model.parts.final_norm.register_forward_hook(
+    residual: list[Tensor] = []
+    middle: list[Tensor] = []
+    mlp_input: list[Tensor] = []
+    mlp_output: list[Tensor] = []
+    attention: list[Tensor] = []
+    final: list[Tensor] = []  # input and output of the final norm
+    with ExitStack() as hooks:
+        for layer in model.parts.layers:
+            for hook in (
+                layer.attention_norm.register_forward_pre_hook(lambda _, args: residual.append(args[0][0])),
+                layer.mlp_norm.register_forward_pre_hook(lambda _, args: middle.append(args[0][0])),
+                layer.mlp_norm.register_forward_hook(lambda _, args, output: mlp_input.append(output[0])),
+                layer.mlp.register_forward_hook(lambda _, args, output: mlp_output.append(output[0])),
+            ):
+                hooks.callback(hook.remove)
+            if patterns:
+                hook = layer.attention.register_forward_hook(
+                    lambda _, args, output: attention.append(output[1][0])
+                )
+                hooks.callback(hook.remove)
+        hook = model.parts.final_norm.register_forward_hook(
             lambda _, args, output: final.extend([args[0][0], output[0]])
         )
-    )
-    try:
+        hooks.callback(hook.remove)
         model.parts.trunk(ids[None], use_cache=False)
-    finally:
-        for hook in hooks:
-            hook.remove()
+    final_residual, final_output = final
     epsilon = model.parts.norm_epsilon
     residuals = torch.stack(residual)
     return Capture(
         tokens=ids,
         residual=residuals,
-        final_residual=final[0],
+        final_residual=final_residual,
         mlp_input=torch.stack(mlp_input),
         mlp_output=torch.stack(mlp_output),
-        logits=unembed(model, final[1][-1:] if last_only else final[1]),
+        logits=unembed(model, final_output[-1:] if last_only else final_output),
         attention_scale=_scale(residuals, epsilon),
         mlp_scale=_scale(torch.stack(middle), epsilon),
-        final_scale=_scale(final[0], epsilon),
+        final_scale=_scale(final_residual, epsilon),
         patterns=torch.stack(attention).float() if patterns else None,
     )
 
 
 def check_tokens(model: LanguageModel, tokens: Sequence[int]) -> Tensor:
-    """``tokens`` as an int64 tensor (position,) on the model's device, or an error that says what is wrong
-    with them.
+    """``tokens`` as an int64 tensor (position,) on the model's device.
+
+    Raises UsageError for no tokens and for ids that the model does not have, and LimitError for too many.
     """
     ids = torch.as_tensor(list(tokens), dtype=torch.int64)
     if not len(ids):
@@ -109,6 +115,7 @@ def check_tokens(model: LanguageModel, tokens: Sequence[int]) -> Tensor:
 
 
 def _scale(residual: Tensor, epsilon: float) -> Tensor:
+    """1 / denominator of an RMS norm: (…, d_model) → (…,) float32."""
     return torch.rsqrt(residual.float().pow(2).mean(-1) + epsilon)
 
 
@@ -117,9 +124,8 @@ def unembed(model: LanguageModel, x: Tensor) -> Tensor:
     unembedding = model.parts.unembedding
     if unembedding.dtype == torch.float32:
         return torch.nn.functional.linear(x, unembedding)
-    logits = torch.empty(
-        *x.shape[:-1], len(unembedding), device=x.device
-    )  # filled in place: pieces kept apart tear memory up
+    # Filled in place, because pieces that are kept apart fragment memory.
+    logits = torch.empty(*x.shape[:-1], len(unembedding), device=x.device)
     for start, rows in raised(unembedding, x.device):
         logits[..., start : start + len(rows)] = x.float() @ rows.T
     return logits

@@ -25,7 +25,8 @@ class Machine:
     def out_of_memory(self, error: BaseException) -> bool:
         """Whether an error says that the memory of the host or of an accelerator ran out.
 
-        NumPy and Python raise MemoryError. torch raises OutOfMemoryError, or RuntimeError with one of two texts.
+        NumPy and Python raise MemoryError. torch raises OutOfMemoryError, or RuntimeError with one of two
+        texts.
         """
         torch = sys.modules.get("torch")
         if isinstance(error, MemoryError) or (

@@ -1,14 +1,13 @@
 """Where an architecture keeps its parts.
 
-The rest of the package speaks of "the value projection of layer 3"; this table says what that is called
-inside a transformers model. Another pre-norm architecture with RMS norms (Mistral, say) is one more entry,
-nothing else. The query and key side is absent on purpose: it only shapes the attention pattern, which is read
-off whole.
+The rest of the library speaks of "the value projection of layer 3". This table says how transformers calls
+it. Another pre-norm architecture with RMS norms, Mistral for example, is one more entry and nothing else.
+Queries and keys are absent on purpose: they only make the attention pattern, which is captured as a whole.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from operator import attrgetter
 from typing import Any
@@ -39,7 +38,7 @@ class Family:
 
 FAMILIES: dict[str, Family] = {
     "qwen3": Family(),
-    # Llama 3.2, SmolLM2: no norms of queries and keys, whose pattern is read off whole anyway
+    # Llama 3.2 and SmolLM2 have no norms of queries and keys, which are not among the parts anyway.
     "llama": Family(),
 }
 
@@ -80,7 +79,7 @@ class Parts:
 
 
 def family_of(model_type: str) -> Family:
-    """The entry of an architecture (``model_type`` of its config.json); an unknown one is a ModelError."""
+    """The entry of an architecture, the ``model_type`` of a config.json. Raises ModelError when unknown."""
     if model_type not in FAMILIES:
         raise ModelError(
             "model architecture",
@@ -92,23 +91,23 @@ def family_of(model_type: str) -> Family:
 
 
 def take_apart(model: nn.Module) -> Parts:
-    """Find the parts of a loaded transformers model."""
+    """The parts of a loaded transformers model. Raises ModelError for an unknown architecture."""
     config: Any = model.config
     family = family_of(config.model_type)
 
-    def part(root: nn.Module, path: str):
-        return attrgetter(path)(root)
+    def part(name: str) -> Any:
+        return attrgetter(getattr(family, name))(model)
 
-    names = ("attention_norm", "attention", "value", "output", "mlp_norm", "mlp")
+    names = [field.name for field in fields(Layer)]
     return Parts(
-        trunk=part(model, family.trunk),
-        embeddings=part(model, family.embeddings).weight,
+        trunk=part("trunk"),
+        embeddings=part("embeddings").weight,
         layers=tuple(
-            Layer(**{name: part(layer, getattr(family, name)) for name in names})
-            for layer in part(model, family.layers)
+            Layer(**{name: attrgetter(getattr(family, name))(layer) for name in names})
+            for layer in part("layers")
         ),
-        final_norm=part(model, family.final_norm),
-        unembedding=part(model, family.unembedding).weight,
+        final_norm=part("final_norm"),
+        unembedding=part("unembedding").weight,
         n_heads=config.num_attention_heads,
         n_kv_heads=config.num_key_value_heads,
         head_dim=getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads,

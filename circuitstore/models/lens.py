@@ -1,8 +1,10 @@
-"""Which output tokens a direction written to the residual stream promotes and suppresses: the logit lens.
+"""Which output tokens a direction of the residual stream promotes and suppresses: the logit lens.
 
-Source: *Interpreting GPT: the logit lens* (nostalgebraist, 2020), applied to decoders as in *On the Biology
-of a Large Language Model* (Anthropic, 2025), where a feature's top outputs are those its decoder adds most
-to. Only the direct path counts.
+Only the direct path to the logits counts. The tokens that a feature's decoder promotes most are its top
+outputs.
+
+Sources: *Interpreting GPT: the logit lens* (nostalgebraist, 2020); for decoders *On the Biology of a Large
+Language Model* (Anthropic, 2025).
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from typing import cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from circuitstore.models.load import LanguageModel
@@ -22,25 +25,22 @@ _DIRECTIONS = 1_024  # multiplied with them at a time
 
 @dataclass(frozen=True)
 class ExtremeTokens:
-    """The tokens that each direction moves most, strongest first; ids int32 and values float32, all
-    (direction, token_rank).
-    """
+    """The tokens that each direction moves most, strongest first; all (direction, token_rank)."""
 
-    promoted: np.ndarray
-    promoted_value: np.ndarray
-    suppressed: np.ndarray
-    suppressed_value: np.ndarray
+    promoted: NDArray[np.int32]  # token ids
+    promoted_value: NDArray[np.float32]
+    suppressed: NDArray[np.int32]  # token ids
+    suppressed_value: NDArray[np.float32]
 
 
 @torch.no_grad()
 def extreme_tokens(model: LanguageModel, directions: Tensor, count: int) -> ExtremeTokens:
-    """The ``count`` tokens (or all, if fewer) with the largest and smallest value for each direction
-    (direction, d_model).
+    """The ``count`` tokens with the largest and smallest value for each direction (direction, d_model).
 
-    value[token] = direction · (gain ⊙ (W_U[token] - mean of W_U over tokens)), gain being that of the final
-    norm. Times a feature's activation and over the root mean square of the final residual stream at its
-    position, it is what the feature adds directly to the token's logit, less the mean over tokens, in nats.
-    Ids that the tokenizer does not have are left out.
+    value[token] = direction · (gain ⊙ (W_U[token] − mean of W_U over tokens)), where gain is that of the
+    final norm. For a decoder row, value · activation / root mean square of the final residual stream is what
+    the feature adds directly to the token's logit, less the mean over tokens, in nats. All tokens are
+    returned if there are fewer than ``count``. Ids that the tokenizer does not have are left out.
     """
     unembedding, known = model.parts.unembedding, len(model.tokenizer)
     scaled = directions.to(model.device, torch.float32) * cast(Tensor, model.parts.final_norm.weight).float()
@@ -58,7 +58,7 @@ def extreme_tokens(model: LanguageModel, directions: Tensor, count: int) -> Extr
 
 
 class _Running:
-    """The most extreme values of a row, seen chunk by chunk."""
+    """The most extreme values of each row, when columns come chunk by chunk."""
 
     def __init__(self, count: int, *, largest: bool):
         self.count, self.largest = count, largest
@@ -66,14 +66,16 @@ class _Running:
         self.ids: Tensor | None = None
 
     def see(self, values: Tensor, start: int) -> None:
-        found = torch.topk(values, min(self.count, values.shape[1]), largest=self.largest)
-        kept, ids = found.values, found.indices + start
+        """Take in values (row, column); their first column is ``start``."""
+        top = torch.topk(values, min(self.count, values.shape[1]), largest=self.largest)
+        kept, ids = top.values, top.indices + start
         if self.values is not None and self.ids is not None:
             kept, ids = torch.cat([self.values, kept], dim=1), torch.cat([self.ids, ids], dim=1)
             best = torch.topk(kept, min(self.count, kept.shape[1]), largest=self.largest)
             kept, ids = best.values, ids.gather(1, best.indices)
         self.values, self.ids = kept, ids
 
-    def arrays(self) -> tuple[np.ndarray, np.ndarray]:
+    def arrays(self) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """Ids and values so far, each (row, rank)."""
         assert self.ids is not None and self.values is not None
         return self.ids.cpu().numpy().astype(np.int32), self.values.cpu().numpy()

@@ -1,12 +1,13 @@
 """Load a language model and its tokenizer from a local folder in the Hugging Face layout.
 
-Only safetensors weights, only local files, never code from the folder. transformers fills weights that a
-checkpoint lacks with random numbers and goes on; here that is an error, as is a tokenizer that knows more
-tokens than the model.
+Only safetensors weights and only local files are read, and no code from the folder is run. transformers fills
+weights that a checkpoint lacks with random numbers and goes on. Here that is an error, and so is a tokenizer
+that knows more tokens than the model.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,12 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
 from transformers.utils import logging as hf_logging
 
-from circuitstore.errors import ModelError, UsageError, first_line
+from circuitstore.errors import ModelError, UsageError, first_line, some_of
 from circuitstore.models import shards
 from circuitstore.models.config import read_bytes, read_config
 from circuitstore.models.families import Parts, family_of, take_apart
@@ -30,7 +30,7 @@ PREPEND = ("eos", "pad", "bos", "unk", "none")
 
 @dataclass(frozen=True)
 class LanguageModel:
-    """A loaded model in eval mode, with eager attention (the only kind that returns its patterns)."""
+    """A loaded model in eval mode, with eager attention, the only kind that returns attention patterns."""
 
     name: str
     hf: nn.Module
@@ -47,8 +47,8 @@ class LanguageModel:
 def load_model(folder: str | Path, *, dtype: str = "float32", device: str = "cpu") -> LanguageModel:
     """Load config, weights and tokenizer from ``folder``.
 
-    Raises UsageError for an unknown dtype or device, ModelError for whatever is missing, damaged or does not
-    fit.
+    Raises UsageError for an unknown dtype or device, and ModelError for files that are missing or damaged, or
+    do not fit one another.
     """
     folder = Path(folder)
     if dtype not in DTYPES:
@@ -66,9 +66,8 @@ def load_model(folder: str | Path, *, dtype: str = "float32", device: str = "cpu
                 trust_remote_code=False,
                 output_loading_info=True,
             )
-        except (
-            Exception
-        ) as error:  # transformers raises a dozen kinds, most of them with advice about the hub
+        except Exception as error:
+            # transformers raises a dozen kinds of errors, most of them with advice about the hub.
             raise ModelError(
                 f"model weights in {folder}", expected="loadable safetensors", got=first_line(error)
             ) from error
@@ -79,7 +78,7 @@ def load_model(folder: str | Path, *, dtype: str = "float32", device: str = "cpu
         ("mismatched_keys", "misshapes"),
     ):
         if keys := sorted(str(key) for key in report.get(kind) or ()):
-            shown = ", ".join(keys[:3]) + (f" and {len(keys) - 3} more" if len(keys) > 3 else "")
+            shown = some_of(keys, 3, ", ")
             raise ModelError(
                 f"model weights in {folder}",
                 expected="exactly the weights that config.json describes",
@@ -112,8 +111,9 @@ def load_model(folder: str | Path, *, dtype: str = "float32", device: str = "cpu
 
 
 def check_model(folder: str | Path, *, device: str = "cpu") -> None:
-    """What `load_model` would raise, as far as it can be known in an instant: UsageError for the device,
-    ModelError for the files.
+    """Raise what `load_model` would raise, as far as it can be known without reading weights.
+
+    This is UsageError for the device and ModelError for the files.
     """
     _device(device)
     family_of(read_config(Path(folder)).get("model_type", "nothing named model_type"))
@@ -121,7 +121,7 @@ def check_model(folder: str | Path, *, device: str = "cpu") -> None:
 
 
 def load_tokenizer(folder: str | Path) -> PreTrainedTokenizerBase:
-    """Load the tokenizer alone; needs no weights. Raises ModelError."""
+    """Load the tokenizer alone, which needs no weights. Raises ModelError."""
     folder = Path(folder)
     read_config(folder)
     if not any([*folder.glob("tokenizer.*json"), *folder.glob("vocab.json")]):  # it may be named by version
@@ -138,9 +138,9 @@ def load_tokenizer(folder: str | Path) -> PreTrainedTokenizerBase:
 def tokenize(tokenizer: PreTrainedTokenizerBase, text: str, *, prepend: str = "eos") -> list[int]:
     """Token ids of ``text`` with a special token in front, unless the text itself starts with that token.
 
-    Qwen3 has no beginning-of-sequence token, but attribution needs position 0 to hold something other than
-    the text (it is kept as it is, see `attribution`). ``prepend`` names the token: eos, pad, bos, unk, or
-    none for nothing. Raises UsageError for another name or for a token that this tokenizer does not have.
+    Attribution needs a position 0 that is not part of the text, because it leaves that position as it is.
+    Qwen3 has no beginning-of-sequence token, so ``prepend`` names the token: eos, pad, bos, unk, or none for
+    nothing. Raises UsageError for another name, and for a token that this tokenizer does not have.
     """
     if prepend not in PREPEND:
         raise UsageError("prepended token", expected=" or ".join(PREPEND), got=prepend)
@@ -180,24 +180,20 @@ def _check_weight_files(folder: Path) -> None:
             remedy="download the safetensors files (pickled weights are never loaded)",
         )
     for name in names:
-        try:
-            with safe_open(folder / name, framework="pt"):
-                pass
-        except (OSError, SafetensorError) as error:
-            raise ModelError(
-                str(folder / name), expected="a readable safetensors file", got=first_line(error)
-            ) from error
+        with shards.opened(folder / name):
+            pass
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep transformers' progress bars and load reports off stderr; what matters in them is raised."""
-    verbosity, bars = hf_logging.get_verbosity(), hf_logging.is_progress_bar_enabled()
-    hf_logging.set_verbosity(hf_logging.CRITICAL)
-    hf_logging.disable_progress_bar()
+    """Keep transformers' progress bars and load reports off stderr. What matters in them is raised."""
+    bars: Any = hf_logging  # its functions for progress bars have no types
+    verbosity, shown = hf_logging.get_verbosity(), bars.is_progress_bar_enabled()
+    hf_logging.set_verbosity(logging.CRITICAL)
+    bars.disable_progress_bar()
     try:
         yield
     finally:
         hf_logging.set_verbosity(verbosity)
-        if bars:
-            hf_logging.enable_progress_bar()
+        if shown:
+            bars.enable_progress_bar()

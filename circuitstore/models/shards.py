@@ -1,15 +1,20 @@
-"""Weights cut into several files: the index that says which file holds which tensor. Imports no torch.
+"""Weights cut into several files, with an index that says which file holds which tensor. Imports no torch.
 
-``NAME.safetensors.index.json`` is JSON with a ``weight_map``, tensor → file beside the index. Source:
-huggingface_hub, `split_torch_state_dict_into_shards`, which names the index of whole models
-``model.safetensors.index.json``.
+The index ``NAME.safetensors.index.json`` is JSON with a ``weight_map``, which maps a tensor to a file beside
+the index. The index of a whole model is ``model.safetensors.index.json``. Source: huggingface_hub,
+`split_torch_state_dict_into_shards`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
 import msgspec
 
-from circuitstore.errors import ModelError
+from circuitstore.errors import ModelError, first_line
 
 FILE, INDEX = ".safetensors", ".safetensors.index.json"
 
@@ -30,3 +35,15 @@ def weight_map(source: bytes, where: str) -> dict[str, str]:
 def files(source: bytes, where: str) -> list[str]:
     """The names of all files that an index names, each once, sorted. Raises ModelError."""
     return sorted(set(weight_map(source, where).values()))
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Any]:
+    """A safetensors file for reading, as `safetensors.safe_open` gives it. Raises ModelError."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            yield file
+    except (OSError, SafetensorError) as error:
+        raise ModelError(str(path), expected="a readable safetensors file", got=first_line(error)) from error

@@ -8,20 +8,21 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import stats
 
 from circuitstore.errors import UsageError
 
 
 def correlations(
-    x: np.ndarray, y: np.ndarray, method: Literal["pearson", "spearman"] = "pearson"
-) -> tuple[np.ndarray, np.ndarray]:
-    """(r, p) of each row of x, (observation,) or (feature, observation), with y (observation,); p two-sided,
-    float64 (feature,).
+    x: NDArray[np.floating], y: NDArray[np.floating], method: Literal["pearson", "spearman"] = "pearson"
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(r, two-sided p) of each row of ``x`` with ``y``, float64 (feature,) or a scalar.
 
-    p is that of Student's t with n - 2 degrees of freedom: exact for Pearson under normality, scipy's
-    approximation for Spearman. Both are NaN for fewer than three observations and for a constant series.
-    Raises UsageError for other shapes and methods.
+    ``x`` is (observation,) or (feature, observation), ``y`` (observation,). p is that of Student's t with
+    n − 2 degrees of freedom, which is exact for Pearson under normality and an approximation for Spearman.
+    Both are NaN for fewer than three observations and for a constant series. Raises UsageError for other
+    shapes and methods.
     """
     x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
     if method not in ("pearson", "spearman"):
@@ -37,12 +38,12 @@ def correlations(
         a, b = rows[varied], y[None]
         if method == "spearman":
             a, b = stats.rankdata(a, axis=1), stats.rankdata(b, axis=1)
-        found = stats.pearsonr(a, b, axis=1)
-        r[varied], p[varied] = found.statistic, found.pvalue
+        result = stats.pearsonr(a, b, axis=1)
+        r[varied], p[varied] = result.statistic, result.pvalue
     return r.reshape(x.shape[:-1]), p.reshape(x.shape[:-1])
 
 
-def spearman(x: np.ndarray, y: np.ndarray) -> float:
+def spearman(x: NDArray[np.floating], y: NDArray[np.floating]) -> float:
     """Spearman's rank correlation of two series (n,); NaN for fewer than three or where one is constant."""
     if len(x) < 3:
         return float("nan")

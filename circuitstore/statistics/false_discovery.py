@@ -6,16 +6,17 @@ Source: Benjamini and Hochberg, "Controlling the false discovery rate" (1995).
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import stats
 
 from circuitstore.errors import UsageError
 
 
-def benjamini_hochberg(p: np.ndarray) -> np.ndarray:
-    """q-values of all tests of an array together, in its shape: rejecting q ≤ α keeps the expected share of
-    false discoveries ≤ α.
+def benjamini_hochberg(p: NDArray[np.floating]) -> NDArray[np.float64]:
+    """q-values of all tests of an array together, float64 in its shape.
 
-    NaN is no test: it is not counted and stays NaN. Raises UsageError for a p outside [0, 1].
+    Rejecting where q ≤ α keeps the expected share of false discoveries at most α. NaN is no test: it is not
+    counted and stays NaN. Raises UsageError for a p outside [0, 1].
     """
     p = np.asarray(p, dtype=np.float64)
     q, tests = np.full(p.shape, np.nan), ~np.isnan(p)

@@ -12,6 +12,7 @@ other" (1947); rank-biserial correlation: Kerby, "The simple difference formula"
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import special, stats
 
 from circuitstore.errors import UsageError
@@ -19,31 +20,36 @@ from circuitstore.errors import UsageError
 EXACT_BELOW = 8.0
 _TESTS_AT_ONCE = 1 << 14
 
+Values = NDArray[np.floating]
+Mask = NDArray[np.bool_]
+Counts = NDArray[np.int64]
 
-def rank_biserial(values: np.ndarray, in_group: np.ndarray) -> np.ndarray:
+
+def rank_biserial(values: Values, in_group: Mask) -> NDArray[np.float64]:
     """How well a value tells members of a group from the rest: 2 · AUROC - 1, from -1 to 1.
 
-    values: (observation,) or (feature, observation), not NaN; in_group: bool, (observation,) or (category,
-    observation). Returns P(inside > outside) - P(inside < outside) over all pairs, float64 (feature,
-    category) or those of these dims that there are; NaN where the group or the rest is empty. Raises
-    UsageError for other shapes and for NaN.
+    ``values`` (observation,) or (feature, observation) may not be NaN. ``in_group`` bool is (observation,) or
+    (category, observation). Returns P(inside > outside) − P(inside < outside) over all pairs, float64
+    (feature, category) without the dims that the arguments lack. It is NaN where the group or the rest is
+    empty. Raises UsageError for other shapes and for NaN.
     """
     ranks, groups, shape = _ranked(values, in_group)
     inside = groups.sum(1)
     outside = groups.shape[1] - inside
     with np.errstate(invalid="ignore"):
-        return (2 * _u(ranks, groups) / (inside * outside) - 1).reshape(shape)
+        effect: NDArray[np.float64] = 2 * _u(ranks, groups) / (inside * outside) - 1
+    return effect.reshape(shape)
 
 
-def mann_whitney(values: np.ndarray, in_group: np.ndarray, *, exact_below: float = EXACT_BELOW) -> np.ndarray:
-    """Two-sided p-values of the Mann–Whitney U test that members and the rest have one distribution, ties
-    included.
+def mann_whitney(values: Values, in_group: Mask, *, exact_below: float = EXACT_BELOW) -> NDArray[np.float64]:
+    """Two-sided p-values of the Mann–Whitney U test that members and the rest have one distribution.
 
-    Arguments, shape of the result and errors are those of `rank_biserial`. p is exact over all ways to choose
-    the group (with midranks for ties; twice the smaller tail) where the smaller side is expected to hold
-    fewer than `exact_below` of the values outside the largest tie, n · k / N; elsewhere it is the normal
-    approximation with tie and continuity correction, with which p <= α happens by chance in at most 1.1 α of
-    the cases (tested to α = 1e-3). NaN where a side is empty, 1 where all values are equal.
+    Arguments, shape of the result and errors are those of `rank_biserial`. Ties have midranks. Let the
+    smaller side have n of N observations, and let k values lie outside the largest tie. Where n · k / N is
+    less than ``exact_below``, p is exact: twice the smaller tail over all ways to choose the group. Elsewhere
+    p is the normal approximation with tie and continuity correction. With it p ≤ α happens by chance in at
+    most 1.1 α of the cases (tested to α = 1e-3). p is NaN where a side is empty, and 1 where all values are
+    equal.
     """
     ranks, groups, shape = _ranked(values, in_group)
     count, inside = groups.shape[1], groups.sum(1)
@@ -51,16 +57,16 @@ def mann_whitney(values: np.ndarray, in_group: np.ndarray, *, exact_below: float
     spread = ((ranks - (count + 1) / 2) ** 2).sum(1)[:, None] / max(count * (count - 1), 1)
     with np.errstate(invalid="ignore", divide="ignore"):
         deviation = np.abs(_u(ranks, groups) - inside * (count - inside) / 2) - 0.5
-        p = np.minimum(1.0, 2 * stats.norm.sf(deviation / np.sqrt(spread * inside * (count - inside))))
+        p: NDArray[np.float64] = np.minimum(
+            1.0, 2 * stats.norm.sf(deviation / np.sqrt(spread * inside * (count - inside)))
+        )
     p[:, smaller == 0] = np.nan
     doubled = np.rint(2 * ranks).astype(np.int64)  # midranks are halves
     sums = doubled @ groups.T
     sums = np.where(inside <= count - inside, sums, count * (count + 1) - sums)  # of the smaller side
     patterns, members = np.unique(np.sort(doubled, axis=1), axis=0, return_inverse=True)
-    order, sizes = (
-        np.argsort(members.ravel(), kind="stable"),
-        np.bincount(members.ravel(), minlength=len(patterns)),
-    )
+    order = np.argsort(members.ravel(), kind="stable")
+    sizes = np.bincount(members.ravel(), minlength=len(patterns))
     for pattern, stop, size in zip(patterns, np.cumsum(sizes), sizes, strict=True):
         free = count - np.unique(pattern, return_counts=True)[1].max()
         columns = np.flatnonzero((smaller > 0) & (smaller * free < exact_below * count))
@@ -71,12 +77,12 @@ def mann_whitney(values: np.ndarray, in_group: np.ndarray, *, exact_below: float
     return p.reshape(shape)
 
 
-def _exact(ranks: np.ndarray, sizes: np.ndarray, sums: np.ndarray) -> np.ndarray:
-    """Two-sided p of rank sums (test,) of groups of these sizes (test,), over all choices of so many of the
-    ranks (observation,).
+def _exact(ranks: Counts, sizes: Counts, sums: Counts) -> NDArray[np.float64]:
+    """Two-sided p of rank sums (test,) of groups of these sizes (test,), over all choices of a group.
 
-    All are integers. The largest tie takes no part but as a number of places: the others, of which a group of
-    n holds j with hypergeometric probability, are counted by how many j-subsets have which sum (a knapsack).
+    ``ranks`` (observation,), sizes and sums are integers. The ranks of the largest tie are all equal, so only
+    the others need be counted: a knapsack counts how many subsets of j others have which sum. A group of n
+    has j others with hypergeometric probability.
     """
     values, counts = np.unique(ranks, return_counts=True)
     tied = values[counts.argmax()]
@@ -100,14 +106,14 @@ def _exact(ranks: np.ndarray, sizes: np.ndarray, sums: np.ndarray) -> np.ndarray
     for start in range(0, len(sizes), _TESTS_AT_ONCE):
         part = slice(start, start + _TESTS_AT_ONCE)
         needed = (sums[part] - sizes[part] * tied)[:, None] - drawn * lowest
-        place, weight = np.clip(needed, 0, top), chance[kind[part]]
-        upper = (weight * above[drawn, place] * (needed <= top)).sum(1)
-        lower = (weight * below[drawn, place] * (needed >= 0)).sum(1)
+        column, weight = np.clip(needed, 0, top), chance[kind[part]]
+        upper = (weight * above[drawn, column] * (needed <= top)).sum(1)
+        lower = (weight * below[drawn, column] * (needed >= 0)).sum(1)
         p[part] = np.minimum(1.0, 2 * np.minimum(upper, lower))
     return p
 
 
-def _ranked(values: np.ndarray, in_group: np.ndarray) -> tuple[np.ndarray, np.ndarray, tuple[int, ...]]:
+def _ranked(values: Values, in_group: Mask) -> tuple[NDArray[np.float64], Counts, tuple[int, ...]]:
     """Midranks (feature, observation), groups (category, observation) int64, and the shape of a result."""
     values, in_group = np.asarray(values), np.asarray(in_group)
     if (
@@ -126,9 +132,8 @@ def _ranked(values: np.ndarray, in_group: np.ndarray) -> tuple[np.ndarray, np.nd
     return ranks, np.atleast_2d(in_group).astype(np.int64), values.shape[:-1] + in_group.shape[:-1]
 
 
-def _u(ranks: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """Mann–Whitney U of each group (feature, category): in how many pairs its member is larger, ties counting
-    a half.
-    """
+def _u(ranks: Values, groups: Counts) -> NDArray[np.float64]:
+    """Mann–Whitney U (feature, category): pairs in which the member is larger, plus half of the ties."""
     inside = groups.sum(1)
-    return ranks @ groups.T - inside * (inside + 1) / 2
+    u: NDArray[np.float64] = ranks @ groups.T - inside * (inside + 1) / 2
+    return u

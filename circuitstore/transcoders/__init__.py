@@ -1,3 +1,1 @@
-"""Per-layer transcoders: their files, training and quality. Imports of the library only `errors` and
-`models`.
-"""
+"""Per-layer transcoders: their files, training and quality."""

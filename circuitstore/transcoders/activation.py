@@ -7,7 +7,8 @@
 ReLU and JumpReLU may be followed by a choice of the k largest of each position.
 
 Sources: JumpReLU: *Jumping Ahead: Improving Reconstruction Fidelity with JumpReLU Sparse Autoencoders*
-(Rajamanoharan et al., 2024), §3; top-k: *Scaling and evaluating sparse autoencoders* (Gao et al., 2024), §2.3.
+(Rajamanoharan et al., 2024), §3; top-k: *Scaling and evaluating sparse autoencoders* (Gao et al., 2024),
+§2.3.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from torch import Tensor
 
 
 def thresholded(pre: Tensor, threshold: Tensor | float = 0.0) -> Tensor:
-    """Pre-activations (…, feature) where they exceed ``threshold``, a number or (feature,), and 0 elsewhere."""
+    """Pre-activations (…, feature) where they exceed ``threshold``, a number or (feature,); else 0."""
     return pre * (pre > threshold)
 
 

@@ -46,7 +46,7 @@ _ADDRESS = re.compile(
 
 @dataclass(frozen=True)
 class Entry:
-    """One file of a list: ``path`` in a repository of the hub, or relative to config.yaml without ``repo``."""
+    """One file of a list: a path in a repository of the hub, or relative to config.yaml without ``repo``."""
 
     path: str
     repo: str = ""
@@ -66,7 +66,7 @@ class Activation:
 
     @classmethod
     def of(cls, config: dict[str, Any], where: str) -> Activation:
-        """Read the mapping of a config.yaml. Raises ModelError for an unknown kind, or "topk" without its k."""
+        """Read the mapping of a config.yaml. Raises ModelError for an unknown kind, or topk without k."""
         kind = config.get("activation") or ""
         if kind not in ("", *KINDS):
             raise ModelError(f"activation in {where}", expected=" or ".join(KINDS), got=kind)
@@ -98,7 +98,7 @@ def read_config(folder: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def check_supported(config: dict[str, Any], where: str) -> None:
-    """Raise ModelError when a config.yaml says that its transcoders are of another kind, or stand elsewhere."""
+    """Raise ModelError when a config.yaml names another kind of transcoder, or another place in the model."""
     for key, supported in SUPPORTED.items():
         if config.get(key, supported) != supported:
             raise ModelError(f"{key} in {where}", expected=supported, got=config[key])

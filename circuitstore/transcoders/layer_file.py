@@ -1,4 +1,4 @@
-"""The tensors of one layer's transcoder on disk: its header, checked at once, and its weights, read when asked.
+"""The file of one layer's transcoder: its header is checked at once, its weights are read when needed.
 
 A layer lies in one safetensors file, or in several with an index. Opening a file maps it into memory, so only
 the rows that are asked for come from disk.
@@ -6,15 +6,12 @@ the rows that are asked for come from disk.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from torch import Tensor
 
-from circuitstore.errors import ModelError, first_line
+from circuitstore.errors import ModelError
 from circuitstore.models import shards
 from circuitstore.models.config import read_bytes
 from circuitstore.transcoders.formats import THRESHOLD
@@ -26,7 +23,7 @@ Shape = tuple[int, ...]
 
 
 class LayerFile:
-    """The file, or the index, of one layer. Opening it raises ModelError for a missing or misshapen tensor."""
+    """The file, or the index, of one layer. Raises ModelError for a missing or misshapen tensor."""
 
     def __init__(self, path: Path):
         self.path = path
@@ -48,24 +45,15 @@ def _file_of(path: Path) -> dict[str, Path]:
     if path.name.endswith(shards.INDEX):
         names = shards.weight_map(read_bytes(path), str(path))
         return {tensor: path.with_name(name) for tensor, name in names.items()}
-    with _opened(path) as file:
+    with shards.opened(path) as file:
         return dict.fromkeys(file.keys(), path)
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[Any]:
-    try:
-        with safe_open(path, framework="pt") as file:
-            yield file
-    except (OSError, SafetensorError) as error:
-        raise ModelError(str(path), expected="a readable safetensors file", got=first_line(error)) from error
 
 
 def _headers(file_of: dict[str, Path]) -> tuple[dict[str, Shape], dict[str, str]]:
     """The shape and the dtype of every tensor."""
     shapes, dtypes = {}, {}
     for path in sorted(set(file_of.values())):
-        with _opened(path) as file:
+        with shards.opened(path) as file:
             for name in (name for name, holder in file_of.items() if holder == path):
                 tensor = file.get_slice(name)
                 shapes[name], dtypes[name] = tuple(tensor.get_shape()), tensor.get_dtype()

@@ -3,8 +3,8 @@
 A transcoder reads the *normalised* MLP input x (the output of the norm before the MLP) and predicts the MLP
 output:
 
-    activation = act(W_enc x + b_enc)          W_enc (feature, d_model)
-    prediction = activation W_dec + b_dec      W_dec (feature, d_model)      [+ W_skip x,  W_skip (d_model, d_model)]
+    activation = act(W_enc x + b_enc)                   W_enc (feature, d_model)
+    prediction = activation W_dec + b_dec [+ W_skip x]  W_dec (feature, d_model), W_skip (d_model, d_model)
 
 The activation function act is ReLU, JumpReLU or top-k (`activation`). JumpReLU has a threshold per feature,
 the tensor ``activation_function.threshold``. ReLU and JumpReLU may be followed by a choice of the k largest
@@ -95,7 +95,7 @@ class Transcoders:
         return self._layers[index]
 
     def check_fits(self, n_layers: int, d_model: int) -> None:
-        """Raise ModelError unless every layer of a model has a transcoder, and those in use have its width."""
+        """Raise ModelError unless every layer has a transcoder, and those in use have the model's width."""
         if self.n_layers != n_layers:
             raise ModelError(
                 "transcoders", expected=f"{n_layers} layers, as the model has", got=f"{self.n_layers} layers"
@@ -235,7 +235,7 @@ class LayerTranscoder:
                 yield start, torch.addmm(bias, x, weight.T)
 
     def _activated(self, pre: Tensor, start: int) -> Tensor:
-        """Activations of a chunk of features, which begins at ``start``; with top-k, the chunk's own k largest."""
+        """Activations of the features from ``start`` on; with top-k, the k largest of this chunk."""
         if self.signed:
             assert self.top_k is not None
             return largest(pre, self.top_k)
@@ -243,7 +243,7 @@ class LayerTranscoder:
         return thresholded(pre, 0.0 if self._threshold is None else self._threshold[chunk])
 
     def _compress(self, n_positions: int, chunks: Sequence[tuple[Tensor, Tensor, Tensor]]) -> SparseRows:
-        """Sparse rows from the (position, feature, value) of all chunks; with ``top_k``, the k largest of each."""
+        """Sparse rows from the (position, feature, value) of all chunks, with top-k the k largest only."""
         position, feature, value = (torch.cat(column).cpu().numpy() for column in zip(*chunks, strict=True))
         order = np.argsort(position, kind="stable")  # chunks ascend in feature already
         position, feature, value = position[order], feature[order], value[order]

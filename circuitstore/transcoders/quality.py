@@ -1,17 +1,17 @@
-"""How good transcoders are: of each layer, what it explains with how many features; of all, whether the model
-still says the same.
+"""How good transcoders are: how well each layer predicts, and whether the replacement model agrees.
 
-    explained variance   1 − Σ‖output − prediction‖² / Σ‖output − mean output‖²
-    normalised MSE       Σ‖output − prediction‖² / Σ‖output‖²
+    explained variance   how much of the MLP outputs is explained (`reconstruction`)
+    normalised MSE       how large the error is beside the MLP outputs (`reconstruction`)
     L0                   mean number of active features
     dead                 share of features that are never active
-    agreement            share of tokens after which the replacement model, whose MLPs are transcoders, has the same likeliest token
+    agreement            share of tokens after which the likeliest next token is the same
+    divergence           KL(model ‖ replacement model) of the next token, in nats
 
-Weights are those of one layer, named as in the files (`transcoders`); all plain matrix products, on any
-number of samples.
+In the replacement model, transcoders stand in for MLPs. Weights are those of one layer, named as in the files
+(`formats`).
 
-Source: *Circuit Tracing: Attribution Graphs* (Anthropic, 2025), "Evaluating"; *Transcoders Find Interpretable
-LLM Feature Circuits* (Dunefsky et al., 2024), §3.
+Sources: *Circuit Tracing: Attribution Graphs* (Anthropic, 2025), "Evaluating"; *Transcoders Find
+Interpretable LLM Feature Circuits* (Dunefsky et al., 2024), §3.
 """
 
 from __future__ import annotations
@@ -33,8 +33,9 @@ CHUNK = 8192  # samples multiplied at a time
 
 
 def activations(weights: Weights, inputs: Tensor, k: int | None = None) -> Tensor:
-    """Feature activations (…, feature) of normalised MLP inputs (…, d_model); of each sample only the `k`
-    largest, when given.
+    """Feature activations (…, feature) of normalised MLP inputs (…, d_model).
+
+    With ``k`` only the k largest activations of each sample are kept.
     """
     pre = inputs @ weights["W_enc"].mT + weights["b_enc"]
     active = thresholded(pre, weights.get(THRESHOLD, 0.0))
@@ -42,8 +43,9 @@ def activations(weights: Weights, inputs: Tensor, k: int | None = None) -> Tenso
 
 
 def predict(weights: Weights, activation: Tensor, inputs: Tensor) -> Tensor:
-    """MLP outputs (…, d_model) from feature activations (…, feature), and from the inputs when there is a
-    skip connection.
+    """Predicted MLP outputs (…, d_model) from feature activations (…, feature).
+
+    The MLP inputs (…, d_model) are used when there is a skip connection.
     """
     predicted = activation @ weights["W_dec"] + weights["b_dec"]
     return predicted + inputs @ weights["W_skip"].mT if "W_skip" in weights else predicted
@@ -53,8 +55,9 @@ def predict(weights: Weights, activation: Tensor, inputs: Tensor) -> Tensor:
 def reconstruction(
     weights: Weights, inputs: Tensor, outputs: Tensor, k: int | None = None
 ) -> dict[str, float]:
-    """explained_variance, normalised_mse, l0 and dead of one layer, over pairs (sample, d_model) of any float
-    dtype.
+    """explained_variance, normalised_mse, l0 and dead of one layer (see the opening of this module).
+
+    ``inputs`` and ``outputs`` (sample, d_model) of any float dtype are those of the MLP.
     """
     error = total = square = active = 0.0
     alive = torch.zeros(len(weights["b_enc"]), dtype=torch.bool, device=inputs.device)
@@ -77,10 +80,10 @@ def reconstruction(
 
 @contextmanager
 def replaced(model: nn.Module, layers: Mapping[int, Weights], k: int | None = None) -> Iterator[None]:
-    """Within, the output of these layers' MLPs is their transcoders', except at position 0; errors add up
-    through the layers.
+    """Within the context, transcoders stand in for the MLPs of these layers, except at position 0.
 
-    A layer's weights are asked for when it is reached, so a lazy mapping holds one at a time.
+    Errors add up through the layers. A layer's weights are asked for when the forward pass reaches it, so a
+    lazy mapping need hold only one layer at a time.
     """
 
     def hook(layer: int) -> Any:
@@ -102,8 +105,10 @@ def replaced(model: nn.Module, layers: Mapping[int, Weights], k: int | None = No
 
 @torch.no_grad()
 def log_probabilities(model: Any, sequences: Iterable[Sequence[int]]) -> Tensor:
-    """(prediction, token) float32, nats: after every token but the first of each sequence; those of equal
-    length are run together.
+    """Log-probabilities of the next token (prediction, token) float32, in nats.
+
+    There is a prediction after every token of a sequence but the first. Sequences of equal length are run
+    together.
     """
     by_length: dict[int, list[Sequence[int]]] = {}
     for sequence in sequences:
@@ -116,10 +121,10 @@ def log_probabilities(model: Any, sequences: Iterable[Sequence[int]]) -> Tensor:
 
 
 def divergence(of_model: Tensor, of_other: Tensor) -> Tensor:
-    """KL(model ‖ other) (prediction,) in nats, of log-probabilities (prediction, token)."""
+    """KL(model ‖ other) in nats: log-probabilities (prediction, token) → (prediction,)."""
     return (of_model.exp() * (of_model - of_other)).sum(1)
 
 
 def agreement(of_model: Tensor, of_other: Tensor) -> Tensor:
-    """Whether the likeliest token is the same (prediction,) bool, of log-probabilities (prediction, token)."""
+    """Whether the likeliest token is the same: (prediction,) bool; arguments (prediction, token)."""
     return of_model.argmax(1) == of_other.argmax(1)

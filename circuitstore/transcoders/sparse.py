@@ -22,7 +22,7 @@ class SparseRows:
     """
 
     pointer: NDArray[np.int64]  # (position + 1,)
-    feature: NDArray[np.int32]  # (entry,)
+    feature: NDArray[np.integer]  # (entry,), stored as int32
     value: NDArray[np.float32]  # (entry,) activation
 
     @classmethod
@@ -47,6 +47,6 @@ class SparseRows:
     def position_from_end(self) -> NDArray[np.int64]:
         """(entry,): the position of every entry, counted from the last row, which is -1.
 
-        Rows hold the last positions of a prompt. Added to its number of tokens, this gives the position in it.
+        Rows are the last positions of a prompt. Its number of tokens added to this gives the position in it.
         """
         return self.position - self.n_positions

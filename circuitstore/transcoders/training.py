@@ -1,18 +1,20 @@
 """Training per-layer transcoders, several layers side by side or one at a time.
 
-A transcoder reads the normalised input of an MLP (the output of the norm before it) and predicts the MLP's
+A transcoder reads the normalised input of an MLP, the output of the norm before it, and predicts the MLP's
 output as a sum of few decoder rows: activation = act(W_enc x + b_enc), output = activation W_dec + b_dec [+
-W_skip x]. Position 0, which holds the prepended token, is left out. Two kinds of act:
+W_skip x]. Position 0, which holds the prepended token, is left out. There are two kinds:
 
-    jumprelu   pre · [pre > threshold], with thresholds learned through the pseudo-derivatives of Rajamanoharan et al. (2024),
-               *Jumping Ahead: Improving Reconstruction Fidelity with JumpReLU Sparse Autoencoders*, §3–4; to
-               the loss, which is the unexplained variance, a penalty is added on the mean number of active
-               features (L0) above a target that tightens
-    topk       the k largest of each sample, where positive: Gao et al. (2024), *Scaling and evaluating sparse autoencoders*, §2.3
+    jumprelu   The thresholds are learned through pseudo-derivatives. The loss is the unexplained variance
+               plus a penalty on the mean number of active features (L0) above a target that tightens.
+    topk       The k largest pre-activations of each sample are kept, where they are positive.
 
-A feature that stays silent is pulled towards its threshold, or 0. Decoder rows have norm 1, so that an
-activation is the size of what a feature writes. The skip connection is that of Paulo et al. (2025),
-*Transcoders Beat Sparse Autoencoders for Interpretability*, §3.
+A feature that stays silent is pulled towards its threshold, or towards 0. Decoder rows have norm 1, so that
+an activation is the size of what a feature writes.
+
+Sources: JumpReLU: Rajamanoharan et al. (2024), *Jumping Ahead: Improving Reconstruction Fidelity with
+JumpReLU Sparse Autoencoders*, §3–4; top-k: Gao et al. (2024), *Scaling and evaluating sparse autoencoders*,
+§2.3; the skip connection: Paulo et al. (2025), *Transcoders Beat Sparse Autoencoders for Interpretability*,
+§3.
 """
 
 from __future__ import annotations
@@ -36,22 +38,23 @@ TIGHTENED = 0.6  # share of the steps after which the target of L0 is the final 
 RUN_AT_ONCE = 256  # sequences
 
 Weights = dict[str, Tensor]
-Report = Callable[
-    [int, Tensor, Tensor, int], None
-]  # step, unexplained variance (layer,), L0 (layer,), silent features
+# Told of a step: its number, unexplained variance (layer,), L0 (layer,), and how many features are silent.
+Report = Callable[[int, Tensor, Tensor, int], None]
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How transcoders are trained: `l0_start` and `l0` are the L0 above which it is penalised, at first and
-    in the end.
+    """How transcoders are trained.
+
+    ``kind`` is "jumprelu" or "topk". ``l0_start`` and ``l0`` are the L0 above which there is a penalty, at
+    first and in the end.
     """
 
     features: int
     steps: int
     batch: int
     rate: float
-    kind: str = "jumprelu"  # or "topk"
+    kind: str = "jumprelu"
     l0_start: float = 80.0
     l0: float = 15.0
     k: int = 32
@@ -62,11 +65,10 @@ class Recipe:
 def mlp_pairs(
     model: Any, sequences: Sequence[Sequence[int]], *, dtype: torch.dtype = torch.float32
 ) -> tuple[Tensor, Tensor]:
-    """Normalised inputs and outputs of every MLP of a transformers model, at every position but the first of
-    each sequence of tokens.
+    """Normalised inputs and outputs of every MLP of a transformers model, each (layer, sample, d_model).
 
-    Two (layer, sample, d_model); sequences of equal length are run together, so samples stand in order of
-    first lengths.
+    There is a sample at every position but the first of each sequence of tokens. Sequences of equal length
+    are run together. Samples are ordered by length, in the order in which the lengths first occur.
     """
     layers = take_apart(model).layers
     inputs: list[list[Tensor]] = [[] for _ in layers]
@@ -87,9 +89,8 @@ def mlp_pairs(
     finally:
         for hook in hooks:
             hook.remove()
-    return torch.stack([torch.cat(rows) for rows in inputs]), torch.stack(
-        [torch.cat(rows) for rows in outputs]
-    )
+    samples_in, samples_out = ([torch.cat(rows) for rows in every] for every in (inputs, outputs))
+    return torch.stack(samples_in), torch.stack(samples_out)
 
 
 def _keep(into: list[Tensor], dtype: torch.dtype) -> Any:
@@ -99,11 +100,11 @@ def _keep(into: list[Tensor], dtype: torch.dtype) -> Any:
 def train(
     inputs: Tensor, outputs: Tensor, recipe: Recipe, seed: int, report: Report | None = None
 ) -> Weights:
-    """Train on pairs (layer, sample, d_model) of any float dtype; returns float32 weights with a leading
-    layer axis, named as in the files.
+    """Train on MLP inputs and outputs (layer, sample, d_model) of any float dtype.
 
-    Layers share nothing but the order of samples, so a layer may be trained alone. `report` is told of every
-    tenth of the steps.
+    Returns float32 weights with a leading layer axis, named as in the files. Layers share nothing but the
+    order of samples, so training a layer alone gives the same. ``report`` is told of every tenth of the
+    steps.
     """
     draw = torch.Generator().manual_seed(seed)
     samples = inputs.shape[1]
@@ -157,7 +158,8 @@ def train(
 class JumpReLU(torch.autograd.Function):
     """Activations and mean L0 of pre-activations (layer, sample, feature) and thresholds (layer, 1, feature).
 
-    Backward: the derivative of a step at the threshold is taken as 1 / WIDTH within WIDTH / 2 of it, else 0.
+    In the backward pass, the derivative of the step at the threshold is 1 / WIDTH within WIDTH / 2 of it, and
+    0 elsewhere.
     """
 
     @staticmethod
@@ -175,25 +177,32 @@ class JumpReLU(torch.autograd.Function):
         return of_activation * active + step * of_step, of_threshold
 
 
+jump_relu: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] = JumpReLU.apply
+
+
 def _activate(pre: Tensor, weights: dict[str, nn.Parameter], recipe: Recipe) -> tuple[Tensor, Tensor, Tensor]:
     """Activations (layer, sample, feature), mean L0 (layer,) and thresholds (layer, 1, feature)."""
     if recipe.kind == "jumprelu":
         threshold = weights["log_threshold"].exp()
-        return *JumpReLU.apply(pre, threshold), threshold
+        activation, l0 = jump_relu(pre, threshold)
+        return activation, l0, threshold
     activation = largest(pre, recipe.k).relu()
     return activation, (activation > 0).sum((1, 2)) / pre.shape[1], torch.zeros_like(weights["b_enc"])
 
 
 def _target(recipe: Recipe, step: int) -> float:
+    """The L0 above which there is a penalty at this step."""
     progress = min(1.0, step / (TIGHTENED * recipe.steps))
     start = min(recipe.l0_start, float(recipe.features))
-    return start * (recipe.l0 / start) ** progress
+    return float(start * (recipe.l0 / start) ** progress)
 
 
 @torch.no_grad()
 def _initial(sampled: Callable[[int], tuple[Tensor, Tensor]], recipe: Recipe) -> dict[str, nn.Parameter]:
-    """Features that look for the input of some sample and write the output of that sample, sparse from the
-    start.
+    """First weights, each (layer, …): feature i reads and writes what belongs to a drawn sample.
+
+    Its encoder row is the sample's input, its decoder row the sample's output. The biases make the features
+    sparse from the start.
     """
     encoder, decoder = (normalize(x, dim=2) for x in sampled(recipe.features))
     x, y = sampled(4 * recipe.features)
@@ -217,8 +226,9 @@ def _initial(sampled: Callable[[int], tuple[Tensor, Tensor]], recipe: Recipe) ->
 
 
 def _unscaled(trained: Weights, of_input: tuple[Tensor, Tensor], of_output: tuple[Tensor, Tensor]) -> Weights:
-    """Weights that read and write what the model has, from those that work on inputs and outputs of mean 0
-    and size 1.
+    """Weights for the model's inputs and outputs, from weights for such of mean 0 and size 1.
+
+    ``of_input`` and ``of_output`` are the means and sizes that were divided out.
     """
     (mean_in, scale_in), (mean_out, scale_out) = of_input, of_output
     encoder = trained["W_enc"] * scale_out / scale_in

@@ -10,8 +10,8 @@ import torch
 from random_model import write_model, write_transcoders
 
 from bench import naive
-from circuitstore.circuits.edges import ActiveFeatures
-from circuitstore.circuits.graph import attribute, find_features
+from circuitstore.circuits.active import ActiveFeatures, find_features
+from circuitstore.circuits.graph import attribute
 from circuitstore.models.capture import capture
 from circuitstore.models.load import load_model
 from circuitstore.transcoders.per_layer import Transcoders
@@ -198,7 +198,7 @@ def test_every_cut_and_any_memory_give_the_same_effects(tmp_path, monkeypatch, c
     model, transcoders = load_model(folders[0]), Transcoders.open(folders[1])
     reference = attribute(model, transcoders, TOKENS).adjacency_matrix
     monkeypatch.setattr("circuitstore.circuits.effects.cheapest_cut", lambda *args: cut)
-    monkeypatch.setattr("circuitstore.circuits.effects.STARTING", 256 if plenty else 3)
+    monkeypatch.setattr("circuitstore.circuits.flight.STARTING_ROWS", 256 if plenty else 3)
     again = attribute(
         model, transcoders, TOKENS, memory=4 * 10**9 if plenty else reference.nbytes
     ).adjacency_matrix

@@ -1,0 +1,13 @@
+"""How many rows are carried through the frozen network at once. Imports no torch.
+
+The numbers are constants and not settings, because they decide the last bits of effects. Cost estimates need
+them too, and must not load torch for it.
+"""
+
+from __future__ import annotations
+
+# Rows that start at once, about. What each head makes of them is kept apart until it is spread.
+STARTING_ROWS = 256
+# Pairs of a row and an offset that are moved by one product. So many let the outputs of their heads stay in
+# the cache, and are enough to make reading the weights worth while.
+MOVED_ROWS = 2_048
