@@ -102,3 +102,9 @@ def some_of(items: Sequence[str], most: int, separator: str = "; ") -> str:
     """The first `most` items in one line, and how many more there are: "a; b … and 3 more"."""
     more = f" … and {len(items) - most} more" if len(items) > most else ""
     return separator.join(items[:most]) + more
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message, or the name of its class when it has no message."""
+    text = str(error).strip()
+    return text.splitlines()[0] if text else type(error).__name__

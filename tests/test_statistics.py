@@ -9,13 +9,10 @@ import pytest
 from scipy import stats
 
 from circuitstore.errors import UsageError
-from circuitstore.statistics import (
-    benjamini_hochberg,
-    bootstrap_interval,
-    correlations,
-    mann_whitney,
-    rank_biserial,
-)
+from circuitstore.statistics.bootstrap import bootstrap_interval
+from circuitstore.statistics.correlation import correlations, spearman
+from circuitstore.statistics.false_discovery import benjamini_hochberg
+from circuitstore.statistics.rank_tests import mann_whitney, rank_biserial
 
 
 def sparse(rng: np.random.Generator, features: int, count: int, share: float) -> np.ndarray:
@@ -203,6 +200,15 @@ def test_correlations_of_nothing_are_nan():
         correlations(np.ones((3, 5)), np.ones(3))
     with pytest.raises(UsageError):
         correlations(np.ones(3), np.ones(3), "kendall")
+
+
+@pytest.mark.parametrize("ties", [False, True])
+def test_spearman_agrees_with_scipy(ties):
+    """With and without ties; NaN where it is not defined."""
+    generator = np.random.default_rng(3)
+    x, y = generator.integers(0, 6, (2, 40)) if ties else generator.standard_normal((2, 40))
+    assert spearman(x, y) == pytest.approx(stats.spearmanr(x, y).statistic)
+    assert np.isnan(spearman(np.ones(5), x[:5])) and np.isnan(spearman(x[:2], y[:2]))
 
 
 def test_bootstrap_intervals_are_scipys_and_cover_the_mean():

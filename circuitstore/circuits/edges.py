@@ -20,7 +20,8 @@ from circuitstore.circuits.frozen_network import FrozenNetwork
 from circuitstore.errors import LimitError
 from circuitstore.models.capture import Capture
 from circuitstore.models.load import LanguageModel
-from circuitstore.transcoders.per_layer import SparseRows, Transcoders
+from circuitstore.transcoders.per_layer import Transcoders
+from circuitstore.transcoders.sparse import SparseRows
 
 
 @dataclass(frozen=True)

@@ -30,8 +30,10 @@ from torch import Tensor
 
 from circuitstore.circuits import pruning
 from circuitstore.circuits.edges import ActiveFeatures, Edges, padded
-from circuitstore.circuits.gradient_graph import attributions, graph_edges, logit_gradients
+from circuitstore.circuits.gradient_graph import attributions, graph_edges
+from circuitstore.circuits.gradients import logit_gradients
 from circuitstore.circuits.margin import Margin, total_effects
+from circuitstore.circuits.methods import GRAPH_METHODS
 from circuitstore.errors import UsageError
 from circuitstore.models.capture import Capture, capture
 from circuitstore.models.load import LanguageModel
@@ -69,9 +71,6 @@ class Graph:
     completeness_score: float
     method: str  # "direct" or "gradient"
     margin: Margin | None  # contributions to a logit difference; when asked for
-
-
-METHODS = ("direct", "gradient")
 
 
 def attribute(
@@ -316,8 +315,8 @@ def _check_numbers(**numbers: int | None) -> None:
 
 
 def _check_method(method: str, logit_prob: float, threshold: float) -> None:
-    if method not in METHODS:
-        raise UsageError("attribution method", expected=" or ".join(METHODS), got=method)
+    if method not in GRAPH_METHODS:
+        raise UsageError("attribution method", expected=" or ".join(GRAPH_METHODS), got=method)
     if not 0 < logit_prob <= 1:
         raise UsageError("logit_prob", expected="a share above 0, at most 1", got=logit_prob)
     if not 0 <= threshold <= 1:

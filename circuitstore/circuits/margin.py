@@ -1,12 +1,16 @@
-"""What each node of an attribution graph contributes to the correct − incorrect logit difference (the
-margin), three ways.
+"""What each node of an attribution graph contributes to the margin, the logit difference correct − incorrect.
 
-    direct    the edge: what the node writes, carried through the frozen network past all MLPs, read by the difference
-    total     all paths through features in the frozen network: total_s = direct_s + Σ_t (total_t / activation_t) · edge s→t
-    gradient  first order in the real model, nothing frozen (`gradient`)
+It is computed in three ways (`methods`):
 
-All three predict −(change of the margin when the node is taken away), in nats. `direct` is exact when nothing
-else may react, `total` when only active features may, linearly; the real model decides how good each is.
+    direct    the edge: what the node writes is carried through the frozen network, past all MLPs, and read
+              by the difference
+    total     the sum over all paths through features in the frozen network:
+              total_s = direct_s + Σ_t (total_t / activation_t) · edge s→t
+    gradient  first order in the real model, where nothing is frozen (`gradients`)
+
+Each predicts −(change of the margin when the node is taken away), in nats. `direct` is exact when nothing
+else may react. `total` is exact when active features may react too, and only linearly. Interventions on the
+real model show how good each prediction is.
 
 Source: *Circuit Tracing: Attribution Graphs* (Anthropic, 2025), "Attribution" and "Evaluating attribution
 graphs".
@@ -17,31 +21,29 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
 class Margin:
     """Contributions of every node (node,) float32, in nats; 0 for logits."""
 
-    direct: np.ndarray
-    total: np.ndarray
-    gradient: np.ndarray
-
-    def spearman(self, n_features: int) -> float:
-        """Rank correlation of direct and gradient attribution over the feature nodes; NaN for fewer than
-        three.
-        """
-        return spearman(self.direct[:n_features], self.gradient[:n_features])
+    direct: NDArray[np.float32]
+    total: NDArray[np.float32]
+    gradient: NDArray[np.float32]
 
 
 def total_effects(
-    adjacency: np.ndarray, direct: np.ndarray, activation: np.ndarray, levels: np.ndarray
-) -> np.ndarray:
-    """Sum over all paths from each node to the target whose direct effects are ``direct``: (node,) float64.
+    adjacency: NDArray[np.float32],
+    direct: NDArray[np.float32],
+    activation: NDArray[np.float32],
+    levels: NDArray[np.int64],
+) -> NDArray[np.float64]:
+    """The effect of each node on a target along all paths: (node,) float64, in the unit of ``direct``.
 
-    ``adjacency`` (node target, node source) in the unit of the target's pre-activation; ``activation``
-    (feature node,) of the features, the first nodes; ``levels`` (node,): an edge runs from a lower level to a
-    higher one.
+    ``direct`` (node,) is the effect along the edge to the target. ``adjacency`` (node target, node source) is
+    in the unit of each target's pre-activation. ``activation`` (feature node,) belongs to the features, which
+    are the first nodes. ``levels`` (node,) orders the nodes: an edge runs from a lower level to a higher one.
     """
     total = direct.astype(np.float64)
     n_features = len(activation)
@@ -49,19 +51,3 @@ def total_effects(
         members = np.flatnonzero(levels[:n_features] == level)
         total += (total[members] / activation[members]) @ adjacency[members].astype(np.float64)
     return total
-
-
-def spearman(x: np.ndarray, y: np.ndarray) -> float:
-    """Spearman's rank correlation of two series (n,), ties sharing their mean rank; NaN for fewer than three
-    or a constant.
-    """
-    if len(x) < 3:
-        return float("nan")
-    a, b = (_ranks(values) - (len(x) + 1) / 2 for values in (x, y))
-    scale = np.sqrt((a @ a) * (b @ b))
-    return float(a @ b / scale) if scale > 0 else float("nan")
-
-
-def _ranks(values: np.ndarray) -> np.ndarray:
-    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    return (np.cumsum(counts) - (counts - 1) / 2)[inverse]

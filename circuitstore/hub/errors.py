@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from circuitstore.errors import ModelError
+from circuitstore.errors import ModelError, first_line
 from circuitstore.hub import cache as hub_cache
 
 
@@ -67,7 +67,7 @@ def _explained(repo: str, revision: str, error: BaseException) -> ModelError:
             where, expected="a branch, tag or commit", got="no such revision", remedy=f"see {page}/tree/main"
         )
     if isinstance(error, errors.EntryNotFoundError):
-        return ModelError(where, expected="a file of the repository's list", got=_first_line(error))
+        return ModelError(where, expected="a file of the repository's list", got=first_line(error))
     response = getattr(error, "response", None)
     if response is not None:
         remedy = (
@@ -88,10 +88,5 @@ def _explained(repo: str, revision: str, error: BaseException) -> ModelError:
         )
     remedy = "check the connection and build again: finished files are kept"
     return ModelError(
-        where, expected=f"an answer from {constants.ENDPOINT}", got=_first_line(error), remedy=remedy
+        where, expected=f"an answer from {constants.ENDPOINT}", got=first_line(error), remedy=remedy
     )
-
-
-def _first_line(error: BaseException) -> str:
-    text = str(error).strip()
-    return text.splitlines()[0] if text else type(error).__name__

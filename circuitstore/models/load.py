@@ -7,7 +7,6 @@ tokens than the model.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,10 +19,10 @@ from torch import nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
 from transformers.utils import logging as hf_logging
 
-from circuitstore.errors import ModelError, UsageError
+from circuitstore.errors import ModelError, UsageError, first_line
 from circuitstore.models import shards
+from circuitstore.models.config import read_bytes, read_config
 from circuitstore.models.families import Parts, family_of, take_apart
-from circuitstore.models.identity import read_bytes
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 PREPEND = ("eos", "pad", "bos", "unk", "none")
@@ -71,7 +70,7 @@ def load_model(folder: str | Path, *, dtype: str = "float32", device: str = "cpu
             Exception
         ) as error:  # transformers raises a dozen kinds, most of them with advice about the hub
             raise ModelError(
-                f"model weights in {folder}", expected="loadable safetensors", got=_first_line(error)
+                f"model weights in {folder}", expected="loadable safetensors", got=first_line(error)
             ) from error
     model, report = loaded
     for kind, problem in (
@@ -117,14 +116,14 @@ def check_model(folder: str | Path, *, device: str = "cpu") -> None:
     ModelError for the files.
     """
     _device(device)
-    family_of(_read_config(Path(folder)).get("model_type", "nothing named model_type"))
+    family_of(read_config(Path(folder)).get("model_type", "nothing named model_type"))
     _check_weight_files(Path(folder))
 
 
 def load_tokenizer(folder: str | Path) -> PreTrainedTokenizerBase:
     """Load the tokenizer alone; needs no weights. Raises ModelError."""
     folder = Path(folder)
-    _read_config(folder)
+    read_config(folder)
     if not any((folder / name).is_file() for name in ("tokenizer.json", "vocab.json")):
         raise ModelError(f"tokenizer in {folder}", expected="tokenizer.json", got="no such file")
     with _quiet():
@@ -132,7 +131,7 @@ def load_tokenizer(folder: str | Path) -> PreTrainedTokenizerBase:
             return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         except Exception as error:
             raise ModelError(
-                f"tokenizer in {folder}", expected="a readable tokenizer", got=_first_line(error)
+                f"tokenizer in {folder}", expected="a readable tokenizer", got=first_line(error)
             ) from error
 
 
@@ -164,31 +163,15 @@ def _device(device: str) -> torch.device:
         return torch.empty(0, device=device).device
     except (RuntimeError, AssertionError) as error:
         raise UsageError(
-            "device", expected="cpu or an available accelerator", got=f"{device} ({_first_line(error)})"
+            "device", expected="cpu or an available accelerator", got=f"{device} ({first_line(error)})"
         ) from error
-
-
-def _read_config(folder: Path) -> dict:
-    path = folder / "config.json"
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        got = "no such file" if folder.is_dir() else "no such folder"
-        raise ModelError(
-            str(path), expected="a model's config.json", got=got, remedy="name a downloaded model folder"
-        ) from None
-    except (OSError, ValueError) as error:
-        raise ModelError(str(path), expected="readable JSON", got=_first_line(error)) from error
-    if not isinstance(config, dict):
-        raise ModelError(str(path), expected="a JSON object", got=type(config).__name__)
-    return config
 
 
 def _check_weight_files(folder: Path) -> None:
     index = folder / f"model{shards.INDEX}"
     names = ["model.safetensors"]
     if index.is_file() and not (folder / names[0]).is_file():  # the order in which transformers looks
-        names = shards.files(read_bytes(str(index)), str(index))
+        names = shards.files(read_bytes(index), str(index))
     if missing := [name for name in names if not (folder / name).is_file()]:
         raise ModelError(
             f"model weights in {folder}",
@@ -202,13 +185,8 @@ def _check_weight_files(folder: Path) -> None:
                 pass
         except (OSError, SafetensorError) as error:
             raise ModelError(
-                str(folder / name), expected="a readable safetensors file", got=_first_line(error)
+                str(folder / name), expected="a readable safetensors file", got=first_line(error)
             ) from error
-
-
-def _first_line(error: BaseException) -> str:
-    text = str(error).strip()
-    return text.splitlines()[0] if text else type(error).__name__
 
 
 @contextmanager

@@ -111,7 +111,7 @@ def _pearson(x: list, y: list) -> float | None:
 def _spearman(x: list, y: list) -> float | None:
     import numpy as np
 
-    from circuitstore.circuits.margin import spearman
+    from circuitstore.statistics.correlation import spearman
 
     value = spearman(np.array(x, dtype=float), np.array(y, dtype=float))
     return None if np.isnan(value) else value

@@ -124,7 +124,7 @@ class _LayerFiles(Mapping):
     """File name → bytes of transcoders, made when asked for: all layers together may be larger than memory."""
 
     def __init__(self, store: Store, artifact: Artifact, profile: str):
-        from circuitstore.transcoders.standard import config_yaml, layer_file
+        from circuitstore.transcoders.formats import config_yaml, layer_file
 
         self.store, self.cells = (
             store,
@@ -138,7 +138,7 @@ class _LayerFiles(Mapping):
         from safetensors.numpy import save
 
         from circuitstore.storage.objects import reader
-        from circuitstore.transcoders.standard import TENSORS
+        from circuitstore.transcoders.formats import TENSORS
 
         if name == "config.yaml":
             return self.config

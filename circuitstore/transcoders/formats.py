@@ -1,12 +1,13 @@
-"""Which file holds the transcoder of which layer: config.yaml, or names. Imports no torch.
+"""The layout of a folder of transcoders: what its files are called and hold, to read it and to write it.
 
-config.yaml lists one safetensors file a layer under ``transcoders``: a path relative to it, or an address of
-the Hugging Face hub, ``hf://owner/repo/path?revision=…`` or ``hf://owner/repo@revision/path``. Without a
-list, files are ``layer_0.safetensors``, ``layer_1.safetensors``, … beside it. Source: circuit-tracer,
-`utils/hf_utils.py`, whose repositories are in this form.
+The layout is that of circuit-tracer's repositories. One safetensors file a layer holds the tensors of
+`TENSORS`. config.yaml lists these files under ``transcoders``, layer by layer. An entry is a path relative to
+config.yaml, or an address of the Hugging Face hub, ``hf://owner/repo/path?revision=…`` or
+``hf://owner/repo@revision/path``. Without a list, the files are ``layer_0.safetensors``,
+``layer_1.safetensors``, … beside config.yaml. Where a layer is cut into several files, its index stands for
+it (`circuitstore.models.shards`): ``layer_0.safetensors.index.json``.
 
-Where a layer is cut into several files, its index stands for it (`shards`):
-``layer_0.safetensors.index.json``.
+This module imports no torch. Source: circuit-tracer, `utils/hf_utils.py`.
 """
 
 from __future__ import annotations
@@ -15,12 +16,29 @@ import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
+from typing import Any
 
-from circuitstore.errors import ModelError
+from circuitstore.errors import ModelError, first_line
+from circuitstore.models.config import read_bytes
 from circuitstore.models.shards import FILE, INDEX
 
 CONFIG = "config.yaml"
+SUPPORTED = {  # key of config.yaml → the only value that is understood; each may be left out
+    "model_kind": "transcoder_set",
+    "feature_input_hook": "mlp.hook_in",
+    "feature_output_hook": "mlp.hook_out",
+}
+THRESHOLD = "activation_function.threshold"
+TENSORS = {  # name in a dataset of trained transcoders → tensor in a file
+    "W_enc": "W_enc",
+    "b_enc": "b_enc",
+    "W_dec": "W_dec",
+    "b_dec": "b_dec",
+    "threshold": THRESHOLD,
+    "W_skip": "W_skip",
+}
+KINDS = ("relu", "jumprelu", "topk")
 _ADDRESS = re.compile(
     r"hf://(?P<repo>[\w.-]+/[\w.-]+)(@(?P<at>[\w.-]+))?/(?P<path>[^?]+?)(\?revision=(?P<revision>[\w./-]+))?"
 )
@@ -28,42 +46,66 @@ _ADDRESS = re.compile(
 
 @dataclass(frozen=True)
 class Entry:
-    """One file of a list: ``path`` in a repository of the hub, or relative to config.yaml when ``repo`` is
-    empty.
-    """
+    """One file of a list: ``path`` in a repository of the hub, or relative to config.yaml without ``repo``."""
 
     path: str
     repo: str = ""
     revision: str = ""  # "" where none is given
 
 
-def parse_config(source: bytes, where: str) -> dict:
-    """A config.yaml's mapping. Raises ModelError, naming ``where``."""
-    import yaml  # 15 ms, which a build with nothing to do should not pay
+@dataclass(frozen=True)
+class Activation:
+    """What config.yaml says of the activation function.
+
+    ``kind`` is one of `KINDS`, or empty where config.yaml does not say; a layer then is JumpReLU if its file
+    has thresholds, else ReLU. ``top_k`` is how many activations of each position are kept, None for all.
+    """
+
+    kind: str = ""
+    top_k: int | None = None
+
+    @classmethod
+    def of(cls, config: dict[str, Any], where: str) -> Activation:
+        """Read the mapping of a config.yaml. Raises ModelError for an unknown kind, or "topk" without its k."""
+        kind = config.get("activation") or ""
+        if kind not in ("", *KINDS):
+            raise ModelError(f"activation in {where}", expected=" or ".join(KINDS), got=kind)
+        key = "k" if kind == "topk" else "top_k"
+        top_k = config.get(key)
+        if (top_k is not None or kind == "topk") and (type(top_k) is not int or top_k < 1):
+            got = "none" if top_k is None else top_k
+            raise ModelError(f"{key} in {where}", expected="a positive integer", got=got)
+        return cls(kind, top_k)
+
+
+def parse_config(source: bytes, where: str) -> dict[str, Any]:
+    """The mapping in the bytes of a config.yaml. Raises ModelError, which names ``where``."""
+    import yaml  # takes 15 ms, which a build with nothing to do should not pay
 
     try:
         config = yaml.safe_load(source.decode()) or {}
     except (UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ModelError(where, expected="readable YAML", got=str(error).splitlines()[0]) from error
+        raise ModelError(where, expected="readable YAML", got=first_line(error)) from error
     if not isinstance(config, dict):
         raise ModelError(where, expected="a mapping", got=type(config).__name__)
     return config
 
 
-def read_config(folder: str | os.PathLike[str]) -> dict:
-    """The config.yaml of a folder; empty when there is none. Raises ModelError."""
+def read_config(folder: str | os.PathLike[str]) -> dict[str, Any]:
+    """The mapping in a folder's config.yaml; empty when there is no such file. Raises ModelError."""
     path = os.path.join(folder, CONFIG)
-    if not os.path.isfile(path):
-        return {}
-    try:
-        with open(path, "rb") as file:
-            return parse_config(file.read(), path)
-    except OSError as error:
-        raise ModelError(path, expected="a readable file", got=error.strerror or error) from error
+    return parse_config(read_bytes(path), path) if os.path.isfile(path) else {}
 
 
-def listed(config: dict, where: str) -> list[Entry] | None:
-    """The files that a config.yaml lists, layer by layer; None when it lists none. Raises ModelError."""
+def check_supported(config: dict[str, Any], where: str) -> None:
+    """Raise ModelError when a config.yaml says that its transcoders are of another kind, or stand elsewhere."""
+    for key, supported in SUPPORTED.items():
+        if config.get(key, supported) != supported:
+            raise ModelError(f"{key} in {where}", expected=supported, got=config[key])
+
+
+def listed(config: dict[str, Any], where: str) -> list[Entry] | None:
+    """The files that a config.yaml lists, layer by layer; None when it has no list. Raises ModelError."""
     names = config.get("transcoders")
     if names is None:
         return None
@@ -73,21 +115,51 @@ def listed(config: dict, where: str) -> list[Entry] | None:
 
 
 def layers(names: Iterable[str], where: str) -> list[str]:
-    """Of these names those of layers, in order, a file before an index. Raises ModelError when one is
-    missing.
+    """Those names that are files of a layer, by layer; a file goes before an index.
+
+    Raises ModelError when a layer has no file.
     """
-    ordered = sorted(names, key=len, reverse=True)
-    found = {
-        int(m[1]): name
-        for name in ordered
-        if (m := re.fullmatch(r"layer_(\d+)\.safetensors(\.index\.json)?", name))
-    }
-    n_layers = max(found, default=0) + 1
-    if missing := [i for i in range(n_layers) if i not in found]:
-        raise ModelError(
-            f"transcoders in {where}", expected=f"layer_{missing[0]}.safetensors", got="no such file"
-        )
-    return [found[i] for i in range(n_layers)]
+    name_of: dict[int, str] = {}
+    for name in sorted(names, key=len, reverse=True):
+        if match := re.fullmatch(r"layer_(\d+)\.safetensors(\.index\.json)?", name):
+            name_of[int(match[1])] = name
+    n_layers = max(name_of, default=0) + 1
+    for layer in range(n_layers):
+        if layer not in name_of:
+            raise ModelError(f"transcoders in {where}", expected=layer_file(layer), got="no such file")
+    return [name_of[layer] for layer in range(n_layers)]
+
+
+def layer_paths(folder: Path, config: dict[str, Any]) -> list[Path]:
+    """The file of every layer of a folder with this config.yaml. Raises ModelError when one is missing."""
+    entries = listed(config, str(folder / CONFIG))
+    if entries is None:
+        return [folder / name for name in layers((path.name for path in folder.iterdir()), str(folder))]
+    for entry in entries:
+        if not (folder / entry.path).is_file():
+            raise ModelError(
+                str(folder / entry.path),
+                expected="a safetensors file that config.yaml lists",
+                got="no such file",
+                remedy="download the whole repository into the folder" if entry.repo else None,
+            )
+    return [folder / entry.path for entry in entries]
+
+
+def layer_file(layer: int) -> str:
+    """The name of one layer's file."""
+    return f"layer_{layer}{FILE}"
+
+
+def config_yaml(name: str, n_layers: int, top_k: int | None = None) -> str:
+    """The text of a config.yaml for transcoders of this name.
+
+    ``top_k`` is how many activations of each position they keep, None for all.
+    """
+    lines = [f"model_name: {name}", *(f"{key}: {value}" for key, value in SUPPORTED.items()), f"scan: {name}"]
+    lines += [f"top_k: {top_k}"] if top_k else []
+    lines += ["transcoders:", *(f"- {layer_file(layer)}" for layer in range(n_layers))]
+    return "".join(f"{line}\n" for line in lines)
 
 
 def _entry(name: str, where: str) -> Entry:

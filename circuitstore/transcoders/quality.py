@@ -24,7 +24,10 @@ import torch
 from torch import Tensor, nn
 
 from circuitstore.models.families import take_apart
-from circuitstore.transcoders.training import THRESHOLD, Weights
+from circuitstore.transcoders.activation import largest, thresholded
+from circuitstore.transcoders.formats import THRESHOLD
+from circuitstore.transcoders.reconstruction import explained_variance, normalised_mse
+from circuitstore.transcoders.training import Weights
 
 CHUNK = 8192  # samples multiplied at a time
 
@@ -34,11 +37,8 @@ def activations(weights: Weights, inputs: Tensor, k: int | None = None) -> Tenso
     largest, when given.
     """
     pre = inputs @ weights["W_enc"].mT + weights["b_enc"]
-    active = pre * (pre > weights.get(THRESHOLD, torch.zeros((), device=pre.device)))
-    if k is None:
-        return active
-    largest = active.topk(k, dim=-1)
-    return torch.zeros_like(active).scatter(-1, largest.indices, largest.values)
+    active = thresholded(pre, weights.get(THRESHOLD, 0.0))
+    return active if k is None else largest(active, k)
 
 
 def predict(weights: Weights, activation: Tensor, inputs: Tensor) -> Tensor:
@@ -68,8 +68,8 @@ def reconstruction(
         active += (activation > 0).sum().item()
         alive |= (activation > 0).any(0)
     return {
-        "explained_variance": 1 - error / total if total else 0.0,
-        "normalised_mse": error / square if square else 0.0,
+        "explained_variance": float(explained_variance(error, total)),
+        "normalised_mse": float(normalised_mse(error, square)),
         "l0": active / max(len(inputs), 1),
         "dead": 1 - alive.float().mean().item(),
     }

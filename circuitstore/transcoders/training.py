@@ -27,8 +27,9 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from circuitstore.models.families import take_apart
+from circuitstore.transcoders.activation import largest, thresholded
+from circuitstore.transcoders.formats import THRESHOLD
 
-THRESHOLD = "activation_function.threshold"
 PENALTY, PULL, WIDTH, FIRST_THRESHOLD = 0.1, 1e-3, 0.3, 0.1
 PATIENCE = 30  # batches without activation after which a feature counts as silent
 TIGHTENED = 0.6  # share of the steps after which the target of L0 is the final one
@@ -163,7 +164,7 @@ class JumpReLU(torch.autograd.Function):
     def forward(ctx: Any, pre: Tensor, threshold: Tensor) -> tuple[Tensor, Tensor]:
         active = pre > threshold
         ctx.save_for_backward(pre, threshold, active)
-        return pre * active, active.sum((1, 2)) / pre.shape[1]
+        return thresholded(pre, threshold), active.sum((1, 2)) / pre.shape[1]
 
     @staticmethod
     def backward(ctx: Any, of_activation: Tensor, of_l0: Tensor) -> tuple[Tensor, Tensor]:
@@ -179,8 +180,7 @@ def _activate(pre: Tensor, weights: dict[str, nn.Parameter], recipe: Recipe) -> 
     if recipe.kind == "jumprelu":
         threshold = weights["log_threshold"].exp()
         return *JumpReLU.apply(pre, threshold), threshold
-    largest = pre.topk(recipe.k, dim=2)
-    activation = torch.zeros_like(pre).scatter(2, largest.indices, largest.values.relu())
+    activation = largest(pre, recipe.k).relu()
     return activation, (activation > 0).sum((1, 2)) / pre.shape[1], torch.zeros_like(weights["b_enc"])
 
 

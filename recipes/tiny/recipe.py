@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
-from circuitstore.transcoders import standard
+from circuitstore.transcoders import formats
 from circuitstore.transcoders.training import mlp_pairs
 from recipes.tiny import corpus, measure, train_model, train_transcoders
 from tasks import behaviours
@@ -75,7 +75,7 @@ def save_transcoders(weights: dict[str, torch.Tensor], folder: Path) -> None:
     for layer in range(layers):
         one = {name: weight[layer].contiguous() for name, weight in weights.items()}
         save_file(one, folder / f"layer_{layer}.safetensors", metadata={"format": "pt"})
-    (folder / "config.yaml").write_text(standard.config_yaml("circuitstore/tiny", layers))
+    (folder / "config.yaml").write_text(formats.config_yaml("circuitstore/tiny", layers))
 
 
 def files(folder: Path) -> list[Path]:

@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 import torch
 from random_model import write_model, write_transcoders
-from scipy import stats
 
-from circuitstore.circuits.gradient_graph import feature_gradients, logit_gradients
+from circuitstore.circuits.gradients import feature_gradients, logit_gradients
 from circuitstore.circuits.graph import attribute
 from circuitstore.circuits.intervene import Edit, intervene
-from circuitstore.circuits.margin import spearman, total_effects
+from circuitstore.circuits.margin import total_effects
 from circuitstore.errors import UsageError
 from circuitstore.models.capture import capture
 from circuitstore.models.load import load_model
@@ -223,15 +222,6 @@ def test_gradient_method_keeps_threshold_and_top_k(model, transcoders, graph):
     assert simple.adjacency_matrix[row, source] == pytest.approx(
         float(written @ gradient[there + 1, place]), abs=1e-5
     )
-
-
-@pytest.mark.parametrize("ties", [False, True])
-def test_spearman_agrees_with_scipy(ties):
-    """With and without ties; NaN where it is not defined."""
-    generator = np.random.default_rng(3)
-    x, y = generator.integers(0, 6, (2, 40)) if ties else generator.standard_normal((2, 40))
-    assert spearman(x, y) == pytest.approx(stats.spearmanr(x, y).statistic)
-    assert np.isnan(spearman(np.ones(5), x[:5])) and np.isnan(spearman(x[:2], y[:2]))
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,8 @@ from circuitstore.engine.inputs import Upstream
 from circuitstore.storage.artifact import Cell
 from circuitstore.storage.layout import Store
 from circuitstore.storage.objects import write_object
-from circuitstore.transcoders.per_layer import LayerTranscoder, Transcoders
+from circuitstore.transcoders.layer_file import LayerFile
+from circuitstore.transcoders.per_layer import Transcoders
 from tasks import baseline as baseline_phase
 from tasks import features as features_phase
 from tasks.settings.config import Features
@@ -185,7 +186,7 @@ def watched_features(folder, layers: int, patch: pytest.MonkeyPatch) -> tuple[in
     upstream, transcoders = stored_activations(folder, layers)
     given: list[xr.Dataset] = []
     held, kept, read = [0], [0], []
-    one, mapped = Upstream.one, LayerTranscoder._map
+    one, mapped = Upstream.one, LayerFile.tensor
 
     def watched_one(self, cell):
         given.append(one(self, cell))
@@ -206,7 +207,7 @@ def watched_features(folder, layers: int, patch: pytest.MonkeyPatch) -> tuple[in
 
     with patch.context() as inner:
         inner.setattr(Upstream, "one", watched_one)
-        inner.setattr(LayerTranscoder, "_map", watched_map)
+        inner.setattr(LayerFile, "tensor", watched_map)
         for layer in range(layers):
             cells = [{"layer": layer, "prompt": f"p{prompt:03}"} for prompt in range(PROMPTS)]
             assert (

@@ -18,6 +18,7 @@ from scipy import stats
 
 import circuitstore as cs
 from circuitstore.circuits.intervene import Edit, intervene
+from circuitstore.circuits.methods import MARGIN_METHODS
 from circuitstore.errors import PromptError
 from circuitstore.models.load import load_model
 from circuitstore.storage.artifact import named
@@ -28,7 +29,7 @@ from tasks import circuit as circuit_phase
 from tasks import interventions as phase
 from tasks.pairs import roles
 from tasks.parts.edits import Candidates, Units, candidates, first_units, matched_controls
-from tasks.parts.intervention_summary import METHODS, summarise
+from tasks.parts.intervention_summary import summarise
 from tasks.settings import config
 
 CONFORMANCE = Path(__file__).parents[1] / "conformance"
@@ -619,10 +620,10 @@ def test_summary_of_planted_effects(results):
             single_margin=cell.single_margin.copy(data=single),
             single_control_margin=cell.single_control_margin.copy(data=control),
             single_predicted=cell.single_predicted.copy(
-                data=np.repeat(2 - single[:, :1, 0], len(METHODS), 1)
+                data=np.repeat(2 - single[:, :1, 0], len(MARGIN_METHODS), 1)
             ),
             single_control_predicted=cell.single_control_predicted.copy(
-                data=np.repeat(2 - control[..., None], len(METHODS), 2)
+                data=np.repeat(2 - control[..., None], len(MARGIN_METHODS), 2)
             ),
             single_control_index=cell.single_control_index.copy(data=drawn.astype(np.int32)),
         )

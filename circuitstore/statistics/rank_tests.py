@@ -1,18 +1,15 @@
-"""The statistics that phases share: rank tests, correlations, false discovery rate, bootstrap intervals.
+"""Rank tests: whether a value tells the members of a group from the rest, and how likely that is by chance.
 
 Observations (prompts, mostly) are the last axis everywhere; features and categories are handled all at once.
-What scipy has is scipy's. The exact p-values are ours, because a feature that is silent in most prompts ties
-nearly all ranks: scipy then has only the normal approximation, whose p is up to a thousand times too small
-when few prompts are active (`mann_whitney`).
+The p-values are exact where it matters, because a feature that is silent in most prompts ties nearly all
+ranks. For ties scipy has only the normal approximation, whose p is up to a thousand times too small when few
+prompts are active.
 
-Sources: Mann and Whitney (1947); rank-biserial correlation: Kerby, "The simple difference formula" (2014);
-Benjamini and Hochberg, "Controlling the false discovery rate" (1995); percentile bootstrap: Efron and
-Tibshirani (1993), §13.3.
+Sources: Mann and Whitney, "On a test of whether one of two random variables is stochastically larger than the
+other" (1947); rank-biserial correlation: Kerby, "The simple difference formula" (2014).
 """
 
 from __future__ import annotations
-
-from typing import Literal
 
 import numpy as np
 from scipy import special, stats
@@ -108,71 +105,6 @@ def _exact(ranks: np.ndarray, sizes: np.ndarray, sums: np.ndarray) -> np.ndarray
         lower = (weight * below[drawn, place] * (needed >= 0)).sum(1)
         p[part] = np.minimum(1.0, 2 * np.minimum(upper, lower))
     return p
-
-
-def benjamini_hochberg(p: np.ndarray) -> np.ndarray:
-    """q-values of all tests of an array together, in its shape: rejecting q ≤ α keeps the expected share of
-    false discoveries ≤ α.
-
-    NaN is no test: it is not counted and stays NaN. Raises UsageError for a p outside [0, 1].
-    """
-    p = np.asarray(p, dtype=np.float64)
-    q, tests = np.full(p.shape, np.nan), ~np.isnan(p)
-    if np.any((p[tests] < 0) | (p[tests] > 1)):
-        raise UsageError(
-            "p-values", expected="numbers from 0 to 1", got=f"{p[tests].min()} to {p[tests].max()}"
-        )
-    if tests.any():
-        q[tests] = stats.false_discovery_control(p[tests], method="bh")
-    return q
-
-
-def correlations(
-    x: np.ndarray, y: np.ndarray, method: Literal["pearson", "spearman"] = "pearson"
-) -> tuple[np.ndarray, np.ndarray]:
-    """(r, p) of each row of x, (observation,) or (feature, observation), with y (observation,); p two-sided,
-    float64 (feature,).
-
-    p is that of Student's t with n - 2 degrees of freedom: exact for Pearson under normality, scipy's
-    approximation for Spearman. Both are NaN for fewer than three observations and for a constant series.
-    Raises UsageError for other shapes and methods.
-    """
-    x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
-    if method not in ("pearson", "spearman"):
-        raise UsageError("correlation method", expected="pearson or spearman", got=repr(method))
-    if x.ndim not in (1, 2) or y.shape != x.shape[-1:]:
-        raise UsageError(
-            "series to correlate", expected="(n,) or (feature, n), and (n,)", got=f"{x.shape} and {y.shape}"
-        )
-    rows = np.atleast_2d(x)
-    r, p = np.full(len(rows), np.nan), np.full(len(rows), np.nan)
-    varied = (np.ptp(rows, axis=1) > 0) & (np.ptp(y) > 0) if len(y) >= 3 else np.zeros(len(rows), dtype=bool)
-    if varied.any():
-        a, b = rows[varied], y[None]
-        if method == "spearman":
-            a, b = stats.rankdata(a, axis=1), stats.rankdata(b, axis=1)
-        found = stats.pearsonr(a, b, axis=1)
-        r[varied], p[varied] = found.statistic, found.pvalue
-    return r.reshape(x.shape[:-1]), p.reshape(x.shape[:-1])
-
-
-def bootstrap_interval(
-    values: np.ndarray, seed: int, draws: int = 2000, level: float = 0.95
-) -> tuple[np.ndarray, np.ndarray]:
-    """(low, high) of the mean over the last axis: percentiles of the means of `draws` resamples of the
-    observations.
-
-    values: (…, observation); both results are float64 of the other dims, all of which are resampled together.
-    One observation gives its own value twice, none gives NaN.
-    """
-    values = np.asarray(values, dtype=np.float64)
-    count = values.shape[-1]
-    if count == 0:
-        return np.full(values.shape[:-1], np.nan), np.full(values.shape[:-1], np.nan)
-    weights = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=draws) / count
-    tails = [(1 - level) / 2, (1 + level) / 2]
-    low, high = np.quantile(values @ weights.T, tails, axis=-1)
-    return low, high
 
 
 def _ranked(values: np.ndarray, in_group: np.ndarray) -> tuple[np.ndarray, np.ndarray, tuple[int, ...]]:

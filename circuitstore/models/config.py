@@ -1,0 +1,51 @@
+"""A model folder's config.json, which names the architecture, its depth and its width. Imports no torch."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import msgspec
+
+from circuitstore.errors import ModelError
+
+CONFIG = "config.json"
+
+
+def read_config(folder: str | os.PathLike[str]) -> dict[str, Any]:
+    """The content of a model folder's config.json. Raises ModelError."""
+    path = os.path.join(folder, CONFIG)
+    if not os.path.isfile(path):
+        got = "no such file" if os.path.isdir(folder) else "no such folder"
+        remedy = "name a downloaded model folder"
+        raise ModelError(path, expected="a model's config.json", got=got, remedy=remedy)
+    return parse_config(read_bytes(path), path)
+
+
+def parse_config(source: bytes, where: str) -> dict[str, Any]:
+    """The JSON object in the bytes of a config.json. Raises ModelError, which names ``where``."""
+    try:
+        config = msgspec.json.decode(source)
+    except ValueError as error:
+        raise ModelError(where, expected="readable JSON", got=error) from error
+    if not isinstance(config, dict):
+        raise ModelError(where, expected="a JSON object", got=type(config).__name__)
+    return config
+
+
+def layer_count(config: dict[str, Any], where: str) -> int:
+    """The number of layers by a config.json, which must also give the width. Raises ModelError."""
+    for name in ("num_hidden_layers", "hidden_size"):
+        if not isinstance(config.get(name), int):
+            raise ModelError(where, expected=name, got=config.get(name))
+    count: int = config["num_hidden_layers"]
+    return count
+
+
+def read_bytes(path: str | os.PathLike[str]) -> bytes:
+    """The content of a small file. Raises ModelError."""
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError as error:
+        raise ModelError(str(path), expected="a readable file", got=error.strerror or error) from error

@@ -1,0 +1,101 @@
+"""The tensors of one layer's transcoder on disk: its header, checked at once, and its weights, read when asked.
+
+A layer lies in one safetensors file, or in several with an index. Opening a file maps it into memory, so only
+the rows that are asked for come from disk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from circuitstore.errors import ModelError, first_line
+from circuitstore.models import shards
+from circuitstore.models.config import read_bytes
+from circuitstore.transcoders.formats import THRESHOLD
+
+REQUIRED = ("W_enc", "b_enc", "W_dec", "b_dec")
+DTYPES = ("F32", "F16", "BF16")  # as safetensors calls them
+
+Shape = tuple[int, ...]
+
+
+class LayerFile:
+    """The file, or the index, of one layer. Opening it raises ModelError for a missing or misshapen tensor."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self._file_of = _file_of(path)
+        shapes, dtypes = _headers(self._file_of)
+        self.n_features, self.d_model = _check_shapes(path, shapes)
+        _check_dtypes(path, dtypes)
+        self.has_skip, self.has_threshold = "W_skip" in shapes, THRESHOLD in shapes
+
+    def tensor(self, name: str) -> Tensor:
+        """A tensor as it is stored, mapped into memory: nothing is read before it is used."""
+        with safe_open(self._file_of[name], framework="pt") as file:
+            stored: Tensor = file.get_tensor(name)
+        return stored
+
+
+def _file_of(path: Path) -> dict[str, Path]:
+    """Tensor → the file that holds it: this one, or the one that this index names."""
+    if path.name.endswith(shards.INDEX):
+        names = shards.weight_map(read_bytes(path), str(path))
+        return {tensor: path.with_name(name) for tensor, name in names.items()}
+    with _opened(path) as file:
+        return dict.fromkeys(file.keys(), path)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            yield file
+    except (OSError, SafetensorError) as error:
+        raise ModelError(str(path), expected="a readable safetensors file", got=first_line(error)) from error
+
+
+def _headers(file_of: dict[str, Path]) -> tuple[dict[str, Shape], dict[str, str]]:
+    """The shape and the dtype of every tensor."""
+    shapes, dtypes = {}, {}
+    for path in sorted(set(file_of.values())):
+        with _opened(path) as file:
+            for name in (name for name, holder in file_of.items() if holder == path):
+                tensor = file.get_slice(name)
+                shapes[name], dtypes[name] = tuple(tensor.get_shape()), tensor.get_dtype()
+    return shapes, dtypes
+
+
+def _check_shapes(path: Path, shapes: dict[str, Shape]) -> tuple[int, int]:
+    """(n_features, d_model), once every tensor that a transcoder needs is there and of the right shape."""
+    for name in REQUIRED:
+        if name not in shapes:
+            got = ", ".join(sorted(shapes)) or "no tensors"
+            raise ModelError(str(path), expected=f"a tensor {name}", got=got)
+    if len(shapes["b_enc"]) != 1 or len(shapes["b_dec"]) != 1:
+        got = f"{shapes['b_enc']} and {shapes['b_dec']}"
+        raise ModelError(str(path), expected="vectors b_enc and b_dec", got=got)
+    (n_features,), (d_model,) = shapes["b_enc"], shapes["b_dec"]
+    expected: dict[str, Shape] = {
+        "W_enc": (n_features, d_model),
+        "W_dec": (n_features, d_model),
+        "W_skip": (d_model, d_model),
+        THRESHOLD: (n_features,),
+    }
+    for name, shape in expected.items():
+        if name in shapes and shapes[name] != shape:
+            remedy = "transpose it: rows are features" if shapes[name] == shape[::-1] else None
+            raise ModelError(f"{name} in {path}", expected=shape, got=shapes[name], remedy=remedy)
+    return n_features, d_model
+
+
+def _check_dtypes(path: Path, dtypes: dict[str, str]) -> None:
+    for name in (*REQUIRED, "W_skip", THRESHOLD):
+        if dtypes.get(name, "F32") not in DTYPES:
+            raise ModelError(f"{name} in {path}", expected=" or ".join(DTYPES), got=dtypes[name])
