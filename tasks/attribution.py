@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from circuitstore.circuits.graph import ActiveFeatures, attribute
+from circuitstore.circuits.edges import ActiveFeatures
+from circuitstore.circuits.graph import attribute
 from tasks.parts.active import active_entries, n_kept
 from tasks.parts.positions import covered
 from tasks.parts.stored_graph import arguments, dataset

@@ -8,7 +8,7 @@ no figure rather than an empty one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -176,7 +176,7 @@ def _words(given: dict[str, Any], config: Figures) -> dict[str, list[str]]:
 
 
 def _dataset(
-    title: str, caption: str, section: str, origin: str, files: dict[str, bytes], page: bytes = b""
+    title: str, caption: str, section: str, origin: str, files: Mapping[Any, bytes], page: bytes = b""
 ) -> xr.Dataset:
     """The dataset of a figure, with its files by format, or of the report, with its page."""
     texts = {"title": title, "caption": caption, "section": section, "provenance": origin}

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 import xarray as xr
+
 from circuitstore.circuits.gradients import logit_gradients
 from circuitstore.circuits.methods import MARGIN_METHODS
-
 from circuitstore.models.capture import capture
 from tasks.parts.case import Case, kinds
 from tasks.parts.edits import UNRANKED, Candidates, Units, candidates_of, first_units
@@ -263,7 +263,8 @@ def _patch_gain(
 def _largest(values: np.ndarray, count: int) -> np.ndarray:
     """Where the `count` largest values are, largest first; NaN never: (n,) int64."""
     order = np.argsort(-values, kind="stable")
-    return order[np.isfinite(values[order])][:count]
+    largest: np.ndarray = order[np.isfinite(values[order])][:count]
+    return largest
 
 
 def _coordinates(config: Interventions) -> dict[str, np.ndarray]:

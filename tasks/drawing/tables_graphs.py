@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
+
 from circuitstore.circuits.methods import MARGIN_METHODS
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ class Circuit:
     @property
     def merit(self) -> np.ndarray:
         """The size of the mean attribution by which the circuit is ranked: (unit,)."""
-        return np.abs(self.data[f"{self.data.attrs['rank_by']}_attribution"].values)
+        return np.asarray(np.abs(self.data[f"{self.data.attrs['rank_by']}_attribution"].values))
 
     def top_features(self, count: int) -> list[tuple[int, int]]:
         """(layer, feature) of the features that contribute most to the margin on train prompts.

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+
 from circuitstore.circuits.methods import MARGIN_METHODS
 
 if TYPE_CHECKING:
