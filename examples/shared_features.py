@@ -29,7 +29,7 @@ def contributions(behaviour: str, store: str | None, profile: str | None) -> dic
 
 
 def shared_features(
-    first: str, second: str, store: str | None = None, profile: str | None = None, *, top: int = 100
+    first: str, second: str, store: str | None = None, profile: str | None = None, top: int = 100
 ) -> dict[str, Any]:
     """How many of the `top` features of each behaviour both share, and how many chance would give.
 
@@ -50,7 +50,8 @@ def shared_features(
 
 if __name__ == "__main__":
     first, second, *where = sys.argv[1:5]
-    answer = shared_features(first, second, *where)
+    store, profile, *_ = *where, None, None
+    answer = shared_features(first, second, store, profile)
     agree = f"; {answer['same_sign']:.0%} push both margins the same way" if answer["shared"] else ""
     print(f"{answer['shared']} shared, {answer['by_chance']:.1f} by chance{agree}")
     for layer, feature, one, other in answer["features"][:15]:

@@ -14,7 +14,7 @@ import circuitstore as cs
 
 
 def top_features(
-    behaviour: str, store: str | None = None, profile: str | None = None, *, count: int = 15
+    behaviour: str, store: str | None = None, profile: str | None = None, count: int = 15
 ) -> list[dict[str, Any]]:
     """A row for each feature: layer, feature, role (where in the prompt), contribution (nats), label, …"""
     circuit = cs.open("circuit", behaviour=behaviour, store=store, profile=profile)
@@ -48,6 +48,7 @@ def top_features(
 if __name__ == "__main__":
     print(f"{'layer':>5} {'feature':>8}  {'role':<10}{'nats':>7}{'active':>8}  label")
     behaviour, *where = sys.argv[1:4]
-    for row in top_features(behaviour, *where):
+    store, profile, *_ = *where, None, None
+    for row in top_features(behaviour, store, profile):
         numbers = f"{row['contribution']:>7.2f}{row['frequency']:>8.0%}"
         print(f"{row['layer']:>5} {row['feature']:>8}  {row['role']:<10}{numbers}  {row['label']}")
