@@ -1,7 +1,7 @@
 """Finding the pipeline: the `tasks` package that belongs to this installation.
 
-In a checkout and an editable install `tasks` lies beside `circuitstore`; a wheel carries it inside, so that
-site-packages gains only one name.
+In a checkout and an editable install `tasks` lies beside `circuitstore`. A wheel carries it inside, so that site-packages gains only one
+name.
 """
 
 from __future__ import annotations
@@ -9,16 +9,36 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from types import ModuleType
+from typing import TYPE_CHECKING
+
+from circuitstore.errors import UsageError
+
+if TYPE_CHECKING:
+    from circuitstore.engine.services import Services
+    from circuitstore.engine.task import Pipeline
 
 PACKAGE = "tasks"
 
 
-def load() -> ModuleType:
-    """Import the tasks package."""
+def load() -> Pipeline:
+    """The pipeline of this installation. Raises UsageError when another module of the user's has the name `tasks`."""
     here = os.path.dirname(os.path.abspath(__file__))
     bundled = os.path.join(here, "_bundled")
     root = bundled if os.path.isdir(bundled) else os.path.dirname(here)
     if root not in sys.path:
         sys.path.insert(0, root)
-    return importlib.import_module(PACKAGE)
+    package = importlib.import_module(PACKAGE)
+    if os.path.realpath(os.path.dirname(package.__file__ or "")) != os.path.realpath(
+        os.path.join(root, PACKAGE)
+    ):
+        remedy = f"rename {package.__file__}, or import circuitstore before it"
+        where = f"module {PACKAGE}"
+        raise UsageError(where, expected=f"the one in {root}", got=package.__file__, remedy=remedy)
+    pipeline: Pipeline = package.PIPELINE
+    return pipeline
+
+
+def services() -> Services:
+    """What commands need of the pipeline beside its phases. Raises UsageError."""
+    serves: Services = load().serves
+    return serves

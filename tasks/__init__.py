@@ -1,22 +1,28 @@
 """The pipeline's contents page: all phases in order, what each one reads and how its work is cut into cells.
 
-Each phase is the function of its name in the file of its name. What it reads are its parameters, named here
-in order: phases above it, and resources (`tasks/inputs/resources.py`): `behaviour`, `tokenizer`, `model`,
-`transcoders`, `review`, `study`, `texts`, `device`. `after` names a phase whose gate must be passed first,
-although nothing of it is read.
+Each phase is the function of its name in the file of its name. What it reads are its parameters, named here in order: phases above
+it, and resources, which no phase computes (`tasks/inputs/resources.py`). `after` names a phase whose gate must be passed first, although
+nothing of it is read. `circuitstore/engine/task.py` explains every field.
 """
 
 from __future__ import annotations
 
+from functools import partial
+
+from circuitstore.engine.services import Export, Listing, OneText, Review, Services, later
 from circuitstore.engine.task import Pipeline, Task
+from circuitstore.models.device import Machine
 from tasks.inputs.resources import resources
-from tasks.settings import config
+from tasks.parts import layers
+from tasks.settings import phases, training
+from tasks.settings.profile import Settings
+from tasks.settings.service import Service
 
 PHASES = (
-    Task("prompts", config.Prompts, needs=("behaviour", "tokenizer"), rows="prompt"),
+    Task("prompts", phases.Prompts, needs=("behaviour", "tokenizer"), rows="prompt"),
     Task(
         "baseline",
-        config.Baseline,
+        phases.Baseline,
         needs=("prompts", "model"),
         per=("prompt",),
         whole=("gate",),
@@ -25,15 +31,16 @@ PHASES = (
     ),
     Task(
         "activations",
-        config.Activations,
+        phases.Activations,
         needs=("prompts", "model"),
         per=("prompt", "layer"),
+        coordinates=layers.of_activations,
         whole=("layers",),
         batch=96,
     ),
     Task(
         "features",
-        config.Features,
+        phases.Features,
         needs=("activations", "transcoders"),
         per=("layer", "prompt"),
         summary=True,
@@ -41,24 +48,24 @@ PHASES = (
     ),
     Task(
         "interpretation",
-        config.Interpretation,
+        phases.Interpretation,
         needs=("prompts", "features", "model", "transcoders"),
         summary=True,
     ),
-    Task("pairs", config.Pairs, needs=("prompts", "features"), rows="prompt"),
+    Task("pairs", phases.Pairs, needs=("prompts", "features"), rows="prompt"),
     Task(
         "attribution",
-        config.Attribution,
+        phases.Attribution,
         needs=("prompts", "features", "model", "transcoders"),
         after=("baseline",),
         per=("prompt",),
         summary=True,
         batch=10,
     ),
-    Task("circuit", config.Circuit, needs=("prompts", "baseline", "pairs", "attribution"), summary=True),
+    Task("circuit", phases.Circuit, needs=("prompts", "baseline", "pairs", "attribution"), summary=True),
     Task(
         "interventions",
-        config.Interventions,
+        phases.Interventions,
         needs=("prompts", "pairs", "circuit", "attribution", "model", "transcoders"),
         after=("baseline",),
         per=("prompt",),
@@ -68,7 +75,7 @@ PHASES = (
     ),
     Task(
         "figures",
-        config.Figures,
+        phases.Figures,
         needs=(
             "study",
             "review",
@@ -85,34 +92,79 @@ PHASES = (
     ),
 )
 
-# Built only when asked for by name: one graph of any text, and the training of transcoders on a corpus, whose
-# graph of phases is its own.
-ATTRIBUTE = Task("attribute", config.Attribution, needs=("text", "model", "transcoders"))
+# Built only when asked for by name. One text has a graph of its own.
+ATTRIBUTE = Task("attribute", phases.Attribution, table="attribution", needs=("text", "model", "transcoders"))
+
+# Built only when asked for by name: transcoders trained on a corpus.
 TRAINING = (
-    Task("corpus", room="training", config=config.Corpus, needs=("texts", "tokenizer"), rows="shard"),
+    Task(
+        "corpus",
+        training.Corpus,
+        room="training",
+        about="corpus",
+        needs=("texts", "tokenizer"),
+        rows="shard",
+    ),
     Task(
         "corpus_activations",
+        training.CorpusActivations,
         room="training",
-        config=config.CorpusActivations,
+        about="corpus",
         needs=("corpus", "model"),
         per=("shard", "layer"),
+        coordinates=layers.of_corpus_activations,
         batch=64,
     ),
     Task(
         "transcoders",
+        training.Training,
         room="training",
-        config=config.Training,
+        about="corpus",
+        table="training",
         needs=("corpus_activations", "device"),
         per=("layer",),
         batch=1,
     ),
     Task(
         "replacement",
+        training.Replacement,
         room="training",
-        config=config.Replacement,
+        about="corpus",
         needs=("corpus", "transcoders", "model"),
         summary=True,
     ),
 )
 
-PIPELINE = Pipeline(__name__, PHASES, resources, asked=(ATTRIBUTE, *TRAINING))
+EXPORTS = {
+    "figures": Export(
+        "figures", later("tasks.exports.figures:files"), ("png", "svg", "pdf"), front="report.html"
+    ),
+    "graphs": Export("attribution", later("tasks.exports.graphs:files"), ("json", "graphml"), by_prompt=True),
+    "transcoders": Export("transcoders", later("tasks.exports.transcoders:files")),
+}
+
+SETTINGS = Settings.of((*PHASES, ATTRIBUTE, *TRAINING))
+
+SERVICES = Services(
+    settings=Service(SETTINGS),
+    plan=later("tasks.costs.plan:plan"),
+    exports=EXPORTS,
+    review=Review(
+        "interpretation",
+        shown=later("tasks.exports.review_table:shown"),
+        export_table=later("tasks.exports.review_table:write_table"),
+        import_table=later("tasks.exports.review_table:store_table"),
+    ),
+    listings={
+        "prompts": Listing(later("tasks.exports.prompt_rows:rows"), later("tasks.exports.prompt_rows:line"))
+    },
+    one_text=OneText(
+        "attribute",
+        limits=later("tasks.exports.one_text:limits"),
+        every_edge=("attribution.max_edges=0", "attribution.edge_min_share=0", "attribution.edge_top_k=0"),
+    ),
+    graphs="attribution",
+    follow=partial(later("tasks.inputs.follow:follow"), SETTINGS),
+)
+
+PIPELINE = Pipeline(__name__, PHASES, resources, Machine(), asked=(ATTRIBUTE, *TRAINING), serves=SERVICES)

@@ -9,15 +9,11 @@ from pathlib import Path
 import pytest
 from random_model import CONFORMANCE
 from small_store import built  # noqa: F401 (a fixture)
-from workspace import ROOT, TASKS, Workspace
+from workspace import ROOT, Workspace
 
-from circuitstore.engine.loading import watch
 from circuitstore.memo import shared
 
 os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")  # as a build sets it, before any other test multiplies
-watch(
-    TASKS.__name__
-)  # before any test module imports `circuitstore.models`: builds run only code that was loaded from source
 
 
 @pytest.fixture(scope="session", autouse=True)

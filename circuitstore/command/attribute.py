@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from circuitstore.command import options
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 
 @click.command(short_help="One attribution graph of any text.")
@@ -29,75 +33,82 @@ from circuitstore.command import options
 @options.settings
 @options.store
 @options.as_json
-def attribute(text, target, against, output, top, profile, settings, store, as_json) -> None:
+def attribute(
+    text: str,
+    target: tuple[str, ...],
+    against: str,
+    output: str | None,
+    top: int,
+    profile: str,
+    settings: tuple[str, ...],
+    store: str,
+    as_json: bool,
+) -> None:
     """Compute the attribution graph of TEXT and print its most influential nodes.
 
     The graph is kept in the store: asking again costs nothing. `circuitstore.attribute` gives it to a script.
     """
-    from circuitstore.results.interchange import suffix
+    from circuitstore.results.graph_file import suffix
     from circuitstore.results.one_text import attribute as attribute_text
 
     kind = suffix(output) if output else ""
     graph = attribute_text(
-        text, model=profile, target=target, against=against, store=os.fspath(store), settings=settings
+        text, model=profile, target=target, against=against, store=store, settings=settings
     )
     if output:
         write(graph, output, kind, profile)
-    nodes = strongest(graph, top)
-    scores = {name: round(float(graph[name]), 4) for name in ("completeness_score", "replacement_score")}
-    answers = [
-        {"token": str(token), "probability": round(float(share), 4)}
-        for token, share in zip(graph.logit_text.values, graph.logit_probabilities.values, strict=True)
-    ]
     if as_json:
-        options.print_json(
-            {
-                "text": text,
-                "tokens": graph.token_text.values.tolist(),
-                "logits": answers,
-                "nodes": nodes,
-                **scores,
-            }
-        )
-        return
-    what = (
-        f"{target[0]!r} − {against!r}"
-        if against
-        else ", ".join(f"{row['token']!r} {row['probability']:.3f}" for row in answers)
-    )
+        options.print_json(summary(text, graph, top))
+    else:
+        what = f"{target[0]!r} − {against!r}" if against else ""
+        print_graph(graph, summary(text, graph, top), what)
+
+
+def summary(text: str, graph: xr.Dataset, top: int) -> dict[str, Any]:
+    """What is printed of a graph; the keys of `attribute --json`."""
+    logits = zip(graph.logit_text.values, graph.logit_probabilities.values, strict=True)
+    scores = ("completeness_score", "replacement_score")
+    return {
+        "text": text,
+        "tokens": graph.token_text.values.tolist(),
+        "logits": [{"token": str(token), "probability": round(float(share), 4)} for token, share in logits],
+        "nodes": strongest(graph, top),
+        **{name: round(float(graph[name]), 4) for name in scores},
+    }
+
+
+def print_graph(graph: xr.Dataset, shown: dict[str, Any], what: str) -> None:
+    """The summary of a graph for people; `what` says what is explained, else it is the logits."""
+    what = what or ", ".join(f"{row['token']!r} {row['probability']:.3f}" for row in shown["logits"])
     click.echo(f"explained      {what}")
-    click.echo(
-        f"completeness   {scores['completeness_score']:.3f}   replacement {scores['replacement_score']:.3f}"
-    )
+    scores = f"{shown['completeness_score']:.3f}   replacement {shown['replacement_score']:.3f}"
+    click.echo(f"completeness   {scores}")
     click.echo(f"nodes          {graph.sizes['node']}, edges {graph.sizes['edge']}\n")
     click.echo(f"{'influence':>9}  {'node':<24}{'position':>8}  {'token':<16}{'activation':>10}")
-    for node in nodes:
+    for node in shown["nodes"]:
         activation = f"{node['activation']:>10.3f}" if node["activation"] is not None else ""
-        click.echo(
-            f"{node['influence']:>9.4f}  {node['name']:<24}{node['position']:>8}  {node['token']!r:<16}{activation}"
-        )
+        where = f"{node['name']:<24}{node['position']:>8}  {node['token']!r:<16}"
+        click.echo(f"{node['influence']:>9.4f}  {where}{activation}")
 
 
-def write(graph, path: str, kind: str, profile: str) -> None:
+def write(graph: xr.Dataset, path: str, kind: str, profile: str) -> None:
     """Write a graph to a file. Raises InputError."""
     from circuitstore.errors import InputError
-    from circuitstore.results.interchange import to_bytes, to_file, to_graphml
-    from circuitstore.results.open import profile_name
+    from circuitstore.results.defaults import profile_name
+    from circuitstore.results.graph_file import to_bytes
+    from circuitstore.results.interchange import to_file, to_graphml
 
-    slug = os.path.splitext(os.path.basename(path))[0]
-    data = (
-        to_graphml(graph)
-        if kind == "graphml"
-        else to_bytes(to_file(graph, slug=slug, scan=profile_name(profile)))
-    )
+    slug, scan = os.path.splitext(os.path.basename(path))[0], profile_name(profile)
+    data = to_graphml(graph) if kind == "graphml" else to_bytes(to_file(graph, slug=slug, scan=scan))
     try:
         with open(path, "wb") as file:
             file.write(data)
     except OSError as error:
-        raise InputError(path, expected="a file that can be written", got=error.strerror or error) from error
+        got = error.strerror or error
+        raise InputError(path, expected="a file that can be written", got=got) from error
 
 
-def strongest(graph, count: int) -> list[dict]:
+def strongest(graph: xr.Dataset, count: int) -> list[dict[str, Any]]:
     """The nodes of most influence, logits left out, as plain rows."""
     from circuitstore.results.graphs import nodes
 

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from circuitstore import pipeline
 from circuitstore.command import options
-from circuitstore.errors import CircuitstoreError
+
+if TYPE_CHECKING:
+    from circuitstore.engine.planner import Step
+    from circuitstore.engine.runner import PhaseReport
+    from circuitstore.engine.task import Selection, Task
 
 
 @click.command(short_help="Bring phases up to date.")
@@ -25,12 +31,22 @@ from circuitstore.errors import CircuitstoreError
 @click.option("--ignore-gate", is_flag=True, help="Go on although the model does not show the behaviour.")
 @options.as_json
 def build(
-    phases, store, profile, behaviours, prompts, settings, jobs, dry_run, keep_going, ignore_gate, as_json
+    phases: tuple[str, ...],
+    store: str,
+    profile: str,
+    behaviours: tuple[str, ...],
+    prompts: str | None,
+    settings: tuple[str, ...],
+    jobs: int,
+    dry_run: bool,
+    keep_going: bool,
+    ignore_gate: bool,
+    as_json: bool,
 ) -> None:
     """Compute PHASE and all it needs, all phases when none is named; only what is missing runs.
 
-    A line a phase says how many cells were there already (hits), how many were computed, and the seconds it
-    took. An interrupted or failed build keeps all finished cells; the same command resumes it.
+    A line a phase says how many cells were there already (hits), how many were computed, and the seconds it took. An interrupted or
+    failed build keeps all finished cells; the same command resumes it.
     """
     planner = options.planner(store)
     tasks = planner.pipeline.closure(phases)
@@ -38,42 +54,54 @@ def build(
     if dry_run:
         from circuitstore.command.inspect import print_steps
 
-        print_steps([step for selection in selections for step in planner.steps(selection, tasks)], as_json)
+        steps = [step for selection in selections for step in planner.steps(selection, tasks)]
+        print_steps(steps, as_json)
         return
     from circuitstore.engine.runner import Options, build
 
     reporter = Lines()
-    reports: list = []
     try:
-        reports = build(planner, selections, phases, reporter, Options(jobs, keep_going, ignore_gate))
-    except CircuitstoreError as error:
-        reports = [*getattr(error, "reports", []), *filter(None, [getattr(error, "report", None)])]
-        raise
+        build(planner, selections, phases, reporter, Options(jobs, keep_going, ignore_gate))
     finally:
         reporter.close()
         if as_json:
-            options.print_json({"phases": reports})
-    if any(task.name == "figures" for task in tasks):
-        from circuitstore.command.export import hint
+            options.print_json({"phases": reporter.reports})
+    for hint in hints(tasks, selections, profile, store):
+        click.echo(hint, err=True)
 
-        click.echo(hint(profile, [selection.behaviour for selection in selections], store), err=True)
+
+def hints(tasks: Sequence[Task], selections: Sequence[Selection], profile: str, store: str) -> list[str]:
+    """How to get out of the store what was just built, for results that are made to be looked at."""
+    from circuitstore.results.defaults import DEFAULT_PROFILE, DEFAULT_STORE
+
+    built = {task.name for task in tasks}
+    lines = []
+    for what, export in pipeline.services().exports.items():
+        if export.front and export.phase in built:
+            words = [f"circuitstore export {what}"]
+            words += [f"--behaviour {selection.behaviour}" for selection in selections]
+            words += [f"--profile {profile}"] if profile != DEFAULT_PROFILE else []
+            words += [f"--store {store}"] if store != DEFAULT_STORE else []
+            lines.append(f"to see the {what}: {' '.join(words)}")
+    return lines
 
 
 QUIET = 60.0  # seconds of work without a word, where no bar is shown
 
 
 class Lines:
-    """One line a phase on stderr, and while it runs a progress bar on a terminal, else now and then a line."""
+    """One line a phase on stderr. While it runs, a progress bar on a terminal, elsewhere a line now and then."""
 
     def __init__(self) -> None:
+        self.reports: list[PhaseReport] = []
         self.bar: Any = None
         self.shown = sys.stderr.isatty()
 
-    def begin(self, step) -> None:
-        label = f"{step.task.name:<18} {step.selection.behaviour:<12}"
-        self.label, self.todo, self.done, self.told = label, len(step.todo), 0, time.monotonic()
+    def begin(self, step: Step) -> None:
+        self.label = f"{step.task.name:<18} {step.selection.behaviour:<12}"
+        self.todo, self.done, self.told = len(step.todo), 0, time.monotonic()
         if self.shown:
-            self.bar = click.progressbar(length=len(step.todo), label=label, file=sys.stderr, show_pos=True)
+            self.bar = click.progressbar(length=self.todo, label=self.label, file=sys.stderr, show_pos=True)
             self.bar.render_progress()
 
     def progress(self, cells: int) -> None:
@@ -84,16 +112,20 @@ class Lines:
             click.echo(f"{self.label}{self.done:>6} of {self.todo} cells", err=True)
             self.told = time.monotonic()
 
-    def end(self, report) -> None:
+    def end(self, report: PhaseReport) -> None:
         self.close()
+        self.reports.append(report)
         counts = f"{report.cells:>6} cells {report.hits:>6} hits {report.computed:>6} computed"
-        click.echo(f"{report.phase:<18} {report.behaviour:<12}{counts} {report.seconds:>8.1f} s", err=True)
+        failed = f" {report.failed:>6} failed" if report.failed else ""
+        seconds = f" {report.seconds:>8.1f} s"
+        click.echo(f"{report.phase:<18} {report.behaviour:<12}{counts}{failed}{seconds}", err=True)
 
     def warn(self, text: str) -> None:
         self.close()
         click.echo(f"warning: {text}", err=True)
 
     def close(self) -> None:
+        """Take the progress bar off the terminal."""
         if self.bar is not None:
             click.echo("\r\x1b[2K", nl=False, err=True)
             self.bar = None

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 import click
 
 from circuitstore.command import options
+
+if TYPE_CHECKING:
+    from circuitstore.results.comparison import Comparable
 
 
 @click.command(short_help="Compare two attribution graphs.")
@@ -18,7 +22,7 @@ from circuitstore.command import options
 @options.profile
 @options.store
 @options.as_json
-def diff(a, b, top, profile, store, as_json) -> None:
+def diff(a: str, b: str, top: int, profile: str, store: str, as_json: bool) -> None:
     """Compare two attribution graphs, A and B: the nodes they share, and how edges between these agree.
 
     Each is a graph of the store, [PROFILE/]BEHAVIOUR/PROMPT, or a JSON file of circuit-tracer, Neuronpedia or
@@ -49,12 +53,12 @@ def diff(a, b, top, profile, store, as_json) -> None:
         click.echo(f"{weights}   {edge['source']} → {edge['target']}")
 
 
-def _graph(name: str, profile: str, store: str):
+def _graph(name: str, profile: str, store: str) -> Comparable:
     """The graph that an argument names. Raises UsageError, InputError, MissingError."""
     from circuitstore.errors import UsageError
     from circuitstore.results.comparison import of_dataset, of_path
+    from circuitstore.results.defaults import profile_name
     from circuitstore.results.graphs import dataset
-    from circuitstore.results.open import profile_name
 
     parts = name.split("/")
     if name.endswith(".json") or os.path.isfile(name):

@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from functools import partial
+from typing import TYPE_CHECKING
 
 import click
 
+from circuitstore import pipeline
 from circuitstore.command import options
 
-FIGURES, GRAPHS = ("png", "svg", "pdf"), ("json", "graphml")
+if TYPE_CHECKING:
+    from circuitstore.engine.services import Export
+    from circuitstore.storage.layout import Store
 
 
 @click.command(short_help="Results as ordinary files.")
-@click.argument("what", type=click.Choice(["figures", "graphs", "transcoders"]))
+@click.argument("what", metavar="WHAT")
 @click.argument("destination", required=False, metavar="[DEST]")
 @options.behaviour
 @click.option(
-    "--format",
-    "kinds",
-    type=click.Choice([*FIGURES, *GRAPHS]),
-    multiple=True,
-    help="Only this format; may be repeated.",
+    "--format", "formats", multiple=True, metavar="FORMAT", help="Only this format; may be repeated."
 )
 @click.option(
     "--prompt",
@@ -38,65 +36,70 @@ FIGURES, GRAPHS = ("png", "svg", "pdf"), ("json", "graphml")
 @options.profile
 @options.store
 @options.as_json
-def export(what, destination, behaviours, kinds, prompts, force, profile, store, as_json) -> None:
-    """Write what was built to DEST: `figures`, their captions and the report (report.html), attribution
-    `graphs`, or `transcoders`.
+def export(
+    what: str,
+    destination: str | None,
+    behaviours: tuple[str, ...],
+    formats: tuple[str, ...],
+    prompts: tuple[str, ...],
+    force: bool,
+    profile: str,
+    store: str,
+    as_json: bool,
+) -> None:
+    """Write what was built to DEST as ordinary files.
 
-    Graphs are the JSON of circuit-tracer and Neuronpedia, one file a prompt, or GraphML. Transcoders are
-    config.yaml and a safetensors file a layer. DEST is figures/PROFILE/BEHAVIOUR, graphs/PROFILE/BEHAVIOUR or
-    transcoders/PROFILE/corpus unless named; with several behaviours each has a folder in it.
+    WHAT is `figures` (with captions and a report, report.html; formats png, svg, pdf), `graphs` (formats json, as circuit-tracer and
+    Neuronpedia read it, one file a prompt, and graphml), or `transcoders` (config.yaml and a safetensors file a layer). DEST is
+    WHAT/PROFILE/BEHAVIOUR unless named; with several behaviours each has a folder in it.
     """
-    from circuitstore.errors import UsageError
-    from circuitstore.results.export import export_figures, export_graphs, export_transcoders
-    from circuitstore.results.open import profile_name, refs
+    from circuitstore.results.defaults import profile_name
+    from circuitstore.results.folder import write_files
     from circuitstore.storage.layout import Store
+    from circuitstore.storage.refs import Name, named
 
-    formats, phase = {
-        "figures": (FIGURES, what),
-        "graphs": (GRAPHS, "attribution"),
-        "transcoders": ((), what),
-    }[what]
-    if wrong := [kind for kind in kinds if kind not in formats]:
-        raise UsageError(
-            f"--format {wrong[0]}", expected=f"of {what}: " + (", ".join(formats) or "no choice")
-        )
-    if prompts and what != "graphs":
-        raise UsageError("--prompt", expected="with `export graphs` only")
-    writers: dict[str, Callable] = {"figures": export_figures, "transcoders": export_transcoders}
-    write = writers.get(what) or partial(export_graphs, prompts=prompts)
-    name, opened = profile_name(profile), Store(store).check()
-    built = [behaviour for behaviour, kind in refs(store=store, profile=profile) if kind == phase]
-    chosen = list(dict.fromkeys(behaviours)) or built
-    folders = {behaviour: default_folder(what, name, behaviour) for behaviour in chosen or ["any"]}
-    if destination:
-        folders = {
-            behaviour: os.path.join(destination, behaviour) if len(folders) > 1 else destination
-            for behaviour in folders
-        }
-    written = {}
-    for behaviour, folder in folders.items():
-        written[behaviour] = write(opened, name, behaviour, folder, kinds, force=force)
-        new = sum(file.changed for file in written[behaviour])
-        read = f"; read {folder}{os.sep}report.html" if what == "figures" else ""
-        click.echo(f"{behaviour}: {len(written[behaviour])} files in {folder}, {new} written{read}", err=True)
+    exported = _checked(what, formats, prompts)
+    opened, name = Store(store).check(), profile_name(profile)
+    chosen = list(dict.fromkeys(behaviours)) or _built(opened, name, exported.phase)
+    paths: dict[str, list[str]] = {}
+    for behaviour in chosen or ["any"]:
+        folder = os.path.join(what, name, behaviour)
+        if destination:
+            folder = os.path.join(destination, behaviour) if len(chosen) > 1 else destination
+        ref = Name(name, behaviour, exported.phase)
+        artifact = named(opened, ref)
+        files = exported.files(opened, ref, artifact, formats, prompts)
+        written = write_files(opened, ref, artifact, files, folder, force=force)
+        paths[behaviour] = [file.path for file in written]
+        new = sum(file.changed for file in written)
+        read = f"; read {os.path.join(folder, exported.front)}" if exported.front else ""
+        click.echo(f"{behaviour}: {len(written)} files in {folder}, {new} written{read}", err=True)
     if as_json:
-        options.print_json({behaviour: [file.path for file in files] for behaviour, files in written.items()})
+        options.print_json(paths)
         return
-    for files in written.values():
-        for file in files:
-            click.echo(file.path)
+    for path in (path for listed in paths.values() for path in listed):
+        click.echo(path)
 
 
-def default_folder(what: str, profile: str, behaviour: str) -> str:
-    """Where files go when no folder is named."""
-    return os.path.join(what, profile, behaviour)
+def _checked(what: str, formats: tuple[str, ...], prompts: tuple[str, ...]) -> Export:
+    """The kind of export that is asked for. Raises UsageError for one, or options of it, that there are not."""
+    from circuitstore.errors import UsageError
+
+    exports = pipeline.services().exports
+    if what not in exports:
+        raise UsageError(f"export {what!r}", expected="one of " + ", ".join(exports))
+    exported = exports[what]
+    if wrong := [kind for kind in formats if kind not in exported.formats]:
+        expected = f"of {what}: " + (", ".join(exported.formats) or "no choice")
+        raise UsageError(f"--format {wrong[0]}", expected=expected)
+    if prompts and not exported.by_prompt:
+        able = ", ".join(f"`export {name}`" for name, each in exports.items() if each.by_prompt)
+        raise UsageError("--prompt", expected=f"with {able} only")
+    return exported
 
 
-def hint(profile: str, behaviours: list[str], store: str) -> str:
-    """How to get figures out of the store, for whoever has just built them."""
-    from circuitstore.results.open import DEFAULT_PROFILE, DEFAULT_STORE
+def _built(store: Store, profile: str, phase: str) -> list[str]:
+    """The behaviours for which a phase is built."""
+    from circuitstore.storage.refs import names
 
-    words = ["circuitstore export figures", *(f"--behaviour {behaviour}" for behaviour in behaviours)]
-    words += [f"--profile {profile}"] if profile != DEFAULT_PROFILE else []
-    words += [f"--store {store}"] if store != DEFAULT_STORE else []
-    return f"to see the figures: {' '.join(words)}"
+    return [name.behaviour for name in names(store) if (name.profile, name.phase) == (profile, phase)]

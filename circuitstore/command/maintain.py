@@ -13,7 +13,7 @@ from circuitstore.command import options
 @click.option("--deep", is_flag=True, help="Also decode every cell and check its content hash.")
 @options.store
 @options.as_json
-def verify(deep, store, as_json) -> None:
+def verify(deep: bool, store: str, as_json: bool) -> None:
     """Check every file of the store against its hash; name what is damaged and set it aside.
 
     The next `build` computes exactly the cells that were lost. Exits with 1 when anything was damaged.

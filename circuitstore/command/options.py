@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
 
-from circuitstore.results.open import DEFAULT_PROFILE, DEFAULT_STORE
+from circuitstore import pipeline
+from circuitstore.results.defaults import DEFAULT_PROFILE, DEFAULT_STORE
+
+if TYPE_CHECKING:
+    from circuitstore.engine.planner import Planner
+    from circuitstore.engine.task import Selection
+
+Command = Callable[..., Any]
 
 store = click.option(
     "--store",
@@ -33,6 +41,7 @@ behaviour = click.option(
     metavar="NAME",
     help="A behaviour; may be repeated. Default: all.",
 )
+one_behaviour = click.option("--behaviour", "-b", required=True, metavar="NAME", help="The behaviour.")
 prompts = click.option(
     "--prompts", metavar="FILE", help="Your own prompts (JSONL); the behaviour is named after the file."
 )
@@ -46,20 +55,19 @@ settings = click.option(
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, with stable keys.")
 
 
-def selecting(command):
+def selecting(command: Command) -> Command:
     """All options that say what a command is about."""
     for option in (settings, prompts, behaviour, profile, store):
         command = option(command)
     return command
 
 
-def planner(store: str) -> Any:
+def planner(store: str) -> Planner:
     """A planner for this store, which need not exist yet. Raises StoreError."""
-    from circuitstore import pipeline
     from circuitstore.engine.planner import Planner
     from circuitstore.storage.layout import Store
 
-    return Planner(pipeline.load().PIPELINE, Store(store).check_or_new())
+    return Planner(pipeline.load(), Store(store).check_or_new())
 
 
 def selections(
@@ -68,14 +76,9 @@ def selections(
     prompts: str | None,
     settings: tuple[str, ...],
     phases: tuple[str, ...] = (),
-) -> list[Any]:
+) -> Sequence[Selection]:
     """What the options select for these phases, checked. Raises UsageError."""
-    from circuitstore import pipeline
-
-    pipeline.load()
-    from tasks.settings import config
-
-    return config.select(profile, behaviours, prompts, settings, phases)
+    return pipeline.services().settings.select(profile, behaviours, prompts, settings, phases)
 
 
 def print_json(value: object) -> None:

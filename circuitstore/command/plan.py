@@ -4,8 +4,11 @@ with.
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
+from circuitstore import pipeline
 from circuitstore.command import options
 
 
@@ -21,7 +24,15 @@ from circuitstore.command import options
     help="What computes: cpu, a100, … Default: cpu, or a100 if the profile computes elsewhere.",
 )
 @options.as_json
-def plan(phases, profile, behaviours, prompts, settings, device, as_json) -> None:
+def plan(
+    phases: tuple[str, ...],
+    profile: str,
+    behaviours: tuple[str, ...],
+    prompts: str | None,
+    settings: tuple[str, ...],
+    device: str | None,
+    as_json: bool,
+) -> None:
     """Say what building PHASE and all it needs would cost: bytes to download, memory, bytes in the store,
     time.
 
@@ -29,20 +40,16 @@ def plan(phases, profile, behaviours, prompts, settings, device, as_json) -> Non
     is that of a process that builds one phase; `mapped` are weight files that the system may drop and read
     again. Time is a rough estimate for the device.
     """
-    from circuitstore import pipeline
-
-    tasks = pipeline.load().PIPELINE.closure(phases)
-    selections = options.selections(profile, behaviours, prompts, settings)
-    from tasks.costs.plan import plan as reckon
-
-    result = reckon(selections, tasks, device)
+    tasks = pipeline.load().closure(phases)
+    selections = options.selections(profile, behaviours, prompts, settings, phases)
+    result = pipeline.services().plan(selections, tasks, device)
     if as_json:
         options.print_json(result)
     else:
         _print(result)
 
 
-def _print(result) -> None:
+def _print(result: Any) -> None:
     click.echo(
         f"{'phase':<16}{'behaviour':<12}{'cells':>8}{'host':>10}{'mapped':>10}{'device':>10}{'store':>10}{'time':>10}"
     )
@@ -106,31 +113,22 @@ def profile() -> None:
 
 @profile.command("list")
 @options.as_json
-def list_profiles(as_json) -> None:
+def list_profiles(as_json: bool) -> None:
     """List the profiles that come built in."""
-    from circuitstore import pipeline
-
-    pipeline.load()
-    from tasks.settings.config import profile_names
-
+    names = pipeline.services().settings.names()
     if as_json:
-        options.print_json({"profiles": profile_names()})
+        options.print_json({"profiles": names})
     else:
-        click.echo("\n".join(profile_names()))
+        click.echo("\n".join(names))
 
 
 @profile.command("show")
 @options.profile
 @options.settings
 @options.as_json
-def show_profile(profile, settings, as_json) -> None:
+def show_profile(profile: str, settings: tuple[str, ...], as_json: bool) -> None:
     """Print every setting as a build would use it, and where it comes from: default, profile or --set."""
-    from circuitstore import pipeline
-
-    pipeline.load()
-    from tasks.settings.describe import describe
-
-    rows = describe(profile, settings)
+    rows = pipeline.services().settings.describe(profile, settings)
     if as_json:
         options.print_json({"settings": rows})
         return

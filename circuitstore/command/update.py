@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from circuitstore import pipeline
 from circuitstore.command import options
 
 
@@ -12,35 +13,15 @@ from circuitstore.command import options
 @options.settings
 @options.store
 @options.as_json
-def update(profile, settings, store, as_json) -> None:
-    """Ask the Hugging Face hub what the revisions of the profile's repositories are now, and use that from
-    now on.
+def update(profile: str, settings: tuple[str, ...], store: str, as_json: bool) -> None:
+    """Ask the Hugging Face hub what the revisions of the profile's repositories are now, and use that from now on.
 
-    Without this, a branch such as `main` stays, in this store, the commit that it was when something was
-    first computed with it. What was computed stays too; `circuitstore explain` says what another commit
-    changes. Exits with 1 when the hub cannot be asked.
+    Without this, a branch such as `main` stays, in this store, the commit that it was when something was first computed with it.
+    What was computed stays too; `circuitstore explain` says what another commit changes. Exits with 1 when the hub cannot be asked.
     """
-    from circuitstore import pipeline
+    from circuitstore.storage.layout import Store
 
-    pipeline.load()
-    from tasks.inputs.places import Repository, place_of
-    from tasks.settings.config import load_profile
-
-    loaded = load_profile(profile, settings)[1]
-    rows = []
-    for section in ("model", "transcoders"):
-        place = place_of(getattr(loaded, section), store)
-        if isinstance(place, Repository):
-            before, after = place.follow()
-            rows.append(
-                {
-                    "what": section,
-                    "repo": place.repo,
-                    "revision": place.revision,
-                    "before": before,
-                    "after": after,
-                }
-            )
+    rows = pipeline.services().follow(profile, settings, Store(store))
     if as_json:
         options.print_json(rows)
         return
@@ -49,4 +30,4 @@ def update(profile, settings, store, as_json) -> None:
         moved = f"{after}, as before" if before == after else f"{before} → {after}"
         click.echo(f"{row['what']:<12}{row['repo']} {row['revision']}: {moved}")
     if not rows:
-        click.echo("model and transcoders of this profile are local folders: nothing to ask for", err=True)
+        click.echo("this profile reads local folders only: nothing to ask for", err=True)

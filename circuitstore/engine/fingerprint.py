@@ -1,9 +1,9 @@
 """Keys: what a result depends on, as one sha256.
 
-A key covers the task's name, its effective configuration, the identity of its resources, the content of what
-it reads, and its code. Code means the normalised source (`ast.unparse` without docstrings, so neither
-comments nor formatting count) of the phase's module and of every module that computes content which it
-imports, transitively, found statically.
+A key covers the name of the phase, its effective settings, the identity of its resources, the content of what it reads, and its code.
+Code means the syntax trees of the phase's module and of every module that computes content which it imports, transitively, found
+statically. Docstrings, comments and formatting are no part of a tree. The encoding of a tree is our own, because that of Python
+(`ast.dump`, `ast.unparse`) differs between versions, and then two users with equal files would share nothing.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import hashlib
 import importlib.machinery
 import os
 import struct
+from collections.abc import Iterable
 from functools import lru_cache
 
 import msgspec
@@ -21,24 +22,16 @@ from circuitstore.errors import InputError
 from circuitstore.memo import Memo
 
 # The rooms of the library that compute content; the others carry it.
-ROOMS = tuple(f"circuitstore.{room}" for room in ("models", "transcoders", "circuits"))
-COMPUTE = (*ROOMS, "circuitstore.statistics")
-DECLARING = (
-    ".settings",
-    ".inputs.resources",
-    ".inputs.places",
-    ".inputs.trained_on",
-    ".costs",
-    ".exports",
-)  # rooms of a tasks package that declare: what they say is in keys by value
+COMPUTE = tuple(f"circuitstore.{room}" for room in ("models", "transcoders", "circuits", "statistics"))
+# Rooms of a tasks package whose code decides no result: what settings say is in keys by value, and costs and exports come after.
+DECLARING = (".settings", ".costs", ".exports", ".inputs.resources")
+TREE_VERSION = 2  # of the encoding of syntax trees; one more whenever it changes
 
 
 def encode(value: object) -> bytes:
-    """Plain data as canonical bytes: every value carries its type and length, so no two values share an
-    encoding.
+    """Plain data as canonical bytes: every value carries its type and length, so no two values share an encoding.
 
-    Raises TypeError for anything but None, bool, int, float, str, bytes, list, tuple, dict with text keys,
-    msgspec.Struct.
+    Raises TypeError for anything but None, bool, int, float, str, bytes, list, tuple, dict with text keys, msgspec.Struct.
     """
     if value is None:
         return b"N"
@@ -49,7 +42,7 @@ def encode(value: object) -> bytes:
     if isinstance(value, float):
         return _tagged(b"f", value.hex().encode())
     if isinstance(value, str):
-        return _tagged(b"s", value.encode())
+        return _tagged(b"s", value.encode("utf-8", "surrogatepass"))
     if isinstance(value, bytes):
         return _tagged(b"b", value)
     if isinstance(value, (list, tuple)):
@@ -72,27 +65,75 @@ def digest(kind: str, value: object) -> str:
     return hashlib.sha256(encode([f"circuitstore {kind} 1", value])).hexdigest()
 
 
-def normalised(source: bytes) -> str:
-    """Source without docstrings, comments and formatting, equal across Python versions."""
-    tree = ast.parse(source)
-    for node in ast.walk(tree):
-        if (
-            isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef))
-            and ast.get_docstring(node, False) is not None
-        ):
-            node.body = node.body[1:] or [ast.Pass()]
-    return ast.unparse(tree)
+def plain_tree(node: object) -> object:
+    """A syntax tree as plain data that is equal in every version of Python: type, then the fields that say something.
+
+    Left out are positions, load and store contexts, the prefix of a text, docstrings, and fields that are empty, so that a field
+    which a newer version adds changes nothing where it is not used. Parts of an f-string that are plain text are joined.
+    """
+    if isinstance(node, ast.Constant):
+        value = node.value
+        return [
+            "Constant",
+            type(value).__name__,
+            repr(value) if isinstance(value, complex) else _plain_constant(value),
+        ]
+    if isinstance(node, ast.JoinedStr):
+        return ["JoinedStr", *_joined_parts(node.values)]
+    if isinstance(node, ast.AST):
+        fields: list[object] = [type(node).__name__]
+        for name in sorted(node._fields):
+            value = getattr(node, name, None)
+            if name in ("ctx", "type_comment", "kind") or value is None or value == []:
+                continue
+            body = _without_docstring(node) if name == "body" else value
+            fields.append([name, plain_tree(body)])
+        return fields
+    if isinstance(node, list):
+        return [plain_tree(each) for each in node]
+    return node
+
+
+def _plain_constant(value: object) -> object:
+    return "..." if value is Ellipsis else value
+
+
+def _joined_parts(parts: Iterable[ast.expr]) -> list[object]:
+    joined: list[object] = []
+    text = ""
+    for part in parts:
+        if isinstance(part, ast.Constant):
+            text += str(part.value)
+            continue
+        joined += [text] if text else []
+        joined.append(plain_tree(part))
+        text = ""
+    return joined + ([text] if text else [])
+
+
+def _without_docstring(node: ast.AST) -> object:
+    body = getattr(node, "body")  # noqa: B009 (not every node has one)
+    documented = isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef))
+    if documented and ast.get_docstring(node, clean=False) is not None:
+        return body[1:] or [ast.Pass()]
+    return body
 
 
 @lru_cache(maxsize=256)
 def source_hash(source: bytes) -> str:
-    """sha256 of the normalised source."""
-    return hashlib.sha256(normalised(source).encode()).hexdigest()
+    """sha256 of a source's tree. Raises SyntaxError."""
+    return digest(f"source {TREE_VERSION}", plain_tree(ast.parse(source)))
 
 
 def declares(module: str, package: str) -> bool:
     """Whether a module's code is no part of any key."""
-    return module in (*ROOMS, package) or any(_within(module, package + room) for room in DECLARING)
+    return module in (*COMPUTE, package) or any(_within(module, package + room) for room in DECLARING)
+
+
+def computes(module: str, package: str) -> bool:
+    """Whether a module's code belongs into the keys of whatever imports it."""
+    inside = any(_within(module, root) for root in (package, *COMPUTE))
+    return inside and not declares(module, package)
 
 
 def _within(module: str, room: str) -> bool:
@@ -108,15 +149,15 @@ class Code:
         self._files: dict[str, str | None] = {}
 
     def closure(self, *modules: str) -> dict[str, str]:
-        """Module → hash of its normalised source, for these modules and all that they import."""
-        found: dict[str, str] = {}
+        """Module → hash of its source's tree, for these modules and all that they import. Raises InputError."""
+        hashes: dict[str, str] = {}
         waiting = list(modules)
         while waiting:
             module = waiting.pop()
-            if module not in found and (file := self.locate(module)) is not None:
-                found[module], imports = self._module(module, file)
+            if module not in hashes and (file := self.locate(module)) is not None:
+                hashes[module], imports = self._module(module, file)
                 waiting += imports
-        return dict(sorted(found.items()))
+        return dict(sorted(hashes.items()))
 
     def locate(self, module: str) -> str | None:
         """File of a module that computes content, else None."""
@@ -125,24 +166,19 @@ class Code:
         return self._files[module]
 
     def _locate(self, module: str) -> str | None:
-        if declares(module, self.package):
+        if not computes(module, self.package):
             return None
-        for root in (self.package, *COMPUTE):
-            if module == root or module.startswith(root + "."):
-                base = os.path.join(_folder(root), *module[len(root) + 1 :].split("."))
-                for file in (base.rstrip(os.sep) + ".py", os.path.join(base, "__init__.py")):
-                    if os.path.isfile(file):
-                        return file
-        return None
+        top, _, inner = module.partition(".")
+        base = os.path.join(_folder(top), *inner.split("."))
+        files = (base.rstrip(os.sep) + ".py", os.path.join(base, "__init__.py"))
+        return next(filter(os.path.isfile, files), None)
 
     def _module(self, module: str, file: str) -> tuple[str, list[str]]:
         if module not in self._read:
             with open(file, "rb") as stream:
                 source = stream.read()
-            key = (
-                "source "
-                + hashlib.sha256(f"{module} {os.path.basename(file)}\n".encode() + source).hexdigest()
-            )
+            where = f"{TREE_VERSION} {module} {os.path.basename(file)}\n"
+            key = "source " + hashlib.sha256(where.encode() + source).hexdigest()
             known = self.memo.get(key)
             if known is None:
                 try:
@@ -151,39 +187,33 @@ class Code:
                     raise InputError(
                         f"{file}:{error.lineno}", expected="Python source", got=error.msg
                     ) from error
-                known = [
-                    source_hash(source),
-                    [name for name in names if name.startswith((self.package, *COMPUTE))],
-                ]
+                known = [source_hash(source), [name for name in names if computes(name, self.package)]]
                 self.memo.put(key, known)
             self._read[module] = known[0], known[1]
         return self._read[module]
 
 
 @lru_cache
-def _folder(root: str) -> str:
-    spec = importlib.machinery.PathFinder.find_spec(root.partition(".")[0])
-    assert spec is not None and spec.submodule_search_locations is not None
-    return os.path.join(spec.submodule_search_locations[0], *root.split(".")[1:])
+def _folder(package: str) -> str:
+    spec = importlib.machinery.PathFinder.find_spec(package)
+    if spec is None or spec.submodule_search_locations is None:
+        raise InputError(f"package {package}", expected="a package that can be imported", got="none")
+    return str(spec.submodule_search_locations[0])
 
 
 def _imports(module: str, is_package: bool, source: bytes) -> list[str]:
-    """Absolute names of all that a module may import, at any depth; a name that is no module is simply not
-    located.
-    """
+    """Absolute names of all that a module may import, at any depth. A name that is no module is simply not located."""
     here = module if is_package else module.rpartition(".")[0]
-    found: set[str] = set()
+    names: set[str] = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
-            found.update(alias.name for alias in node.names)
+            names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             base = node.module or ""
             if node.level:
                 above = ".".join(here.split(".")[: len(here.split(".")) - node.level + 1])
                 base = f"{above}.{base}" if base else above
-            found.add(base)
-            found.update(f"{base}.{alias.name}" for alias in node.names)
-    parents = {
-        name.rsplit(".", depth)[0] for name in found for depth in range(1, name.count(".") + 1)
-    }  # their __init__ run too
-    return sorted(found | parents)
+            names.add(base)
+            names.update(f"{base}.{alias.name}" for alias in node.names)
+    parents = {name.rsplit(".", depth)[0] for name in names for depth in range(1, name.count(".") + 1)}
+    return sorted(names | parents)  # importing a module runs the packages around it

@@ -8,35 +8,29 @@ from collections.abc import Iterator
 import xarray as xr
 
 from circuitstore.engine.planner import content_of
-from circuitstore.engine.task import Coords
 from circuitstore.errors import BuildError
 from circuitstore.storage.artifact import Cell
 from circuitstore.storage.layout import Store
 from circuitstore.storage.objects import ObjectReader
+from circuitstore.storage.records import Coords
 
 OPEN_OBJECTS = 8  # cells are read in order, so few objects are in use at a time
 KEPT_BYTES = 1 << 26  # of all open objects together, whatever their number
 
 
 class Upstream:
-    """Read access to the cells of one upstream phase that the cells of this batch depend on, and to no
-    others.
-    """
+    """Read access to the cells of one upstream phase that the cells of a batch depend on, and to no others."""
 
     def __init__(self, store: Store, phase: str, reads: list[tuple[Coords, list[Cell]]]):
         self.store, self.phase = store, phase
         self._reads = {_hashable(coords): cells for coords, cells in reads}
-        self._wanted = Counter(
-            cell.object for cell in {(c.object, c.row): c for _, cells in reads for c in cells}.values()
-        )
+        distinct = {(cell.object, cell.row): cell for _, cells in reads for cell in cells}
+        self._wanted = Counter(cell.object for cell in distinct.values())
         self._readers: OrderedDict[str, ObjectReader] = OrderedDict()
 
     def one(self, cell: Coords) -> xr.Dataset:
         """The one upstream cell that `cell` depends on. Raises DamageError, BuildError."""
-        found = self._reads[_hashable(cell)]
-        if len(found) != 1:
-            raise BuildError(f"{self.phase} for {cell}", expected="one cell", got=len(found))
-        return self._read(found[0])
+        return self._only(cell, self._reads[_hashable(cell)])
 
     def all(self, cell: Coords) -> list[tuple[Coords, xr.Dataset]]:
         """All upstream cells that `cell` depends on, with their coordinates, in order. Raises DamageError."""
@@ -44,20 +38,20 @@ class Upstream:
 
     def each(self, cell: Coords) -> Iterator[tuple[Coords, xr.Dataset]]:
         """The same one at a time, for what does not fit in memory as a whole."""
-        return ((found.coords, self._read(found)) for found in self._reads[_hashable(cell)])
+        return ((upstream.coords, self._read(upstream)) for upstream in self._reads[_hashable(cell)])
 
     def pick(self, cell: Coords, **coords: str | int) -> xr.Dataset:
-        """The one with these coordinates of the upstream cells that `cell` depends on. Raises BuildError,
-        DamageError.
-        """
-        found = [each for each in self._reads[_hashable(cell)] if each.coords == coords]
-        if len(found) != 1:
-            raise BuildError(f"{self.phase} of {coords}", expected="one cell", got=len(found))
-        return self._read(found[0])
+        """The one with these coordinates of the upstream cells that `cell` depends on. Raises BuildError, DamageError."""
+        return self._only(coords, [each for each in self._reads[_hashable(cell)] if each.coords == coords])
 
     def content(self, cell: Coords) -> str:
-        """Content hash of all that `cell` depends on here: the artifact's own, when that is the whole of it."""
+        """Content hash of all upstream cells that `cell` depends on. It is the artifact's own when that is all of it."""
         return content_of(self._reads[_hashable(cell)])
+
+    def _only(self, coords: Coords, cells: list[Cell]) -> xr.Dataset:
+        if len(cells) != 1:
+            raise BuildError(f"{self.phase} for {coords}", expected="one cell", got=len(cells))
+        return self._read(cells[0])
 
     def _read(self, cell: Cell) -> xr.Dataset:
         if cell.object not in self._readers:
@@ -74,16 +68,14 @@ class Upstream:
 
 
 class Cells:
-    """All cells of a phase with their coordinates, read anew each time they are gone through: never all in
-    memory.
-    """
+    """All cells of a phase with their coordinates, read anew each time they are gone through: never all in memory."""
 
-    def __init__(self, upstream: Upstream, cell: Coords):
-        self._upstream, self._cell = upstream, cell
+    def __init__(self, store: Store, phase: str, cells: list[Cell]):
+        self._upstream = Upstream(store, phase, [({}, cells)])
 
     def __iter__(self) -> Iterator[tuple[Coords, xr.Dataset]]:
-        return self._upstream.each(self._cell)
+        return self._upstream.each({})
 
 
-def _hashable(coords: Coords) -> tuple:
+def _hashable(coords: Coords) -> tuple[tuple[str, str | int], ...]:
     return tuple(sorted(coords.items()))

@@ -1,28 +1,39 @@
-"""Loading the code that computes content, always from its source, and remembering which source that was.
+"""Loading the code that computes content, and remembering from which source each module was loaded.
 
-Python trusts bytecode whose time stamp (in seconds) and size match: a file edited twice within a second can
-run its old code. A long-lived worker or notebook keeps old code too. Either would file old results under a
-new key.
+Python trusts bytecode whose time stamp (in seconds) and size match: a file edited twice within a second can run its old code. A
+long-lived worker or notebook keeps old code too. Either would file old results under a new key. So modules that compute are found by
+`_SourceFinder`: it remembers the source, and keeps compiled code with the hash of its source, so that old code is noticed.
 """
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import importlib.machinery
+import importlib.util
+import marshal
+import os
 import sys
-from types import ModuleType
+from collections.abc import Mapping, Sequence
+from types import CodeType, ModuleType
 
-from circuitstore.engine.fingerprint import COMPUTE, declares, source_hash
+from circuitstore.engine.fingerprint import computes, source_hash
 from circuitstore.errors import StaleCodeError
+from circuitstore.memo import cache_folder
 
+HASH_BYTES = hashlib.sha256().digest_size
 _sources: dict[str, bytes] = {}
 
 
 class _SourceLoader(importlib.machinery.SourceFileLoader):
-    def get_code(self, fullname: str):
+    def get_code(self, fullname: str) -> CodeType:
         path = self.get_filename(fullname)
-        _sources[fullname] = self.get_data(path)
-        return self.source_to_code(_sources[fullname], path)
+        _sources[fullname] = source = bytes(self.get_data(path))
+        code = _kept(path, source)
+        if code is None:
+            code = compile(source, path, "exec", dont_inherit=True)
+            _keep(path, source, code)
+        return code
 
 
 class _SourceFinder:
@@ -31,9 +42,10 @@ class _SourceFinder:
     def __init__(self, package: str):
         self.package = package
 
-    def find_spec(self, fullname, path=None, target=None):
-        computes = fullname.startswith((*COMPUTE, self.package + "."))
-        if not computes or declares(fullname, self.package):
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        if not computes(fullname, self.package):
             return None
         spec = importlib.machinery.PathFinder.find_spec(fullname, path, target)
         if spec is not None and type(spec.loader) is importlib.machinery.SourceFileLoader:
@@ -42,22 +54,24 @@ class _SourceFinder:
 
 
 def watch(package: str) -> None:
-    """From now on load the modules of this tasks package, and of `circuitstore.models`, from source."""
-    if not any(isinstance(finder, _SourceFinder) and finder.package == package for finder in sys.meta_path):
-        sys.meta_path.insert(0, _SourceFinder(package))
+    """From now on remember the source of every module of this tasks package, and of the library, that computes.
+
+    `circuitstore` calls this when it is imported, before anything that computes can be.
+    """
+    sys.meta_path.insert(0, _SourceFinder(package))
 
 
-def load_module(name: str, expected: dict[str, str]) -> ModuleType:
+def load_module(name: str, expected: Mapping[str, str]) -> ModuleType:
     """Import a phase's module and check it, see `check_loaded`. Raises StaleCodeError."""
     module = importlib.import_module(name)
     check_loaded(expected)
     return module
 
 
-def check_loaded(expected: dict[str, str]) -> None:
+def check_loaded(expected: Mapping[str, str]) -> None:
     """All code of a key that this process has loaded is the code the key was made from.
 
-    `expected` is module → hash of its normalised source, as `Code.closure` gives. Raises StaleCodeError.
+    `expected` is module → hash of its source's tree, as `Code.closure` gives. Raises StaleCodeError.
     """
     for module, wanted in expected.items():
         if module in sys.modules and (module not in _sources or source_hash(_sources[module]) != wanted):
@@ -67,3 +81,33 @@ def check_loaded(expected: dict[str, str]) -> None:
                 got="other code in memory",
                 remedy="restart this process (a notebook's kernel, a worker) and build again",
             )
+
+
+def _kept(path: str, source: bytes) -> CodeType | None:
+    """The compiled code of this very source, if it was kept."""
+    try:
+        with open(_compiled_path(path), "rb") as file:
+            stamp, code = file.read(HASH_BYTES), file.read()
+        compiled = marshal.loads(code) if stamp == hashlib.sha256(source).digest() else None
+    except (OSError, ValueError, EOFError, TypeError):
+        return None
+    return compiled if isinstance(compiled, CodeType) else None
+
+
+def _keep(path: str, source: bytes, code: CodeType) -> None:
+    """Keep compiled code, with the hash of its source in front."""
+    final = _compiled_path(path)
+    draft = f"{final}.{os.getpid()}"
+    try:
+        os.makedirs(os.path.dirname(final), exist_ok=True)
+        with open(draft, "wb") as file:
+            file.write(hashlib.sha256(source).digest() + marshal.dumps(code))
+        os.replace(draft, final)
+    except OSError:
+        return  # a read-only home only makes the next start slower
+
+
+def _compiled_path(path: str) -> str:
+    """Where the compiled code of a file is kept: one file a path and interpreter, so that they do not pile up."""
+    name = hashlib.sha256(b"\0".join((importlib.util.MAGIC_NUMBER, os.fsencode(path)))).hexdigest()
+    return os.path.join(cache_folder(), "code", name[:32])

@@ -1,32 +1,26 @@
-"""Building: phase by phase, compute what is missing, publish artifacts, then refs.
-
-Within a phase, batches of cells are independent. With one job they run in this process; with more, in
-joblib's worker processes. Arrays never travel: workers write to the store and return hashes.
-"""
+"""Building: phase by phase, compute what is missing, publish artifacts, then refs."""
 
 from __future__ import annotations
 
 import gc
 import importlib
 import time
-from collections.abc import Iterator
-from itertools import groupby
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from circuitstore.engine.fingerprint import digest
-from circuitstore.engine.planner import FRESH, PlannedCell, Planner, Step, assemble
-from circuitstore.engine.task import Task
+from circuitstore.engine.planner import PlannedCell, Planner, Step, content_of
+from circuitstore.engine.task import Selection, Task
 from circuitstore.errors import BuildError, CircuitstoreError, DeterminismError, GateError
-from circuitstore.storage.artifact import Artifact, Cell, read_ref, write_artifact, write_ref
+from circuitstore.storage.artifact import Artifact, Cell, write_artifact
+from circuitstore.storage.refs import read_ref, write_ref
 
 if TYPE_CHECKING:
-    from circuitstore.engine.work import Batch, Failure, Result
-    from circuitstore.storage.actions import Place
+    from circuitstore.engine.work import Failure, Result
 
 
-class PhaseReport(msgspec.Struct):
+class PhaseReport(msgspec.Struct, frozen=True):
     """What a build did for one phase of one behaviour; the keys of `build --json`."""
 
     phase: str
@@ -40,7 +34,7 @@ class PhaseReport(msgspec.Struct):
 
 
 class Reporter(Protocol):
-    """Hears of a build's progress."""
+    """Hears of a build's progress. `end` is called for every phase, also for one that failed."""
 
     def begin(self, step: Step) -> None: ...
     def progress(self, cells: int) -> None: ...
@@ -57,228 +51,197 @@ class Options(msgspec.Struct, frozen=True):
 
 
 def build(
-    planner: Planner, selections: list[Any], goals: tuple[str, ...], reporter: Reporter, options: Options
-) -> list[PhaseReport]:
+    planner: Planner,
+    selections: Sequence[Selection],
+    goals: tuple[str, ...],
+    reporter: Reporter,
+    options: Options,
+) -> None:
     """Build the named phases (all when none is named) and what they need, for each selection.
 
-    What is there is not computed again. A failed cell fails its phase after the others are committed; then
-    the build stops, or with `keep_going` goes on with all that does not need it. Raises the first failure
-    when done: BuildError, GateError.
+    What is there is not computed again. A failed cell fails its phase after the others are committed. Then the build stops, or with
+    `keep_going` goes on with all that does not need the failed phase. Raises the first failure: BuildError, GateError.
     """
     tasks = planner.pipeline.closure(goals)
+    steps = {selection.behaviour: planner.steps(selection, tasks) for selection in selections}
     # Whatever can be known to be wrong stops here, before anything is written.
-    plan = {
-        selection.behaviour: {s.task.name: s for s in planner.steps(selection, tasks)}
-        for selection in selections
-    }
-    for note in planner.check([step for steps in plan.values() for step in steps.values()]):
+    for note in planner.check(step for planned in steps.values() for step in planned):
         reporter.warn(note)
     planner.memo.save()
-    done: dict[str, dict[str, Artifact]] = {selection.behaviour: {} for selection in selections}
-    reports: list[PhaseReport] = []
-    errors: list[CircuitstoreError] = []
-    blocked: set[tuple[str, str]] = set()
-    for task in tasks:
-        for selection in selections:
-            behaviour = selection.behaviour
-            if (task.name, behaviour) in blocked:
-                continue
-            try:
-                step = plan[behaviour][task.name]
-                if step.state != FRESH:
-                    step = planner.step(selection, task, done[behaviour])
-                artifact, report = _phase(planner, step, reporter, options)
-                reports.append(report)
-                reporter.end(report)
-                done[behaviour][task.name] = artifact
-                _gate(task.name, artifact, reporter, last=task is tasks[-1], options=options)
-            except CircuitstoreError as error:
-                if not options.keep_going:
-                    error.reports = reports  # type: ignore[attr-defined]
-                    raise
-                errors.append(error)
-                reporter.warn(str(error))
-                blocked |= _blocked(planner, tasks, list(done), (task.name, behaviour))
-    if errors:
-        errors[0].reports = reports  # type: ignore[attr-defined]
-        raise errors[0]
-    return reports
+    _Build(planner, tasks, reporter, options).run(steps)
 
 
-def _blocked(planner: Planner, tasks, behaviours: list[str], failed: tuple[str, str]) -> set[tuple[str, str]]:
-    from circuitstore.engine.graph import (  # networkx costs more to import than a warm build takes
-        blocked_by,
-        jobs,
-    )
+class _Build:
+    """One build under way: what is done, and what failures block."""
 
-    return blocked_by(jobs(planner.pipeline, tasks, behaviours), failed)
+    def __init__(self, planner: Planner, tasks: Sequence[Task], reporter: Reporter, options: Options):
+        self.planner, self.tasks, self.reporter, self.options = planner, tasks, reporter, options
+        self.done: dict[str, dict[str, Artifact]] = {}
+        self.blocked: set[tuple[str, str]] = set()
+        self.errors: list[CircuitstoreError] = []
 
+    def run(self, steps: dict[str, list[Step]]) -> None:
+        """Bring every step up to date, phase by phase. Raises the first failure."""
+        self.done = {behaviour: {} for behaviour in steps}
+        for index, task in enumerate(self.tasks):
+            for behaviour, planned in steps.items():
+                if (task.name, behaviour) not in self.blocked:
+                    self._try(planned[index])
+        if self.errors:
+            raise self.errors[0]
 
-def _phase(
-    planner: Planner, step: Step, reporter: Reporter, options: Options
-) -> tuple[Artifact, PhaseReport]:
-    """Bring one phase up to date."""
-    started = time.monotonic()
-    artifact, computed = step.artifact, 0
-    count = step.count
-    if step.state != FRESH:
-        reporter.begin(step)
-        todo = len(step.todo)
-        artifact = _compute(planner, step, reporter, options)
-        computed = todo
-        count = len(step.cells)
-    assert artifact is not None
-    profile, behaviour = step.selection.profile_name, step.selection.behaviour
-    ref = read_ref(planner.store, profile, behaviour, step.task.name)
-    if ref is None or ref.artifact != artifact.key:
-        write_ref(planner.store, profile, artifact, behaviour, time.time_ns())
-    seconds = round(time.monotonic() - started, 3)
-    return artifact, PhaseReport(
-        step.task.name, behaviour, count, count - computed, computed, 0, seconds, artifact.key
-    )
+    def _try(self, step: Step) -> None:
+        phase, behaviour = step.task.name, step.selection.behaviour
+        try:
+            artifact = self._bring_up_to_date(step)
+            self.done[behaviour][phase] = artifact
+            self._gate(artifact, last=step.task is self.tasks[-1])
+        except CircuitstoreError as error:
+            if not self.options.keep_going:
+                raise
+            self.errors.append(error)
+            self.reporter.warn(str(error))
+            self.blocked |= self._blocked_by(phase, behaviour)
 
+    def _bring_up_to_date(self, step: Step) -> Artifact:
+        started = time.monotonic()
+        if step.waits:
+            step = self.planner.complete(step, self.done[step.selection.behaviour])
+        artifact, computed = step.artifact, 0
+        if artifact is None:
+            computed = len(step.todo)
+            artifact = self._compute(step)
+        self._point_ref(step, artifact)
+        seconds = round(time.monotonic() - started, 3)
+        hits = step.count - computed
+        task, behaviour = step.task.name, step.selection.behaviour
+        self.reporter.end(PhaseReport(task, behaviour, step.count, hits, computed, 0, seconds, artifact.key))
+        return artifact
 
-def _compute(planner: Planner, step: Step, reporter: Reporter, options: Options) -> Artifact:
-    task, behaviour = step.task, step.selection.behaviour
-    gc.enable()
-    entries, failures = {}, []
-    for result in _results(_batches(planner, step), reporter, options):
-        for warning in result.warnings:
-            reporter.warn(f"{task.name} of {behaviour}: {warning}")
-        entries.update(
-            {(cell.key, digest("coords", cell.coords)): (cell, result.object) for cell in result.entries}
+    def _compute(self, step: Step) -> Artifact:
+        """Compute the missing cells of a step, and publish its artifact."""
+        from circuitstore.engine.executors import (
+            executor,  # and with it xarray, which a warm build leaves alone
         )
-        failures += result.failures
-    planner.forget()
-    if failures:
-        raise _failed(step, failures)
-    if task.rows:
-        cells = [Cell(cell.coords, cell.content, name, cell.row) for cell, name in entries.values()]
-    else:
-        found = planner.locate(task, [cell.key for cell in step.cells])
-        computed = {key: cell.content for (key, _), (cell, _) in entries.items()}
+        from circuitstore.engine.work import batches
+
+        gc.enable()
+        self.reporter.begin(step)
+        pipeline, store = self.planner.pipeline, self.planner.store
+        work = batches(pipeline.package, step, store, pipeline.machine)
+        results: list[Result] = []
+        failures: list[Failure] = []
+        for result in executor(self.options.jobs, len(work)).run(work, self.reporter.progress):
+            for warning in result.warnings:
+                self.reporter.warn(f"{step.task.name} of {step.selection.behaviour}: {warning}")
+            self.planner.learn(step.task, result.object, result.entries)
+            results.append(result)
+            failures += result.failures
+        if failures:
+            raise self._failed(step, failures)
+        return self._publish(step, self._cells(step, results))
+
+    def _cells(self, step: Step, results: Iterable[Result]) -> list[Cell]:
+        """The cells of a step in order: those that were there, and those that workers returned."""
+        computed = {
+            entry.key: Cell(entry.coords, entry.content, result.object, entry.row)
+            for result in results
+            for entry in result.entries
+        }
+        if step.task.rows:
+            return list(computed.values())
         cells = []
         for planned in step.cells:
-            place = found.get(planned.key)
-            if place is None:
-                raise BuildError(
-                    f"{task.name} of {behaviour}, {planned.coords}",
-                    got="a result that vanished from the store",
-                    remedy="build again",
-                )
-            cells.append(Cell(planned.coords, place.content, place.object, place.row))
-            if planned.key in computed and computed[planned.key] != place.first:
-                _warn(planned, place, computed[planned.key], step, reporter)
-    artifact = assemble(step, cells, _summary(planner, step, cells))
-    write_artifact(planner.store, artifact)
-    return artifact
+            if planned.copy is not None:
+                copy = planned.copy
+                cells.append(Cell(planned.coords, copy.content, copy.object, copy.row))
+                continue
+            cell = computed[planned.key]
+            if planned.first and planned.first != cell.content:
+                self._warn_of_two_contents(step, planned, cell.content)
+            cells.append(cell)
+        return cells
 
-
-def _batches(planner: Planner, step: Step) -> list[Batch]:
-    from circuitstore.engine.work import (
-        Batch,  # and with it xarray, which a build with nothing to do need not import
-    )
-
-    store, package, task, todo = planner.store.root, planner.pipeline.package, step.task, step.todo
-    parts = [step.cells] if task.rows else list(_packed(todo, task))
-    return [Batch(package, task.name, step.selection, store, step.components, cells) for cells in parts]
-
-
-def _packed(cells: list[PlannedCell], task: Task) -> Iterator[list[PlannedCell]]:
-    """At most `batch` cells each; those of one outermost coordinate stay together if they fit, for they share
-    work.
-    """
-    packed: list[PlannedCell] = []
-    for _, group in groupby(cells, key=lambda cell: cell.coords[task.per[0]] if task.per else None):
-        same = list(group)
-        if packed and len(packed) + len(same) > task.batch:
-            yield packed
-            packed = []
-        packed += same
-        while len(packed) >= task.batch:
-            yield packed[: task.batch]
-            packed = packed[task.batch :]
-    if packed:
-        yield packed
-
-
-def _results(work: list[Batch], reporter: Reporter, options: Options) -> Iterator[Result]:
-    from circuitstore.engine.work import run_batch
-
-    if options.jobs == 1 or len(work) <= 1:
-        for batch in work:
-            yield run_batch(batch, reporter.progress)
-        return
-    from joblib import Parallel, delayed
-    from joblib.externals.loky.process_executor import TerminatedWorkerError
-
-    try:
-        for result in Parallel(n_jobs=options.jobs, return_as="generator_unordered")(
-            delayed(run_batch)(batch) for batch in work
-        ):
-            reporter.progress(len(result.entries) + len(result.failures))
-            yield result
-    except TerminatedWorkerError as error:
-        where, remedy = (
-            f"phase {work[0].phase}",
-            "use fewer --jobs: each has a model of its own (see `circuitstore plan`)",
+    def _publish(self, step: Step, cells: list[Cell]) -> Artifact:
+        """Publish a step's output, unless another process published one under the same key meanwhile."""
+        artifact = Artifact(
+            phase=step.task.name,
+            behaviour=step.selection.behaviour,
+            key=step.key,
+            content=content_of(cells),
+            axes=list(step.task.axes),
+            count=len(cells),
+            objects=list(dict.fromkeys(cell.object for cell in cells)),
+            components=step.components,
+            upstream=step.upstream,
+            summary=self._summary(step, cells),
+            table=msgspec.Raw(msgspec.json.encode(cells)),
         )
-        raise BuildError(
-            where, got="a worker process that was killed, as systems do when memory runs out", remedy=remedy
-        ) from error
-
-
-def _failed(step: Step, failures: list[Failure]) -> BuildError:
-    first = failures[0]
-    cell = ", ".join(f"{axis} {value}" for axis, value in first.coords.items())
-    where = f"phase {step.task.name}, behaviour {step.selection.behaviour}" + (f", {cell}" if cell else "")
-    count = f"{len(failures)} of {len(step.cells)} cells failed; the others are kept, the next build tries these again"
-    error = BuildError(where, got=first.reason, remedy=count)
-    error.report = PhaseReport(  # type: ignore[attr-defined]
-        step.task.name,
-        step.selection.behaviour,
-        len(step.cells),
-        len(step.cells) - len(step.todo),
-        len(step.todo) - len(failures),
-        len(failures),
-        0.0,
-        "",
-    )
-    return error
-
-
-def _warn(cell: PlannedCell, place: Place, content: str, step: Step, reporter: Reporter) -> None:
-    where = f"{step.task.name} of {step.selection.behaviour}, {cell.coords}"
-    remedy = (
-        "the first one is kept" if place.content == place.first else "the first one is lost, this one is used"
-    )
-    reporter.warn(
-        str(
-            DeterminismError(
-                where, expected=f"content {place.first[:12]}…", got=f"{content[:12]}…", remedy=remedy
+        standing = self.planner.intact_artifact(step.key)
+        if standing is None:
+            write_artifact(self.planner.store, artifact)
+            return artifact
+        if standing.content != artifact.content:
+            where = f"{step.task.name} of {step.selection.behaviour}"
+            self.reporter.warn(
+                _two_contents(where, standing.content, artifact.content, "the first one is kept")
             )
+        return standing
+
+    def _summary(self, step: Step, cells: list[Cell]) -> dict[str, object]:
+        if not step.task.summary:
+            return {}
+        from circuitstore.engine.inputs import Cells
+
+        module = importlib.import_module(step.task.module(self.planner.pipeline.package))
+        every = Cells(self.planner.store, step.task.name, cells)
+        summary: dict[str, object] = module.summary(every, step.task.settings(step.selection))
+        return summary
+
+    def _point_ref(self, step: Step, artifact: Artifact) -> None:
+        """Point the human name at the artifact; the last thing that is written."""
+        ref = read_ref(self.planner.store, step.name)
+        if ref is None or ref.artifact != artifact.key:
+            write_ref(self.planner.store, step.name, artifact, time.time_ns())
+
+    def _failed(self, step: Step, failures: Sequence[Failure]) -> BuildError:
+        """The error of a step some of whose cells failed, which is reported too."""
+        phase, behaviour, todo = step.task.name, step.selection.behaviour, len(step.todo)
+        computed, hits = todo - len(failures), step.count - todo
+        self.reporter.end(
+            PhaseReport(phase, behaviour, step.count, hits, computed, len(failures), 0.0, artifact="")
         )
-    )
+        cell = ", ".join(f"{axis} {at}" for axis, at in failures[0].coords.items())
+        where = f"phase {phase}, behaviour {behaviour}" + (f", {cell}" if cell else "")
+        kept = "the others are kept, the next build tries these again"
+        remedy = f"{len(failures)} of {len(step.cells)} cells failed; {kept}"
+        return BuildError(where, got=failures[0].reason, remedy=remedy)
 
+    def _gate(self, artifact: Artifact, *, last: bool) -> None:
+        """Stop what comes after a phase whose summary says that the behaviour is not there."""
+        verdict = str(artifact.summary.get("gate", ""))
+        where = f"{artifact.phase} of {artifact.behaviour}"
+        if verdict and (self.options.ignore_gate or last):
+            self.reporter.warn(f"{where}: {verdict}")
+        elif verdict:
+            remedy = "choose another model or behaviour, or pass --ignore-gate"
+            raise GateError(where, got=verdict, remedy=remedy)
 
-def _summary(planner: Planner, step: Step, cells: list[Cell]) -> dict[str, object]:
-    if not step.task.summary:
-        return {}
-    from circuitstore.engine.inputs import Cells, Upstream
+    def _warn_of_two_contents(self, step: Step, planned: PlannedCell, content: str) -> None:
+        where = f"{step.task.name} of {step.selection.behaviour}, {planned.coords}"
+        remedy = "the first one is lost, this one is used"
+        self.reporter.warn(_two_contents(where, planned.first, content, remedy))
 
-    module = importlib.import_module(step.task.module(planner.pipeline.package))
-    read = Upstream(planner.store, step.task.name, [({}, cells)])
-    return module.summary(Cells(read, {}), step.selection.config(step.task.name))
-
-
-def _gate(phase: str, artifact: Artifact, reporter: Reporter, *, last: bool, options: Options) -> None:
-    """Stop what comes after a phase whose summary says that the behaviour is not there."""
-    verdict = str(artifact.summary.get("gate", ""))
-    if verdict and (options.ignore_gate or last):
-        reporter.warn(f"{phase} of {artifact.behaviour}: {verdict}")
-    elif verdict:
-        raise GateError(
-            f"{phase} of {artifact.behaviour}",
-            got=verdict,
-            remedy="choose another model or behaviour, or pass --ignore-gate",
+    def _blocked_by(self, phase: str, behaviour: str) -> set[tuple[str, str]]:
+        from circuitstore.engine.graph import (  # networkx takes longer to import than a warm build
+            blocked_by,
+            jobs,
         )
+
+        return blocked_by(jobs(self.planner.pipeline, self.tasks, list(self.done)), (phase, behaviour))
+
+
+def _two_contents(where: str, first: str, second: str, remedy: str) -> str:
+    """The warning that one key gave two contents."""
+    error = DeterminismError(where, expected=f"content {first[:12]}…", got=f"{second[:12]}…", remedy=remedy)
+    return str(error)

@@ -2,61 +2,81 @@
 
 A phase `baseline` is the function `baseline` of module `tasks.baseline`:
 
-    def baseline(cells, config, prompts, model):        # cells, its own config, then `needs` in order
+    def baseline(cells, config, prompts, model):        # cells, its own settings, then `needs` in order
         for cell in cells:                              # {"prompt": "plural-3fa92c1b"}
-            row = prompts.one(cell)                     # xarray.Dataset of the matching upstream cell, hash checked
+            row = prompts.one(cell)                     # xarray.Dataset of the matching upstream cell
             yield cell, xr.Dataset(…)                   # one labelled dataset a cell, in the order given
 
-It is pure: what it yields depends only on these arguments, and a cell's result never on which others are in
-the batch.
+It is pure: what it yields depends only on these arguments. A cell's result never depends on which other cells are in the batch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Protocol
 
 import msgspec
 
 from circuitstore.errors import UsageError
+from circuitstore.storage.layout import Store
 
-Coords = dict[str, str | int]
+
+class Selection(Protocol):
+    """What one build is about. It is plain data that can be sent to other processes."""
+
+    @property
+    def profile_name(self) -> str: ...
+
+    @property
+    def behaviour(self) -> str: ...
+
+    def config(self, table: str) -> msgspec.Struct:
+        """The settings in one table of the profile."""
 
 
 class Resource(msgspec.Struct, frozen=True):
     """An input that no phase computes: a model, transcoders, a behaviour's declaration.
 
-    `identity()` is plain data that enters the key and must be cheap (no torch). `load()` gives what the phase
-    receives. `modules` are code that `load` runs and a static reader cannot find. `check()` raises InputError
-    for what `load` could not use, and returns what a user should know all the same, a line each; it is called
-    before a build writes anything, and only if something is to be computed with it. `part()` is plain data
-    that says how much of it `load` gives, where selections differ in that; it is no part of a key.
+    identity: gives plain data that enters the key. It must be cheap: it imports no torch and reads no weights.
+    load: gives what the phase receives. It is a `functools.partial` of a public function with picklable arguments, so that
+        another process can call it. The module of this function, and all it imports, are code in the key.
+    modules: further code in the key that `load` runs but that a static reader cannot find, by name.
+    check: raises InputError for what `load` could not use, and returns a line for each thing that a user should know all the
+        same. It is called before a build writes anything, and only if something is to be computed with the resource.
+    part: plain data that says how much of the resource `load` gives, where selections differ in that. It is no part of a key.
     """
 
-    identity: Callable[[], dict[str, object]]
+    identity: Callable[[], dict[str, Any]]
     load: Callable[[], Any]
     modules: tuple[str, ...] = ()
     check: Callable[[], Iterable[str]] | None = None
     part: Callable[[], object] | None = None
 
+    @property
+    def code(self) -> tuple[str, ...]:
+        """The modules whose code decides what `load` gives."""
+        return (getattr(self.load, "func", self.load).__module__, *self.modules)
+
+
+Coordinates = Callable[[str, Any, Mapping[str, Resource]], Iterable[str | int]]
+
 
 class Task(msgspec.Struct, frozen=True):
     """Declaration of one phase.
 
-    needs: upstream phases and resources, in the order of the function's parameters. after: phases that must
-    be built, and whose gate must be passed, before this one; no part of its key. per: cell axes, outermost
-    first; an axis takes its coordinates from the first upstream phase that has it, else from
-        `config.coordinates(axis, resources)`. No axes: one cell, the whole.
-    rows: for a phase without cell axes, the axis along which it yields its output, so that what reads single
-    rows is
+    needs: upstream phases and resources, in the order of the function's parameters.
+    after: phases that must be built, and whose gate must be passed, before this one; no part of its key.
+    per: cell axes, outermost first. An axis takes its coordinates from the first upstream phase that has it, else from
+        `coordinates(axis, config, resources)`. A phase without axes has one cell, the whole.
+    rows: for a phase without cell axes, the axis along which it yields its output, so that what reads single rows is
         keyed by single rows.
-    whole: config fields that only choose cells, or judge the whole, and so are no part of a single cell's
-    key. summary: its module has `summary(cells, config) -> dict`, plain data about the whole, cells
-    (coordinates, dataset) being read as
-        they are gone through, so that to keep none is to have one in memory; `{"gate": "…"}` in it, when not
-        empty, stops the build with that text.
+    whole: settings that only choose cells, or judge the whole, and so are no part of a single cell's key.
+    summary: its module has `summary(cells, config) -> dict`, plain data about the whole. It is given (coordinates, dataset) of
+        each cell, read as they are gone through. A text under "gate", when not empty, stops the build.
     batch: most cells committed together as one object.
-    room: the folder of the package that its module lies in, when it is not the package itself.
+    room: the folder of the package that holds its module, when that is not the package itself.
+    table: the table of a profile that holds its settings, when that is not the phase's name.
+    about: what it is about, when that is not a behaviour. Such phases are built by themselves.
     """
 
     name: str
@@ -65,41 +85,63 @@ class Task(msgspec.Struct, frozen=True):
     after: tuple[str, ...] = ()
     per: tuple[str, ...] = ()
     rows: str | None = None
+    coordinates: Coordinates | None = None
     whole: tuple[str, ...] = ()
     summary: bool = False
     batch: int = 64
     room: str = ""
+    table: str = ""
+    about: str = ""
+
+    @property
+    def axes(self) -> tuple[str, ...]:
+        """The axes of its output."""
+        return (self.rows,) if self.rows else self.per
 
     def module(self, package: str) -> str:
         """The module that has its function."""
         return ".".join(filter(None, (package, self.room, self.name)))
 
-    @property
-    def axes(self) -> tuple[str, ...]:
-        return (self.rows,) if self.rows else self.per
+    def settings(self, selection: Selection) -> msgspec.Struct:
+        """Its settings in a selection."""
+        return selection.config(self.table or self.name)
+
+
+class Machine(Protocol):
+    """What the engine asks of the library that computes, without importing it."""
+
+    def out_of_memory(self, error: BaseException) -> bool:
+        """Whether memory ran out, of the host or of an accelerator."""
+
+    def free_memory(self) -> None:
+        """Give back what nothing uses any more."""
+
+    def description(self) -> dict[str, object]:
+        """What is recorded of threads and devices."""
 
 
 class Pipeline(msgspec.Struct, frozen=True):
     """All phases in order, and where their resources come from.
 
-    `resources(selection, store)` → name → Resource; `store` is the store's path, for inputs that lie in it. A
-    selection is a picklable struct with `profile_name`, `behaviour` and `config(phase)`; `package` is the
-    package of the phase modules, importable in every worker.
+    `resources(selection, store)` gives name → Resource. `package` is the package of the phase modules, importable in every
+    worker. `machine` answers for the library that computes. `asked` are phases that are built only when named. `serves` is what
+    commands need beside the phases (`circuitstore.engine.services`).
     """
 
     package: str
     tasks: tuple[Task, ...]
-    resources: Callable[[Any, str], dict[str, Resource]]
-    asked: tuple[Task, ...] = ()  # built only when named
+    resources: Callable[[Any, Store], dict[str, Resource]]
+    machine: Machine
+    asked: tuple[Task, ...] = ()
+    serves: Any = None
 
     def task(self, name: str) -> Task:
         """The phase of this name. Raises UsageError."""
         for task in self.every:
             if task.name == name:
                 return task
-        raise UsageError(
-            f"unknown phase {name!r}", expected="one of " + ", ".join(task.name for task in self.every)
-        )
+        known = ", ".join(task.name for task in self.every)
+        raise UsageError(f"unknown phase {name!r}", expected=f"one of {known}")
 
     @property
     def every(self) -> tuple[Task, ...]:
@@ -107,9 +149,7 @@ class Pipeline(msgspec.Struct, frozen=True):
         return (*self.tasks, *self.asked)
 
     def upstream(self, task: Task) -> tuple[str, ...]:
-        """The phases that a phase reads, in order: what it needs of those before it. All else that it needs
-        are resources.
-        """
+        """The phases that a phase reads, in order: those of its needs that stand before it. Its other needs are resources."""
         before = set()
         for other in self.every:
             if other.name == task.name:
@@ -118,7 +158,7 @@ class Pipeline(msgspec.Struct, frozen=True):
         return tuple(need for need in task.needs if need in before)
 
     def resources_of(self, task: Task) -> tuple[str, ...]:
-        """The resources that a phase reads, in order: a phase further down may have the name of one."""
+        """The resources that a phase reads, in order. A phase further down may have the name of one."""
         above = self.upstream(task)
         return tuple(need for need in task.needs if need not in above)
 

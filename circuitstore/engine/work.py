@@ -1,34 +1,35 @@
 """One batch of cells, computed and committed: what a worker process does.
 
-A batch is plain data, so that it can be sent anywhere; arrays never travel between processes, workers write
-them to the store and return hashes. A cell that fails loses no other: the phase is called again with the
-cells after it.
+A batch is plain data, so that it can be sent anywhere. Arrays never travel between processes: workers write them to the store and
+return hashes. A cell that fails loses no other: the phase is called again with the cells after it.
 """
 
 from __future__ import annotations
 
-import gc
-import importlib
 import os
 import platform
-import resource
-import sys
+import resource as system
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from importlib import metadata
+from itertools import groupby
+from types import ModuleType
+from typing import Any, NamedTuple
 
 import msgspec
+import xarray as xr
 
 from circuitstore.engine.fingerprint import digest
 from circuitstore.engine.inputs import Upstream
-from circuitstore.engine.loading import check_loaded, load_module, watch
-from circuitstore.engine.planner import PlannedCell
-from circuitstore.engine.task import Coords, Task
+from circuitstore.engine.loading import check_loaded, load_module
+from circuitstore.engine.planner import PlannedCell, Step
+from circuitstore.engine.task import Machine, Resource, Selection, Task
 from circuitstore.errors import BuildError, CircuitstoreError
 from circuitstore.storage.actions import Entry, write_journal
 from circuitstore.storage.layout import Store
 from circuitstore.storage.objects import write_object
+from circuitstore.storage.records import Components, Coords
 
 PROVENANCE_PACKAGES = (
     "circuitstore",
@@ -40,25 +41,25 @@ PROVENANCE_PACKAGES = (
     "zarr",
     "xarray",
 )
-TOO_LARGE = "`circuitstore plan` says how much it takes; use a larger machine, or ask for less (attribution.memory, shorter prompts)"
+TOO_LARGE = (
+    "`circuitstore plan` says how much it takes; use a larger machine, or ask for less (shorter prompts)"
+)
 RESOURCES_KEPT = 6  # a model and its transcoders, and those of another profile for comparison
-_loaded: OrderedDict[str, Any] = OrderedDict()
 
-# Matrix products of Intel's library else differ in their last bits with the number of threads and with where
-# in memory, and so where in its batch, a cell lies (Intel oneMKL, "Obtaining numerically reproducible
-# results"). Read at the first product.
-os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
+Progress = Callable[[int], None]
 
 
 class Batch(msgspec.Struct, frozen=True):
-    """What a worker needs to compute some cells of one phase."""
+    """Some cells of one phase, and all that a worker needs to compute them."""
 
-    package: str
-    phase: str
-    selection: Any
-    store: str
-    components: dict[str, Any]
+    module: str
+    task: Task
+    selection: Selection
+    resources: dict[str, Resource]
+    components: Components
     cells: list[PlannedCell]
+    store: Store
+    machine: Machine
 
 
 class Failure(msgspec.Struct, frozen=True):
@@ -69,7 +70,7 @@ class Failure(msgspec.Struct, frozen=True):
 
 
 class Result(msgspec.Struct, frozen=True):
-    """What became of a batch: committed cells (key, content, object, row, coordinates) and failures."""
+    """What became of a batch: the object it was committed as, its cells in row order, failures, and warnings."""
 
     object: str
     entries: list[Entry]
@@ -77,145 +78,178 @@ class Result(msgspec.Struct, frozen=True):
     warnings: list[str] = []
 
 
-def run_batch(batch: Batch, progress: Callable[[int], None] = lambda cells: None) -> Result:
-    """Compute the cells of a batch and commit those that succeed, also when interrupted. Raises StoreError,
-    StaleCodeError.
-    """
-    started = time.time()
-    watch(batch.package)
-    pipeline = importlib.import_module(batch.package).PIPELINE
-    task = pipeline.task(batch.phase)
-    module = load_module(task.module(batch.package), batch.components["code"])
-    failures: list[Failure] = []
-    warnings: list[str] = []
-    finished: list[tuple[PlannedCell, Coords, Any]] = []
-    try:
-        for cell, coords, content in _outputs(task, module, batch, failures, warnings, progress):
-            finished.append((cell, coords, content))
-    finally:  # Ctrl-C keeps what is done
-        check_loaded(batch.components["code"])
-        result = _commit(batch, finished, failures, started)
-    return msgspec.structs.replace(result, warnings=warnings)
+class Output(NamedTuple):
+    """One finished cell: the planned cell it is of, its own coordinates, and its content."""
 
-
-def _outputs(
-    task: Task, module, batch: Batch, failures: list[Failure], warnings: list[str], progress
-) -> Iterator[tuple[PlannedCell, Coords, Any]]:
-    """Every finished cell, its coordinates and content. When memory runs out, what is left is given to the
-    phase half as many at a time: no cell depends on which others are given with it, so that changes no
-    result.
-    """
-    function, config = getattr(module, task.name), batch.selection.config(task.name)
-    inputs = _inputs(task, batch)
-    if task.rows:  # all rows or none
-        try:
-            rows = list(function([cell.coords for cell in batch.cells], config, **inputs))
-        except CircuitstoreError:
-            raise
-        except Exception as error:
-            failures.append(Failure({}, _reason(error)))
-            return
-        progress(1)
-        yield from ((batch.cells[0], coords, content) for coords, content in rows)
-        return
-    waiting, most = list(batch.cells), len(batch.cells)
-    while waiting:
-        given, done, exhausted = waiting[:most], 0, False
-        try:
-            for coords, content in function([cell.coords for cell in given], config, **inputs):
-                if done == len(given) or coords != given[done].coords:
-                    raise _ContractError(
-                        f"phase {task.name}", expected="the cells it was given, in order", got=coords
-                    )
-                yield given[done], coords, content
-                done += 1
-                progress(1)
-            if done < len(given):
-                raise _ContractError(f"phase {task.name}", expected=f"{len(given)} cells", got=done)
-        except _ContractError:
-            raise
-        except Exception as error:
-            exhausted = out_of_memory(error)
-            if len(given) == 1 or not exhausted:
-                failures.append(Failure(given[done].coords, _reason(error)))
-                progress(1)
-                done += 1
-        if exhausted:  # only here, for until now the error held all that the phase had in memory
-            free_memory()
-            if len(given) > 1:
-                most = len(given) // 2
-                warnings.append(f"out of memory with {len(given)} cells at once, going on with {most}")
-        waiting = waiting[done:]
+    planned: PlannedCell
+    coords: Coords
+    content: xr.Dataset
 
 
 class _ContractError(BuildError):
     """A phase does not do what its declaration says: a mistake in the phase, not in one cell."""
 
 
-def _inputs(task: Task, batch: Batch) -> dict[str, Any]:
-    """The arguments of a phase after `cells` and `config`."""
-    store, upstream = Store(batch.store), {name for cell in batch.cells for name in cell.reads}
-    inputs: dict[str, Any] = {}
-    for name in task.needs:
-        if name in upstream:
-            inputs[name] = Upstream(store, name, [(cell.coords, cell.reads[name]) for cell in batch.cells])
-        else:
-            inputs[name] = _load(batch, name)
-    return inputs
+def batches(package: str, step: Step, store: Store, machine: Machine) -> list[Batch]:
+    """The cells of a step that must be computed, as batches."""
+    task = step.task
+    parts = [step.cells] if task.rows else list(_packed(step.todo, task))
+    shared = task.module(package), task, step.selection, step.resources, step.components
+    return [Batch(*shared, cells, store, machine) for cells in parts]
+
+
+def run_batch(batch: Batch, progress: Progress = lambda cells: None) -> Result:
+    """Compute the cells of a batch and commit those that succeed, also when interrupted. Raises StoreError, StaleCodeError."""
+    started = time.time()
+    module = load_module(batch.module, batch.components.code)
+    finished: list[Output] = []
+    failures: list[Failure] = []
+    warnings: list[str] = []
+    compute = _compute_rows if batch.task.rows else _compute_cells
+    try:
+        for output in compute(batch, module, failures, warnings):
+            finished.append(output)
+            progress(0 if batch.task.rows else 1)
+    finally:  # Ctrl-C keeps what is done
+        check_loaded(batch.components.code)
+        result = _commit(batch, finished, failures, started)
+    progress(1 if batch.task.rows else len(failures))
+    return msgspec.structs.replace(result, warnings=warnings)
+
+
+def _compute_rows(
+    batch: Batch, module: ModuleType, failures: list[Failure], warnings: list[str]
+) -> Iterator[Output]:
+    """All rows of a phase that has no cell axes, or none: half an output is no output."""
+    try:
+        rows = list(_call(batch, module, batch.cells))
+    except CircuitstoreError:
+        raise
+    except Exception as error:
+        failures.append(Failure({}, _reason(batch, error)))
+        return
+    yield from (Output(batch.cells[0], coords, content) for coords, content in rows)
+
+
+def _compute_cells(
+    batch: Batch, module: ModuleType, failures: list[Failure], warnings: list[str]
+) -> Iterator[Output]:
+    """Every finished cell. When memory runs out, the phase is given half as many cells at a time.
+
+    No cell depends on which others are given with it, so that changes no result.
+    """
+    waiting, most = list(batch.cells), len(batch.cells)
+    while waiting:
+        given, done, exhausted = waiting[:most], 0, False
+        try:
+            for coords, content in _call(batch, module, given):
+                if done == len(given) or coords != given[done].coords:
+                    where = f"phase {batch.task.name}"
+                    raise _ContractError(where, expected="the cells it was given, in order", got=coords)
+                yield Output(given[done], coords, content)
+                done += 1
+            if done < len(given):
+                raise _ContractError(f"phase {batch.task.name}", expected=f"{len(given)} cells", got=done)
+        except _ContractError:
+            raise
+        except Exception as error:
+            exhausted = batch.machine.out_of_memory(error)
+            if len(given) == 1 or not exhausted:
+                failures.append(Failure(given[done].coords, _reason(batch, error)))
+                done += 1
+        if exhausted:  # only here, for until now the error held all that the phase had in memory
+            batch.machine.free_memory()
+            if len(given) > 1:
+                most = len(given) // 2
+                warnings.append(f"out of memory with {len(given)} cells at once, going on with {most}")
+        waiting = waiting[done:]
+
+
+def _call(
+    batch: Batch, module: ModuleType, given: Sequence[PlannedCell]
+) -> Iterable[tuple[Coords, xr.Dataset]]:
+    """What the function of the phase yields for these cells."""
+    function, config = getattr(module, batch.task.name), batch.task.settings(batch.selection)
+    outputs: Iterable[tuple[Coords, xr.Dataset]] = function(
+        [cell.coords for cell in given], config, **_inputs(batch)
+    )
+    return outputs
+
+
+class _Loaded:
+    """Resources that this process has loaded, the least recently used of many given up."""
+
+    def __init__(self) -> None:
+        self._values: OrderedDict[str, Any] = OrderedDict()
+
+    def get(self, batch: Batch, name: str) -> Any:
+        """A resource, loaded once as long as its identity, and the part of it that is asked for, stay the same."""
+        resource, identity = batch.resources[name], batch.components.resources[name]
+        code = {module: hash for module, hash in batch.components.code.items() if module in resource.code}
+        key = digest("resource", [name, identity, code, resource.part and resource.part()])
+        if key not in self._values:
+            self._values[key] = _load(batch, name)
+            if len(self._values) > RESOURCES_KEPT:
+                self._values.popitem(last=False)
+        self._values.move_to_end(key)
+        return self._values[key]
+
+    def clear(self) -> None:
+        """Give up all of them."""
+        self._values.clear()
+
+
+loaded = _Loaded()
 
 
 def _load(batch: Batch, name: str) -> Any:
-    """A resource, loaded once in this process as long as its identity, and the part that is asked for, stay
-    the same.
-    """
-    resource = importlib.import_module(batch.package).PIPELINE.resources(batch.selection, batch.store)[name]
-    key = digest("resource", [name, batch.components["resources"][name], resource.part and resource.part()])
-    if key not in _loaded:
-        try:
-            loaded = resource.load()
-        except Exception as error:
-            if not out_of_memory(error.__cause__ or error):
-                raise
-            raise BuildError(
-                name, expected="enough memory to load it", got=_reason(error), remedy=TOO_LARGE
-            ) from error
-        if resource.identity() != batch.components["resources"][name]:
-            raise BuildError(
-                name,
-                expected="the files that this build was planned with",
-                got="files changed since",
-                remedy="build again",
-            )
-        _loaded[key] = loaded
-        if len(_loaded) > RESOURCES_KEPT:
-            _loaded.popitem(last=False)
-    _loaded.move_to_end(key)
-    return _loaded[key]
+    resource = batch.resources[name]
+    try:
+        value = resource.load()
+    except Exception as error:
+        if not batch.machine.out_of_memory(error.__cause__ or error):
+            raise
+        got = _reason(batch, error)
+        raise BuildError(name, expected="enough memory to load it", got=got, remedy=TOO_LARGE) from error
+    if resource.identity() != batch.components.resources[name]:
+        expected = "the files that this build was planned with"
+        raise BuildError(name, expected=expected, got="files changed since", remedy="build again")
+    return value
 
 
-def out_of_memory(error: BaseException) -> bool:
-    """Whether memory ran out, of the host or of an accelerator. torch says so in three ways, NumPy and Python
-    in one.
-    """
-    torch = sys.modules.get("torch")
-    if isinstance(error, MemoryError) or (torch is not None and isinstance(error, torch.OutOfMemoryError)):
-        return True
-    return isinstance(error, RuntimeError) and any(
-        words in str(error) for words in ("can't allocate memory", "ALLOC_FAILED")
-    )
+def _inputs(batch: Batch) -> dict[str, Any]:
+    """The arguments of a phase after `cells` and `config`."""
+    upstream = {name for cell in batch.cells for name in cell.reads}
+    inputs: dict[str, Any] = {}
+    for name in batch.task.needs:
+        if name in upstream:
+            reads = [(cell.coords, cell.reads[name]) for cell in batch.cells]
+            inputs[name] = Upstream(batch.store, name, reads)
+        else:
+            inputs[name] = loaded.get(batch, name)
+    return inputs
 
 
-def free_memory() -> None:
-    """Give back what nothing uses any more, also to the accelerator, which keeps freed blocks in pieces."""
-    gc.collect()
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_initialized():
-        torch.cuda.empty_cache()
+def _packed(cells: Sequence[PlannedCell], task: Task) -> Iterator[list[PlannedCell]]:
+    """At most `batch` cells each; those of one outermost coordinate stay together if they fit, for they share work."""
+    packed: list[PlannedCell] = []
+    for _, group in groupby(cells, key=lambda cell: cell.coords[task.per[0]] if task.per else None):
+        same = list(group)
+        if packed and len(packed) + len(same) > task.batch:
+            yield packed
+            packed = []
+        packed += same
+        while len(packed) >= task.batch:
+            yield packed[: task.batch]
+            packed = packed[task.batch :]
+    if packed:
+        yield packed
 
 
-def _reason(error: Exception) -> str:
-    if out_of_memory(error):
-        return f"out of memory: {str(error).splitlines()[0] if str(error) else type(error).__name__}; {TOO_LARGE}"
+def _reason(batch: Batch, error: Exception) -> str:
+    if batch.machine.out_of_memory(error):
+        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        return f"out of memory: {first}; {TOO_LARGE}"
     if isinstance(error, CircuitstoreError):
         return str(error)
     trace = error.__traceback__
@@ -225,43 +259,38 @@ def _reason(error: Exception) -> str:
     return f"{type(error).__name__}: {error}{where}"
 
 
-def _commit(batch: Batch, finished: list, failures: list[Failure], started: float) -> Result:
+def _commit(batch: Batch, finished: Sequence[Output], failures: list[Failure], started: float) -> Result:
     if not finished:
         return Result("", [], failures)
-    store = Store(batch.store).create()
-    manifest = write_object(store, [(coords, content) for _, coords, content in finished])
+    store = batch.store.create()
+    manifest = write_object(store, [(output.coords, output.content) for output in finished])
     entries = []
-    for row, (cell, coords, _) in enumerate(finished):
-        upstream = {
+    for row, output in enumerate(finished):
+        cell, coords = output.planned, output.coords
+        read = {
             name: digest("reads", [[c.coords, c.content] for c in cells])
             for name, cells in cell.reads.items()
         }
         key = digest("row", [cell.key, coords]) if coords != cell.coords else cell.key
-        entries.append(Entry(key, coords, manifest.cells[row], row, upstream))
-    behaviour = batch.selection.behaviour
-    write_journal(
-        store, batch.phase, behaviour, manifest.object, entries, batch.components, provenance(started)
-    )
+        entries.append(Entry(key, coords, manifest.cells[row], row, read))
+    behaviour, facts = batch.selection.behaviour, provenance(batch.machine, started)
+    write_journal(store, batch.task.name, behaviour, manifest.object, entries, batch.components, facts)
     return Result(manifest.object, entries, failures)
 
 
-def provenance(started: float) -> dict[str, object]:
+def provenance(machine: Machine, started: float) -> dict[str, object]:
     """Where and with what something was computed; recorded, but no part of any key."""
-    from importlib import metadata
-
     versions = {}
     for name in PROVENANCE_PACKAGES:
         try:
             versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             versions[name] = "not installed"
-    torch = sys.modules.get("torch")
     return {
         "versions": {"python": platform.python_version(), **versions},
         "host": platform.node(),
         "platform": platform.platform(),
-        "threads": torch.get_num_threads() if torch else 1,
-        "device": "cuda" if torch and torch.cuda.is_initialized() else "cpu",
+        **machine.description(),
         "seconds": round(time.time() - started, 3),
-        "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "peak_memory_bytes": system.getrusage(system.RUSAGE_SELF).ru_maxrss * 1024,
     }

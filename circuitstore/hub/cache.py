@@ -1,5 +1,6 @@
-"""The cache that all Hugging Face tools share, read as files: what is known without asking anybody. Imports
-no huggingface_hub.
+"""The cache that all Hugging Face tools share, read as files: what is known without asking anybody.
+
+This module imports no huggingface_hub, which takes long.
 
     HF_HUB_CACHE/models--OWNER--NAME/refs/REVISION        the commit it was when somebody last asked
                                      trees/COMMIT.json    every file of that commit, with size and digest
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -32,9 +34,7 @@ class HubFile(NamedTuple):
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A repository at one commit, for which a revision was taken: its files by name, whether or not they are
-    on this machine.
-    """
+    """A repository at the commit that a revision was taken for: its files by name, here or not."""
 
     repo: str
     revision: str
@@ -42,18 +42,24 @@ class Snapshot:
     files: dict[str, HubFile]
 
     @property
+    def title(self) -> str:
+        """How messages call it."""
+        return f"{self.repo} at {self.commit[:12]} on the hub"
+
+    @property
     def folder(self) -> str:
         """Where its files lie once they are here; a folder in the layout that transformers reads."""
         return os.path.join(storage(self.repo), "snapshots", self.commit)
 
     def path(self, name: str) -> str:
+        """Where a file lies once it is here."""
         return os.path.join(self.folder, *name.split("/"))
 
     def address(self, name: str) -> str:
         """How a file is called outside of its repository."""
         return f"hf://{self.repo}/{name}?revision={self.commit}"
 
-    def missing(self, names: list[str]) -> list[str]:
+    def missing(self, names: Sequence[str]) -> list[str]:
         """Those of these files that are not here in full length."""
         return [name for name in names if not _has_size(self.path(name), self.files[name].size)]
 
@@ -64,13 +70,12 @@ def offline() -> bool:
 
 
 def is_commit(revision: str) -> bool:
+    """Whether a revision is the full hash of a commit, which never moves."""
     return _COMMIT.fullmatch(revision) is not None
 
 
 def cache_folder() -> str:
-    """The folder that huggingface_hub uses: HF_HUB_CACHE, else `hub` in HF_HOME, else in
-    ~/.cache/huggingface.
-    """
+    """The folder that huggingface_hub uses: HF_HUB_CACHE, else `hub` in HF_HOME or ~/.cache/huggingface."""
     caches = os.environ.get("XDG_CACHE_HOME") or os.path.join("~", ".cache")
     home = os.environ.get("HF_HOME") or os.path.join(caches, "huggingface")
     named = (
@@ -88,16 +93,21 @@ def commit_of(repo: str, revision: str) -> str:
     """The commit of a branch or tag as it was last asked for, by whatever tool; "" when it never was."""
     try:
         with open(os.path.join(storage(repo), "refs", *revision.split("/")), encoding="ascii") as file:
-            found = file.read().strip()
+            commit = file.read().strip()
     except (OSError, UnicodeDecodeError):
         return ""
-    return found if is_commit(found) else ""
+    return commit if is_commit(commit) else ""
+
+
+def listing_path(repo: str, commit: str) -> str:
+    """The file that lists a commit's files."""
+    return os.path.join(storage(repo), "trees", commit + ".json")
 
 
 def listing(repo: str, commit: str) -> dict[str, HubFile] | None:
-    """The files of a commit, of which the cache has a list; None when it has none."""
+    """The files of a commit, if the cache has a list of them, else None."""
     try:
-        with open(os.path.join(storage(repo), "trees", commit + ".json"), "rb") as stream:
+        with open(listing_path(repo, commit), "rb") as stream:
             tree = msgspec.json.decode(stream.read())
         if tree["format_version"] != TREE_VERSION:
             return None
@@ -107,18 +117,15 @@ def listing(repo: str, commit: str) -> dict[str, HubFile] | None:
 
 
 def present(repo: str, commit: str) -> dict[str, HubFile] | None:
-    """The files of a commit that are here, from the links alone; None when there are none. They need not be
-    all.
-    """
-    top, found = os.path.join(storage(repo), "snapshots", commit), {}
+    """The files of a commit that are here, by the links alone: perhaps not all; None when there are none."""
+    top, files = os.path.join(storage(repo), "snapshots", commit), {}
     for folder, _, names in os.walk(top):
         for path in (os.path.join(folder, name) for name in names):
             digest = os.path.basename(os.readlink(path)) if os.path.islink(path) else ""
             if _DIGEST.fullmatch(digest) and os.path.exists(path):
-                found[os.path.relpath(path, top).replace(os.sep, "/")] = HubFile(
-                    os.path.getsize(path), digest
-                )
-    return found or None
+                name = os.path.relpath(path, top).replace(os.sep, "/")
+                files[name] = HubFile(os.path.getsize(path), digest)
+    return files or None
 
 
 def _file(info: dict[str, Any]) -> HubFile:

@@ -8,13 +8,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from circuitstore.errors import ModelError, first_line
-from circuitstore.hub import cache as hub_cache
+from circuitstore.hub import cache
 
 
 @contextmanager
-def asking(repo: str, revision: str) -> Iterator[None]:
-    """Errors of huggingface_hub, and of the network below it, as one line. Raises ModelError."""
-    if hub_cache.offline():
+def asking(repo: str, revision: str, *, silent: bool = False) -> Iterator[None]:
+    """Turn errors of huggingface_hub, and of the network below it, into one ModelError each.
+
+    With `silent` it shows no progress and logs no warnings.
+    """
+    if cache.offline():
         where = f"{repo} at {revision[:12]} on the hub"
         remedy = "unset HF_HUB_OFFLINE to download it, or give a local folder as path"
         raise ModelError(
@@ -24,7 +27,7 @@ def asking(repo: str, revision: str) -> Iterator[None]:
             remedy=remedy,
         )
     try:
-        with _bars_where_they_can_be_seen():
+        with _progress(silent):
             yield
     except ModelError:
         raise
@@ -33,18 +36,27 @@ def asking(repo: str, revision: str) -> Iterator[None]:
 
 
 @contextmanager
-def _bars_where_they_can_be_seen() -> Iterator[None]:
-    """On a terminal and in a notebook huggingface_hub shows how far a download is; a log file is spared that."""
-    from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+def _progress(silent: bool) -> Iterator[None]:
+    """Let huggingface_hub show how far a download is on a terminal and in a notebook, not in a log file."""
+    from huggingface_hub.utils import logging
+    from huggingface_hub.utils.tqdm import (
+        are_progress_bars_disabled,
+        disable_progress_bars,
+        enable_progress_bars,
+    )
 
-    if sys.stderr.isatty() or "ipykernel" in sys.modules or are_progress_bars_disabled():
-        yield
-        return
-    disable_progress_bars()
+    verbosity, seen = logging.get_verbosity(), sys.stderr.isatty() or "ipykernel" in sys.modules
+    hidden = (silent or not seen) and not are_progress_bars_disabled()
+    if hidden:
+        disable_progress_bars()
+    if silent:
+        logging.set_verbosity(logging.ERROR)
     try:
         yield
     finally:
-        enable_progress_bars()
+        logging.set_verbosity(verbosity)
+        if hidden:
+            enable_progress_bars()
 
 
 def _explained(repo: str, revision: str, error: BaseException) -> ModelError:
@@ -81,7 +93,7 @@ def _explained(repo: str, revision: str, error: BaseException) -> ModelError:
         )
     if getattr(error, "errno", None) == errno.ENOSPC:
         return ModelError(
-            f"cache {hub_cache.cache_folder()}",
+            f"cache {cache.cache_folder()}",
             expected="free space",
             got="disk full",
             remedy="free some, or set HF_HOME to another disk",

@@ -124,7 +124,7 @@ def load_tokenizer(folder: str | Path) -> PreTrainedTokenizerBase:
     """Load the tokenizer alone; needs no weights. Raises ModelError."""
     folder = Path(folder)
     read_config(folder)
-    if not any((folder / name).is_file() for name in ("tokenizer.json", "vocab.json")):
+    if not any([*folder.glob("tokenizer.*json"), *folder.glob("vocab.json")]):  # it may be named by version
         raise ModelError(f"tokenizer in {folder}", expected="tokenizer.json", got="no such file")
     with _quiet():
         try:

@@ -10,7 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from circuitstore.results.interchange import GraphFile, identity, read_file, to_file
+from circuitstore.results.graph_file import GraphFile, identity, read_file
+from circuitstore.results.interchange import to_file
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -14,9 +14,7 @@ import msgspec
 
 from circuitstore.errors import DamageError
 from circuitstore.storage.layout import Store
-from circuitstore.storage.records import read_record, seal, write_record
-
-Coords = dict[str, str | int]
+from circuitstore.storage.records import Components, Coords, read_record, record_paths, seal, write_record
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -36,14 +34,15 @@ class Journal(msgspec.Struct, frozen=True):
     behaviour: str
     object: str
     cells: list[Entry]
-    components: dict[str, Any]
+    components: Components
     provenance: dict[str, Any]
     time_ns: int
 
 
-class Place(msgspec.Struct, frozen=True):
-    """Where a cell's content lies; `first` is the content first published under its key, another one is
-    non-determinism.
+class Copy(msgspec.Struct, frozen=True):
+    """One copy of a cell's content in the store.
+
+    `first` is the content first published under the cell's key. Another content under the same key is non-determinism.
     """
 
     content: str
@@ -58,21 +57,14 @@ def write_journal(
     behaviour: str,
     name: str,
     cells: list[Entry],
-    components: dict,
-    provenance: dict,
+    components: Components,
+    provenance: dict[str, Any],
 ) -> Journal:
     """Publish the journal of one batch held by object `name`. Raises StoreError."""
     journal = Journal(phase, behaviour, name, cells, components, provenance, time.time_ns())
     identity = hashlib.sha256(seal(journal)).hexdigest()
     write_record(store, os.path.join(store.actions(phase), identity + ".json"), journal)
     return journal
-
-
-def journal_paths(store: Store, phase: str) -> list[str]:
-    """Paths of a phase's journals, sorted."""
-    folder = store.actions(phase)
-    names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
-    return [os.path.join(folder, name) for name in names if name.endswith(".json")]
 
 
 def phases(store: Store) -> list[str]:
@@ -82,26 +74,29 @@ def phases(store: Store) -> list[str]:
 
 
 def journals(store: Store, phase: str) -> list[Journal]:
-    """All readable journals of a phase, oldest first. A damaged one is a miss here; `verify` names it."""
-    found = []
-    for path in journal_paths(store, phase):
+    """All readable journals of a phase, oldest first. A damaged one is left out here; `verify` names it."""
+    readable = []
+    for path in record_paths(store.actions(phase)):
         try:
-            found.append((read_record(path, Journal), path))
+            readable.append((read_record(path, Journal), path))
         except (DamageError, FileNotFoundError):
             continue
-    return [journal for journal, _ in sorted(found, key=lambda pair: (pair[0].time_ns, pair[1]))]
+    return [journal for journal, _ in sorted(readable, key=lambda pair: (pair[0].time_ns, pair[1]))]
 
 
-def places(store: Store, phase: str) -> dict[str, list[Place]]:
-    """Cell key → the places that hold its content, in order of publication: the first that is intact counts.
+def copies(store: Store, phase: str) -> dict[str, list[Copy]]:
+    """Cell key → the copies of its content, in order of publication; the first that is intact counts.
 
-    A cell can lie in more than one object, when builds overlapped or damage was mended.
+    A cell has several copies when builds overlapped, or when damage was mended.
     """
-    found: dict[str, list[Place]] = {}
+    by_key: dict[str, list[Copy]] = {}
     for journal in journals(store, phase):
         for cell in journal.cells:
-            known = found.setdefault(cell.key, [])
-            known.append(
-                Place(cell.content, journal.object, cell.row, known[0].content if known else cell.content)
-            )
-    return found
+            add_copy(by_key, cell, journal.object)
+    return by_key
+
+
+def add_copy(by_key: dict[str, list[Copy]], cell: Entry, object_id: str) -> None:
+    """Append a finished cell to the copies of its key."""
+    known = by_key.setdefault(cell.key, [])
+    known.append(Copy(cell.content, object_id, cell.row, known[0].first if known else cell.content))

@@ -1,17 +1,13 @@
-"""Artifacts and refs: a phase's whole output as an ordered list of cells, and its newest one under a human
-name.
-"""
+"""Artifacts: a phase's whole output, as an ordered list of cells."""
 
-import os
+from __future__ import annotations
+
 from typing import Any
 
 import msgspec
 
-from circuitstore.errors import MissingError
 from circuitstore.storage.layout import Store
-from circuitstore.storage.records import read_record, write_record
-
-Coords = dict[str, str | int]
+from circuitstore.storage.records import Components, Coords, read_record, write_record
 
 
 class Cell(msgspec.Struct, frozen=True, array_like=True):
@@ -39,29 +35,19 @@ class Artifact(msgspec.Struct, frozen=True):
     axes: list[str]
     count: int
     objects: list[str]
-    components: dict[str, Any]
+    components: Components
     upstream: dict[str, str] = {}
     summary: dict[str, Any] = {}
     table: msgspec.Raw = msgspec.field(name="cells", default=msgspec.Raw(b"[]"))
 
     @property
     def cells(self) -> list[Cell]:
-        """The cells in order; decoded only when asked for, because a build with nothing to do need not know
-        them.
-        """
+        """The cells in order. They are decoded only when asked for: a build with nothing to do needs none."""
         return msgspec.json.decode(self.table, type=list[Cell])
 
     def coordinates(self, axis: str) -> list[str | int]:
         """Values along one cell axis, each once, in order."""
         return list(dict.fromkeys(cell.coords[axis] for cell in self.cells))
-
-
-class Ref(msgspec.Struct, frozen=True):
-    """The newest artifact of a phase, by profile and behaviour."""
-
-    artifact: str
-    content: str
-    time_ns: int
 
 
 def read_artifact(store: Store, key: str) -> Artifact | None:
@@ -72,44 +58,6 @@ def read_artifact(store: Store, key: str) -> Artifact | None:
         return None
 
 
-def read_ref(store: Store, profile: str, behaviour: str, phase: str) -> Ref | None:
-    """The ref of this name, or None. Raises DamageError."""
-    try:
-        return read_record(store.ref(profile, behaviour, phase), Ref)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-
-
-def named(store: Store, profile: str, behaviour: str, phase: str) -> Artifact:
-    """The newest artifact under a human name. Raises MissingError, DamageError."""
-    ref = read_ref(store, profile, behaviour, phase)
-    artifact = read_artifact(store, ref.artifact) if ref else None
-    if artifact is None:
-        built = [f"{p}/{b}/{name}" for p, b, name in store.refs()]
-        got = f"only {', '.join(built[:12])}" if built else "an empty store"
-        remedy = f"run `circuitstore build {phase} --behaviour {behaviour} --profile {profile}`"
-        raise MissingError(
-            f"{profile}/{behaviour}/{phase} in {store.root}",
-            expected="a built artifact",
-            got=got,
-            remedy=remedy,
-        )
-    return artifact
-
-
 def write_artifact(store: Store, artifact: Artifact) -> None:
     """Publish an artifact under its key. Raises StoreError."""
     write_record(store, store.artifact(artifact.key), artifact)
-
-
-def write_ref(store: Store, profile: str, artifact: Artifact, behaviour: str, time_ns: int) -> None:
-    """Point a human name at an artifact; the last step of every build. Raises StoreError."""
-    path = store.ref(profile, behaviour, artifact.phase)
-    write_record(store, path, Ref(artifact.key, artifact.content, time_ns))
-
-
-def artifact_keys(store: Store) -> list[str]:
-    """Keys of all artifacts in the store, sorted."""
-    folder = store.path("artifacts")
-    names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
-    return [name[:-5] for name in names if name.endswith(".json")]

@@ -85,15 +85,6 @@ class Store:
         """Folder of what repositories were taken for."""
         return self.path("inputs", "hub")
 
-    def refs(self) -> list[tuple[str, str, str]]:
-        """(profile, behaviour, phase) of every ref, sorted."""
-        found = []
-        for folder, _, files in os.walk(self.path("refs")):
-            parts = os.path.relpath(folder, self.path("refs")).split(os.sep)
-            if len(parts) == 2:
-                found += [(parts[0], parts[1], name[:-5]) for name in files if name.endswith(".json")]
-        return sorted(found)
-
     def object_ids(self) -> list[str]:
         """Ids of all committed objects, sorted."""
         top = self.path("objects")

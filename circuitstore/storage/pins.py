@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 
 from circuitstore.storage.layout import Store
-from circuitstore.storage.records import read_record, seal, write_record
+from circuitstore.storage.records import read_record, record_paths, seal, write_record
 
 
 class Pin(msgspec.Struct, frozen=True):
@@ -35,19 +35,9 @@ class Pin(msgspec.Struct, frozen=True):
     identity: dict[str, Any]  # as in an artifact's components; {} of what is linked
 
 
-def pin_paths(store: Store) -> list[str]:
-    """Paths of all pins, sorted."""
-    folder = store.pins()
-    return (
-        sorted(os.path.join(folder, name) for name in os.listdir(folder) if name.endswith(".json"))
-        if os.path.isdir(folder)
-        else []
-    )
-
-
 def pins(store: Store) -> list[Pin]:
     """All pins of a store, in order of path. Raises DamageError."""
-    return [read_record(path, Pin) for path in pin_paths(store)]
+    return [read_record(path, Pin) for path in record_paths(store.pins())]
 
 
 def write_pin(store: Store, pin: Pin) -> None:

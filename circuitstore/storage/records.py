@@ -1,4 +1,4 @@
-"""Sealed JSON records: journals, artifacts and refs, each carrying the sha256 of what it says.
+"""Sealed JSON records: small files that carry the sha256 of what they say.
 
     {"sha256":"<64 hexadecimal digits>","record":{…}}
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -20,6 +20,23 @@ from circuitstore.storage.layout import Store, publish_file
 HEAD, MIDDLE, TAIL = b'{"sha256":"', b'","record":', b"}\n"
 BODY = len(HEAD) + 64 + len(MIDDLE)
 T = TypeVar("T")
+
+Coords = dict[
+    str, str | int
+]  # cell axis → where a cell lies on it, {"prompt": "plural-3fa92c1b", "layer": 3}
+
+
+class Components(msgspec.Struct, frozen=True):
+    """Everything that a key is made of, by value, so that two keys can be compared part by part.
+
+    code: module → hash of its normalised source; config: field → value of the phase's settings; resources: name → identity of
+    an input that no phase computes; upstream: phase → content hash of the output that was read.
+    """
+
+    code: dict[str, str] = {}
+    config: dict[str, Any] = {}
+    resources: dict[str, dict[str, Any]] = {}
+    upstream: dict[str, str] = {}
 
 
 def seal(record: object) -> bytes:
@@ -48,6 +65,14 @@ def combined_hash(parts: list[str], label: str) -> str:
 def damaged(where: str, expected: object, got: object) -> DamageError:
     return DamageError(
         where, expected=expected, got=got, remedy="run `circuitstore verify`, then build again"
+    )
+
+
+def record_paths(folder: str) -> list[str]:
+    """Paths of all records below a folder, at any depth, sorted; none when there is no such folder."""
+    walked = os.walk(folder)
+    return sorted(
+        os.path.join(at, name) for at, _, names in walked for name in names if name.endswith(".json")
     )
 
 

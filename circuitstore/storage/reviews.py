@@ -13,17 +13,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
 from circuitstore.storage.layout import Store
-from circuitstore.storage.records import read_record, seal, write_record
-
-if TYPE_CHECKING:
-    import xarray as xr
-
-VARIABLES = ("reviewer_label", "reviewer", "reviewer_note")
+from circuitstore.storage.records import read_record, record_paths, seal, write_record
 
 
 class Reviewed(msgspec.Struct, frozen=True):
@@ -67,21 +62,11 @@ def write_review(store: Store, review: Review) -> str:
     return path
 
 
-def review_paths(folder: str) -> list[str]:
-    """Paths of all imports below a folder of the store, sorted."""
-    return sorted(
-        os.path.join(where, name)
-        for where, _, names in os.walk(folder)
-        for name in names
-        if name.endswith(".json")
-    )
-
-
 def labels_of(store: Store, profile: str, behaviour: str, transcoders: dict[str, Any]) -> Labels:
     """The labels that count for the features of these transcoders, in order of layer and feature. Raises
     DamageError.
     """
-    paths = review_paths(store.reviews(profile, behaviour))
+    paths = record_paths(store.reviews(profile, behaviour))
     reviews = sorted(
         ((read_record(path, Review), path) for path in paths), key=lambda pair: (pair[0].time_ns, pair[1])
     )
@@ -95,22 +80,3 @@ def labels_of(store: Store, profile: str, behaviour: str, transcoders: dict[str,
                 }
             )
     return dict(sorted(newest.items()))
-
-
-def with_labels(dataset: xr.Dataset, labels: Labels) -> xr.Dataset:
-    """The dataset of phase `interpretation` with reviewer_label, reviewer, reviewer_note (unit,) text, ""
-    where there is none.
-    """
-    import numpy as np
-
-    none, units = Label("", "", ""), range(dataset.sizes["unit"])
-    found = [none for _ in units]
-    if labels:
-        where = zip(dataset.layer.values.tolist(), dataset.feature.values.tolist(), strict=True)
-        found = [labels.get(feature, none) for feature in where]
-    columns = [
-        np.array(column, dtype=str)
-        for column in zip(*((f.label, f.author, f.note) for f in found), strict=True)
-    ]
-    columns = columns or [np.array([], dtype=str)] * len(VARIABLES)
-    return dataset.assign({name: ("unit", column) for name, column in zip(VARIABLES, columns, strict=True)})

@@ -8,13 +8,15 @@ journal of its own, and the damaged one goes to `quarantine/`.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from circuitstore.errors import CircuitstoreError, DamageError
-from circuitstore.storage.actions import Entry, Journal, journal_paths, journals, phases, write_journal
-from circuitstore.storage.artifact import Artifact, Ref, artifact_keys, read_artifact
+from circuitstore.storage.actions import Entry, Journal, journals, phases, write_journal
+from circuitstore.storage.artifact import read_artifact
+from circuitstore.storage.catalog import records
 from circuitstore.storage.layout import Store
 from circuitstore.storage.manifest import (
     Manifest,
@@ -24,11 +26,11 @@ from circuitstore.storage.manifest import (
     quarantine,
     read_manifest,
 )
-from circuitstore.storage.pins import Pin, pin_paths
-from circuitstore.storage.records import read_record
-from circuitstore.storage.reviews import Review, review_paths
+from circuitstore.storage.records import Coords, read_record
+from circuitstore.storage.refs import Ref, names
 
-Coords = dict[str, str | int]
+if TYPE_CHECKING:
+    import xarray as xr
 
 
 class LostCell(msgspec.Struct, frozen=True):
@@ -64,7 +66,7 @@ def verify(
     is no store.
     """
     store.check()
-    records, damages = _check_records(store)
+    count, damages = _check_records(store)
     index = _journals_by_object(store)
     names = store.object_ids()
     for name in names:
@@ -73,33 +75,22 @@ def verify(
             damages.append(_set_aside(store, name, problem, index.get(name, [])))
         progress(1)
     damages += _missing_objects(store, set(names), index)
-    return Report(len(names), records, damages)
+    return Report(len(names), count, damages)
 
 
 def _check_records(store: Store) -> tuple[int, list[Damage]]:
-    count, damages = 0, []
-    for path, kind in _records(store):
+    count = 0
+    damages: list[Damage] = []
+    for kind, path in records(store):
         count += 1
         try:
-            read_record(path, kind)
+            read_record(path, kind.record)
         except FileNotFoundError:
             continue
         except DamageError as error:
-            damages.append(
-                Damage(
-                    os.path.relpath(path, store.root), str(error), [], 0, _quarantine(store, path) is not None
-                )
-            )
+            quarantined = _quarantine(store, path) is not None
+            damages.append(Damage(os.path.relpath(path, store.root), str(error), [], 0, quarantined))
     return count, damages
-
-
-def _records(store: Store) -> Iterator[tuple[str, type]]:
-    for phase in phases(store):
-        yield from ((path, Journal) for path in journal_paths(store, phase))
-    yield from ((store.artifact(key), Artifact) for key in artifact_keys(store))
-    yield from ((store.ref(*names), Ref) for names in store.refs())
-    yield from ((path, Review) for path in review_paths(store.path("inputs", "review")))
-    yield from ((path, Pin) for path in pin_paths(store))
 
 
 def _journals_by_object(store: Store) -> dict[str, list[Journal]]:
@@ -131,25 +122,19 @@ def _problem(store: Store, name: str, deep: bool) -> str | None:
 
 
 def _set_aside(store: Store, name: str, problem: str, known: list[Journal]) -> Damage:
-    path = os.path.relpath(store.object(name), store.root)
     intact = _intact_rows(store, name, known)
-    lost = [
-        LostCell(j.phase, j.behaviour, cell.coords)
-        for j in known
-        for cell in j.cells
-        if cell.row not in intact
-    ]
-    place = _quarantine(store, store.object(name))  # first, for what is intact may belong under the same name
+    moved = _quarantine(store, store.object(name))  # first, for what is intact may belong under the same name
     try:
-        if place is not None:
+        if moved is not None:
             _rescue(store, known, intact)
     except CircuitstoreError:
-        os.rename(str(place), store.object(name))
-        place = None
-    return Damage(path, problem, lost, len(intact), place is not None)
+        os.rename(str(moved), store.object(name))
+        moved = None
+    path = os.path.relpath(store.object(name), store.root)
+    return Damage(path, problem, _cells_of(known, intact), len(intact), moved is not None)
 
 
-def _intact_rows(store: Store, name: str, known: list[Journal]) -> dict[int, object]:
+def _intact_rows(store: Store, name: str, known: list[Journal]) -> dict[int, xr.Dataset]:
     """Row → content of every cell that still hashes to what its journal says."""
     if not known or has_links(store.object(name)):
         return {}
@@ -157,70 +142,65 @@ def _intact_rows(store: Store, name: str, known: list[Journal]) -> dict[int, obj
 
     cells = {cell.row: cell for journal in known for cell in journal.cells}
     rows = range(max(cells) + 1)
-    stated = Manifest(
-        name,
-        [cells[r].content if r in cells else "" for r in rows],
-        [cells[r].coords if r in cells else {} for r in rows],
-        {},
-    )
-    found: dict[int, object] = {}
+    contents = [cells[row].content if row in cells else "" for row in rows]
+    coords = [cells[row].coords if row in cells else {} for row in rows]
+    intact: dict[int, xr.Dataset] = {}
     try:
-        opened = ObjectReader(store, name, damaged_manifest=stated)
-    except Exception:
-        return found
+        opened = ObjectReader(store, name, damaged_manifest=Manifest(name, contents, coords, {}))
+    except Exception:  # whatever zarr stumbles over in a damaged object
+        return intact
     for row in cells:
         try:
-            found[row] = opened.cell(row)
+            intact[row] = opened.cell(row)
         except Exception:
             continue
-    return found
+    return intact
 
 
-def _rescue(store: Store, known: list[Journal], intact: dict) -> None:
+def _rescue(store: Store, known: list[Journal], intact: dict[int, xr.Dataset]) -> None:
     """Write the intact cells to a new object, with a journal for each old one."""
     from circuitstore.storage.objects import write_object
 
     for journal in known:
         cells = [cell for cell in journal.cells if cell.row in intact]
         if cells:
-            manifest = write_object(store, [(cell.coords, intact[cell.row]) for cell in cells])
+            rescued = write_object(store, [(cell.coords, intact[cell.row]) for cell in cells]).object
             entries = [Entry(c.key, c.coords, c.content, row, c.upstream) for row, c in enumerate(cells)]
-            write_journal(
-                store,
-                journal.phase,
-                journal.behaviour,
-                manifest.object,
-                entries,
-                journal.components,
-                journal.provenance,
-            )
+            phase, behaviour = journal.phase, journal.behaviour
+            write_journal(store, phase, behaviour, rescued, entries, journal.components, journal.provenance)
 
 
 def _missing_objects(store: Store, present: set[str], index: dict[str, list[Journal]]) -> list[Damage]:
     """Objects that a named result needs and that are not there at all."""
     needed: dict[str, None] = {}
-    for names in store.refs():
+    for name in names(store):
         try:
-            ref = read_record(store.ref(*names), Ref)
+            ref = read_record(store.ref(*name), Ref)
             artifact = read_artifact(store, ref.artifact)
         except (DamageError, FileNotFoundError):
             continue
-        for name in artifact.objects if artifact else ():
-            needed[name] = None
+        needed.update(dict.fromkeys(artifact.objects if artifact else ()))
     damages = []
-    for name in needed:
-        if name not in present:
-            lost = [
-                LostCell(j.phase, j.behaviour, cell.coords) for j in index.get(name, []) for cell in j.cells
-            ]
-            damages.append(
-                Damage(os.path.relpath(store.object(name), store.root), "no such object", lost, 0, False)
-            )
+    for missing in (each for each in needed if each not in present):
+        lost = _cells_of(index.get(missing, []))
+        path = os.path.relpath(store.object(missing), store.root)
+        damages.append(Damage(path, "no such object", lost, 0, False))
     return damages
 
 
+def _cells_of(known: list[Journal], without: Container[int] = ()) -> list[LostCell]:
+    """The cells that these journals say an object holds, but for these rows."""
+    return [
+        LostCell(journal.phase, journal.behaviour, cell.coords)
+        for journal in known
+        for cell in journal.cells
+        if cell.row not in without
+    ]
+
+
 def _quarantine(store: Store, path: str) -> str | None:
+    """Where a damaged file or folder was moved; None in a store that may not be written: the report names it all the same."""
     try:
         return quarantine(store, path)
     except OSError:
-        return None  # a store shared read-only: the report still names it
+        return None

@@ -14,7 +14,10 @@ import msgspec
 
 from circuitstore.engine.task import Task
 from tasks.costs.shapes import BYTES, Sizes, lengths, parameters
-from tasks.settings.config import Selection, layer_range
+from tasks.parts.layers import layer_range
+from tasks.parts.memory import memory_bytes
+from tasks.settings.phases import Activations, Attribution, Interventions
+from tasks.settings.selection import Selection
 
 ASSUMED_ACTIVE = 70.0
 PRUNED_COPIES = 3.0  # of the matrix of edges: masks, and shares in float64 of the nodes that are kept
@@ -37,7 +40,7 @@ EDGE_BYTES, EDGE_STORED = 13, 2.9  # target, source, weight, mask; measured afte
 
 
 class Product(msgspec.Struct, frozen=True):
-    """A matrix product, so many times: floating-point operations, bytes of weights read for them, and dtype."""
+    """A matrix product, so many times: floating-point operations, bytes of weights it reads, and dtype."""
 
     flop: float
     read: float
@@ -78,8 +81,8 @@ class Job:
         self.encoder_bytes = self.features * self.d * BYTES[shape.transcoder_dtype or "bfloat16"]
         self.tokens = lengths(selection)
         self.prompts, self.longest = len(self.tokens), max(self.tokens, default=0)
-        self.kept_layers = len(layer_range(profile.activations.layers, self.layers))
-        self.kept = [min(n, profile.activations.positions or n) for n in self.tokens]
+        self.kept_layers = len(layer_range(profile.of(Activations).layers, self.layers))
+        self.kept = [min(n, profile.of(Activations).positions or n) for n in self.tokens]
         self.encoded = [
             kept - (kept == n) for kept, n in zip(self.kept, self.tokens, strict=True)
         ]  # not the prepended token
@@ -163,7 +166,7 @@ class Graph(msgspec.Struct, frozen=True):
 
 def graph(job: Job, tokens: int, encoded: int) -> Graph:
     """Of a prompt of so many tokens, at so many of which there are features."""
-    config = job.profile.attribution
+    config = job.profile.of(Attribution)
     active = round(job.kept_layers * encoded * job.active)
     features = min(active, config.max_feature_nodes)
     nodes = features + (job.layers + 1) * tokens + config.max_logits
@@ -175,14 +178,14 @@ def graph(job: Job, tokens: int, encoded: int) -> Graph:
         features * ((features + job.layers * encoded) * below + encoded) * before + config.max_logits * nodes
     )
     rows = config.max_logits + config.stage * ((features - 1) // config.stage) if features < active else 0
-    return Graph(active, features, nodes, round(min(edges, config.max_edges)), rows)
+    return Graph(active, features, nodes, round(min(edges, config.max_edges or edges)), rows)
 
 
 def _attribution(job: Job) -> Work:
     """The largest prompt decides on memory: the matrix of edges, the rows known while nodes are chosen, and
     the rows in flight.
     """
-    config = job.profile.attribution
+    config = job.profile.of(Attribution)
     largest = graph(job, job.longest, max(job.encoded, default=0))
     matrix, known = (
         4.0 * largest.nodes**2,
@@ -197,7 +200,7 @@ def _attribution(job: Job) -> Work:
     )
     moving = 3 * 4 * CHUNK * job.width
     most = (
-        config.memory_bytes() / 4 * job.d / (2 * job.d + job.width)
+        memory_bytes(config.memory) / 4 * job.d / (2 * job.d + job.width)
     )  # of rows in flight, each way (`effects`)
     back, on = (min(4 * job.d * rows * job.longest / 2, most) for rows in (meeting.late, meeting.early))
     joined = (
@@ -226,7 +229,7 @@ def _meeting(job: Job, one: Graph, tokens: int) -> Meeting:
     """The cheapest layer to meet at, as models/effects.py looks for it, with features spread evenly over
     layers.
     """
-    config, head_dim = job.profile.attribution, job.width / job.heads
+    config, head_dim = job.profile.of(Attribution), job.width / job.heads
     targets = (config.stage if one.known_rows else one.features) / job.layers  # features, of each layer
     sources = (
         one.active if one.known_rows else one.features
@@ -245,7 +248,7 @@ def _meeting(job: Job, one: Graph, tokens: int) -> Meeting:
 
 
 def _carrying(job: Job, one: Graph, tokens: int) -> Product:
-    stages = 1 + math.ceil(one.features / job.profile.attribution.stage) if one.known_rows else 1
+    stages = 1 + math.ceil(one.features / job.profile.of(Attribution).stage) if one.known_rows else 1
     multiplied = _meeting(job, one, tokens).cost
     weights = 4.0 * job.layers * job.d * job.width * 1.25
     return Product(2 * multiplied * stages, 5 * weights * stages, "float32")
@@ -265,7 +268,7 @@ def _pairs(job: Job) -> Work:
 
 
 def _interpretation(job: Job) -> Work:
-    """At most: every position of every prompt could have features of its own. One layer at a time is dense."""
+    """At most: every position of every prompt could have features of its own; a layer at a time is dense."""
     contexts, block = sum(job.encoded), min(16_384, job.vocabulary)
     units = min(job.features, contexts * job.active)
     dense = units * (8 * contexts + 8 * job.prompts * job.longest + 800)
@@ -291,7 +294,7 @@ def _figures(job: Job) -> Work:
 
 def _interventions(job: Job) -> Work:
     """Every set of edits is one run of the model; equal sets run once."""
-    config, kinds = job.profile.interventions, 5 + len(job.profile.interventions.strengths)
+    config, kinds = job.profile.of(Interventions), 5 + len(job.profile.of(Interventions).strengths)
     runs = (
         config.features * kinds * 2
         + config.features * config.controls

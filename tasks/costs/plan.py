@@ -23,7 +23,7 @@ import msgspec
 from circuitstore.engine.task import Task
 from tasks.costs.formulas import ASSUMED_ACTIVE, WORK, Job, Product
 from tasks.costs.shapes import Sizes, device, sizes
-from tasks.settings.config import Selection
+from tasks.settings.selection import Selection
 
 MB = 1_000_000
 IMPORTED = {

@@ -14,7 +14,12 @@ from typing import Any
 import msgspec
 
 from circuitstore.errors import InputError, UsageError
-from tasks.settings.config import Profile, Section, Selection, Shape, layer_range
+from tasks.parts.layers import layer_range
+from tasks.settings.model import Shape
+from tasks.settings.phases import Activations, Prompts
+from tasks.settings.profile import Profile
+from tasks.settings.section import Section
+from tasks.settings.selection import Selection
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -74,7 +79,7 @@ def sizes(name: str, profile: Profile) -> Sizes:
         **_of_transcoder(transcoders),
     }
     shape = msgspec.convert(found, Shape)
-    layers = layer_range(profile.activations.layers, shape.layers or 0) if shape.layers else []
+    layers = layer_range(profile.of(Activations).layers, shape.layers or 0) if shape.layers else []
     used = [path for path in transcoders if _layer(path) in (None, *layers)]
     present = [sum(map(os.path.getsize, files)) for files in (model, used)]
     whole = present[0] if model and _complete(folder) else _model_bytes(shape)
@@ -102,21 +107,21 @@ def lengths(selection: Selection) -> list[int]:
     """
     profile = selection.profile
     if selection.prompts_file:
-        from tasks.inputs import prompt_file
+        from tasks.inputs import own_prompts
 
-        texts = [row.text for row in prompt_file.read(selection.prompts_file, selection.behaviour)]
+        texts = [row.text for row in own_prompts.read(selection.prompts_file, selection.behaviour)]
     else:
         from tasks import behaviours
 
         drawn = behaviours.generate(
             behaviours.load(selection.behaviour),
-            train=profile.prompts.train,
-            test=profile.prompts.test,
-            seed=profile.prompts.seed,
+            train=profile.of(Prompts).train,
+            test=profile.of(Prompts).test,
+            seed=profile.of(Prompts).seed,
         )
         texts = [row.text for row in drawn]
     file = os.path.join(local_folder(profile.model), "tokenizer.json")
-    extra = profile.prompts.prepend != "none"
+    extra = profile.of(Prompts).prepend != "none"
     if not os.path.isfile(file):
         return [len(PIECE.findall(text)) + extra for text in texts]
     from tokenizers import Tokenizer

@@ -1,249 +1,246 @@
-"""Where a profile's model or transcoders are: a local folder or a repository of the Hugging Face hub, behind
-one interface.
+"""Where the files of a profile's model and transcoders are: a local folder, or a repository of the hub.
 
-A place says what its files are (`identity`, cheap), whether they can be had (`check`), and where they lie
-(`fetch`, which downloads). Of transcoders only those of some layers need be had; what they are is always told
-of all. A repository's revision is taken for one commit by each store, see `circuitstore.storage.pins`.
+Both are a `Place` (`circuitstore.hub.place`). A repository is taken at the commit that the store has pinned
+its revision to (`circuitstore.storage.pins`), so that a branch that moves changes nothing by itself.
 """
 
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Container
-from functools import partial
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from circuitstore.engine.loading import watch
-from circuitstore.errors import UsageError
-from circuitstore.memo import shared
-from circuitstore.models import identity
+from circuitstore.errors import ModelError
+from circuitstore.hub.place import Place
+from circuitstore.memo import file_hash
 from circuitstore.storage.layout import Store
 from circuitstore.storage.pins import Pin, pins, unpin, write_pin
+from tasks.settings.model import Model, Transcoders
 
 if TYPE_CHECKING:
     from circuitstore.hub.cache import Snapshot
 
-FIELDS = ("path", "repo")
-Layers = Container[int] | None  # those whose transcoders are needed; None for all
-_PART = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"
-_PARTS = rf"{_PART}(/{_PART})*"
-PATTERNS = {
-    "repo": (rf"({_PART}/)?{_PART}", "OWNER/NAME"),
-    "revision": (_PARTS, "a branch, tag or commit"),
-    "subfolder": (_PARTS, "a folder inside"),
-}
-REFERENCE = rf"(?P<repo>{_PART}/{_PART})(/(?P<subfolder>{_PARTS}))?(@(?P<revision>{_PARTS}))?"
 
-
-def place(text: str) -> dict[str, str]:
-    """The table that names a folder or, where there is none, a repository: OWNER/NAME, with /SUBFOLDER and
-    @REVISION if need be.
-    """
-    named = re.fullmatch(REFERENCE, text)
-    if os.path.isdir(text) or named is None:
-        return {"path": os.path.abspath(text)}
-    return {field: value for field, value in named.groupdict().items() if value}
-
-
-def check_place(table: Any, section: str, profile: str) -> None:
-    """Raise UsageError unless a profile's table names one place, as it is written there."""
-    where = f"({profile} or --set)"
-    if bool(table.path) == bool(table.repo):
-        raise UsageError(
-            f"{section} {where}", expected="either path or repo", got="both" if table.path else "neither"
-        )
-    if table.path and table.revision != "main":
-        raise UsageError(f"{section} {where}", expected="revision only beside repo", got=repr(table.revision))
-    for field, (pattern, meaning) in PATTERNS.items():
-        if (value := getattr(table, field, "")) and not re.fullmatch(pattern, value):
-            raise UsageError(f"{section}.{field} {where}", expected=meaning, got=repr(value))
-
-
-def place_of(table: Any, store: str) -> Folder | Repository:
+def place_of(table: Model | Transcoders, store: Store) -> Folder | Repository:
     """The place that a table of a profile names."""
     subfolder = getattr(table, "subfolder", "")
     if table.repo:
-        return Repository(table.repo, table.revision, subfolder, Store(store))
-    return Folder(os.path.join(table.path, *subfolder.split("/")) if subfolder else table.path, Store(store))
+        return Repository(table.repo, table.revision, subfolder, store)
+    return Folder(os.path.join(table.path, *subfolder.split("/")) if subfolder else table.path, store)
 
 
+@dataclass(frozen=True)
 class Folder:
-    """A local folder. Only transcoders whose config.yaml lists addresses of the hub need anything else."""
+    """A local folder. Links are followed."""
 
-    def __init__(self, path: str, store: Store):
-        self.path, self.store = path, store
+    folder: str
+    store: Store = field(compare=False)  # which has pinned the repositories that lists in here name
 
-    def identity(self, kind: str) -> dict[str, Any]:
-        """Digests of all files of a "model", "tokenizer" or "transcoders". Raises ModelError."""
-        found = getattr(identity, f"{kind}_identity")(self.path, shared())
-        if kind == "transcoders" and (away := self._away()):
-            found["files"] |= {home.address(name): home.files[name].digest for home, name in away}
-        return found
+    def __str__(self) -> str:
+        return self.folder
 
-    def config(self) -> dict[str, Any]:
-        """The model's config.json. Raises ModelError."""
-        return identity.read_config(self.path)
+    @property
+    def origin(self) -> dict[str, Any]:
+        """Nothing: where a folder lies does not matter."""
+        return {}
 
-    def transcoder_config(self) -> dict[str, Any]:
-        """The transcoders' config.yaml, empty when there is none. Raises ModelError."""
-        return _layout().read_config(self.path)
+    def names(self) -> list[str]:
+        """The names of the files directly in the folder, sorted. Raises ModelError."""
+        self._check_exists()
+        try:
+            return sorted(entry.name for entry in os.scandir(self.folder) if entry.is_file())
+        except OSError as error:
+            raise ModelError(self.folder, expected="a readable folder", got=error.strerror) from error
 
-    def check(self, kind: str, layers: Layers = None) -> list[str]:
-        """Whether all files can be had; what a user should know. Raises ModelError."""
-        return _hub().check(self._away(layers)) if kind == "transcoders" else []
+    def has(self, name: str) -> bool:
+        """Whether there is such a file. Raises ModelError if there is no such folder."""
+        self._check_exists()
+        return os.path.isfile(self.path(name))
 
-    def here(self, kind: str, layers: Layers = None) -> bool:
-        """Whether nothing has to be downloaded."""
-        return kind != "transcoders" or not any(home.missing([name]) for home, name in self._away(layers))
+    def read(self, name: str) -> bytes:
+        """The content of a file. Raises ModelError."""
+        try:
+            with open(self.path(name), "rb") as file:
+                return file.read()
+        except OSError as error:
+            raise self._unreadable(name, error) from error
 
-    def fetch(self, kind: str, layers: Layers = None) -> tuple[str, list[str]]:
-        """The folder, and for transcoders the file of each layer, or none for those that `Transcoders.open`
-        finds. Raises ModelError.
-        """
-        if kind != "transcoders" or not (linked := self._linked()):
-            return self.path, []
-        _hub().fetch(self._away(layers), shared())
-        entries = _layout().listed(self.transcoder_config(), self.path) or []
-        places = {index: home.path(name) for index, (home, name) in linked.items()}
-        return self.path, [
-            places.get(index, os.path.join(self.path, entry.path)) for index, entry in enumerate(entries)
-        ]
+    def digest(self, name: str) -> str:
+        """The sha256 of a file. Raises ModelError."""
+        try:
+            return file_hash(self.path(name))
+        except OSError as error:
+            raise self._unreadable(name, error) from error
 
-    def pin(self, kind: str) -> None:
-        """Make the store keep what revisions were taken for. Raises StoreError."""
-        if kind == "transcoders":
-            _pin_linked(self.store, [home for home, _ in self._linked().values()])
+    def path(self, name: str) -> str:
+        """Where a file lies; for "", the folder. Raises ModelError for a name that leads out of it."""
+        return os.path.join(self.folder, *_parts(name, self.folder))
 
-    def _away(self, layers: Layers = None) -> list[tuple[Snapshot, str]]:
-        """The files of the hub that these layers, or all, have. Raises ModelError."""
-        chosen = [layer for index, layer in self._linked().items() if layers is None or index in layers]
-        return [part for layer in chosen for part in _hub().parts(layer)]
+    def address(self, name: str) -> str:
+        """The path of a file."""
+        return self.path(name)
 
-    def _linked(self) -> dict[int, tuple[Snapshot, str]]:
-        """Layer → file of the hub, for those that config.yaml lists and that do not lie in the folder. Raises
-        ModelError.
-        """
-        path = os.path.join(self.path, "config.yaml")
-        if not os.path.isfile(path) or b"hf://" not in identity.read_bytes(path):
-            return {}
-        entries = _layout().listed(self.transcoder_config(), path) or []
-        away = {
-            i: e
-            for i, e in enumerate(entries)
-            if e.repo and not os.path.isfile(os.path.join(self.path, e.path))
-        }
-        sources = {(entry.repo, entry.revision) for entry in away.values()}
-        homes = {
-            (repo, revision): _hub().find(repo, revision or "main", partial(pinned, self.store))
-            for repo, revision in sources
-        }
-        found = {i: (homes[entry.repo, entry.revision], entry.path) for i, entry in away.items()}
-        for home, name in found.values():
-            _hub().known(home, [name])
-        return found
+    def missing(self, names: Sequence[str]) -> list[str]:
+        """Nothing: a folder has nothing to download."""
+        return []
+
+    def check(self, names: Sequence[str]) -> list[str]:
+        """Raise ModelError unless all these files are there."""
+        if absent := [name for name in names if not self.has(name)]:
+            raise ModelError(self.folder, expected=absent[0], got="no such file")
+        return []
+
+    def fetch(self, names: Sequence[str]) -> None:
+        """Raise ModelError unless all these files are there."""
+        self.check(names)
+
+    def linked(self, repo: str, revision: str, name: str) -> tuple[Place, str]:
+        """The file of this name in here, if the repository was downloaded to here, else one of the hub."""
+        place = self if self.has(name) else Repository(repo, revision or "main", "", self.store)
+        return place, name
+
+    def pinned(self, kind: str) -> dict[str, Any] | None:
+        """None: a folder is looked at afresh each time."""
+        return None
+
+    def pin(self, kind: str, identity: dict[str, Any]) -> None:
+        """Do nothing, for the same reason."""
+
+    def _check_exists(self) -> None:
+        if not os.path.isdir(self.folder):
+            remedy = "correct the profile's path or download the files"
+            raise ModelError(self.folder, expected="a folder", got="no such folder", remedy=remedy)
+
+    def _unreadable(self, name: str, error: OSError) -> ModelError:
+        return ModelError(self.path(name), expected="a readable file", got=error.strerror or error)
 
 
+@dataclass(frozen=True)
 class Repository:
-    """A repository of the hub at a revision."""
+    """A repository of the hub, or a subfolder of it, at the commit that its revision is taken for."""
 
-    def __init__(self, repo: str, revision: str, subfolder: str, store: Store):
-        self.repo, self.revision, self.subfolder, self.store = repo, revision, subfolder, store
+    repo: str
+    revision: str
+    subfolder: str
+    store: Store = field(compare=False)
 
-    def identity(self, kind: str) -> dict[str, Any]:
-        """Repository, commit, and digests of all files, as this store took them before, else as they are now.
-        Raises ModelError.
-        """
+    def __str__(self) -> str:
+        return (
+            "/".join(filter(None, (self.repo, self.subfolder)))
+            + f" at {self.snapshot.commit[:12]} on the hub"
+        )
+
+    @property
+    def origin(self) -> dict[str, Any]:
+        """Repository and commit."""
+        return {"repo": self.repo, "commit": self.snapshot.commit}
+
+    @cached_property
+    def snapshot(self) -> Snapshot:
+        """The repository at its commit. Raises ModelError."""
+        from circuitstore.hub.repository import find
+
+        return find(self.repo, self.revision, self._pinned_commit())
+
+    def names(self) -> list[str]:
+        """The names of the files directly in the subfolder, sorted. Raises ModelError."""
+        start = self._full("")
+        inside = (name[len(start) :] for name in self.snapshot.files if name.startswith(start))
+        return sorted(name for name in inside if "/" not in name)
+
+    def has(self, name: str) -> bool:
+        """Whether the hub lists such a file. Raises ModelError."""
+        return self._full(name) in self.snapshot.files
+
+    def read(self, name: str) -> bytes:
+        """The content of a small file, downloaded when it is not here. Raises ModelError."""
+        from circuitstore.hub.repository import read
+
+        return read(self.snapshot, self._full(name))
+
+    def digest(self, name: str) -> str:
+        """The sha256 of a large file, the git blob id of a small one, as the hub lists them."""
+        from circuitstore.hub.repository import known
+
+        known(self.snapshot, [self._full(name)])
+        return self.snapshot.files[self._full(name)].digest
+
+    def path(self, name: str) -> str:
+        """Where a file lies in the cache once it is downloaded; for "", the subfolder. Raises ModelError."""
+        return self.snapshot.path(self._full(name).rstrip("/"))
+
+    def address(self, name: str) -> str:
+        """The address of a file, with the commit."""
+        return f"hf://{self.repo}/{self._full(name)}?revision={self.snapshot.commit}"
+
+    def missing(self, names: Sequence[str]) -> list[str]:
+        """Those of these files that are not in the cache in full length. Raises ModelError."""
+        return [name for name in names if self.snapshot.missing([self._full(name)])]
+
+    def check(self, names: Sequence[str]) -> list[str]:
+        """Raise ModelError for files that cannot be had; a note if the branch is another commit by now."""
+        from circuitstore.hub.repository import check
+
+        return check(self.snapshot, [self._full(name) for name in names])
+
+    def fetch(self, names: Sequence[str]) -> None:
+        """Have these files in the cache, verified. Raises ModelError."""
+        from circuitstore.hub.repository import fetch
+
+        fetch(self.snapshot, [self._full(name) for name in names], file_hash)
+
+    def linked(self, repo: str, revision: str, name: str) -> tuple[Place, str]:
+        """A file of this repository at this commit, or one of another."""
+        snapshot = self.snapshot
+        own = repo == self.repo and revision in ("", self.revision, snapshot.commit)
+        if own and name.startswith(start := self._full("")):
+            return self, name[len(start) :]
+        return Repository(repo, self.revision if own else revision or "main", "", self.store), name
+
+    def pinned(self, kind: str) -> dict[str, Any] | None:
+        """The identity that this store has kept for a kind of input, if it has."""
+        question = (kind, self.repo, self.revision, self.subfolder)
         for pin in pins(self.store):
-            if (pin.kind, pin.repo, pin.revision, pin.subfolder) == (
-                kind,
-                self.repo,
-                self.revision,
-                self.subfolder,
-            ):
+            if (pin.kind, pin.repo, pin.revision, pin.subfolder) == question:
                 return pin.identity
-        return _hub().identity(self.snapshot(), kind, self.subfolder, partial(pinned, self.store))
+        return None
 
-    def config(self) -> dict[str, Any]:
-        """The model's config.json. Raises ModelError."""
-        return _hub().read_json(self.snapshot(), _hub().CONFIG)
-
-    def transcoder_config(self) -> dict[str, Any]:
-        """The transcoders' config.yaml, empty when there is none. Raises ModelError."""
-        return _hub().transcoder_config(self.snapshot(), self.subfolder)
-
-    def check(self, kind: str, layers: Layers = None) -> list[str]:
-        """Whether all files can be had; what a user should know. Raises ModelError."""
-        return _hub().check(self._files(kind, layers))
-
-    def here(self, kind: str, layers: Layers = None) -> bool:
-        """Whether nothing has to be downloaded."""
-        return not any(home.missing([name]) for home, name in self._files(kind, layers))
-
-    def fetch(self, kind: str, layers: Layers = None) -> tuple[str, list[str]]:
-        """The folder of the downloaded files, and for transcoders the file of each layer, here or not. Raises
-        ModelError.
-        """
-        _hub().fetch(self._files(kind, layers), shared())
-        snapshot, known = self.snapshot(), partial(pinned, self.store)
-        listed = _hub().transcoder_list(snapshot, self.subfolder, known) if kind == "transcoders" else []
-        return os.path.join(snapshot.folder, *filter(None, self.subfolder.split("/"))), [
-            home.path(name) for home, name in listed
-        ]
-
-    def pin(self, kind: str) -> None:
-        """Make the store keep what the revision was taken for. Raises ModelError, StoreError."""
-        snapshot, found = self.snapshot(), self.identity(kind)
-        linked = [
-            home for home, _ in self._files(kind) if (home.repo, home.commit) != (self.repo, snapshot.commit)
-        ]
-        _pin_linked(self.store, linked)
-        write_pin(self.store, Pin(kind, self.repo, self.revision, self.subfolder, snapshot.commit, found))
+    def pin(self, kind: str, identity: dict[str, Any]) -> None:
+        """Let the store keep what the revision was taken for. Raises StoreError."""
+        commit = self.snapshot.commit
+        if kind != "linked" or commit != self.revision:  # a linked file at a commit has nothing to keep
+            write_pin(self.store, Pin(kind, self.repo, self.revision, self.subfolder, commit, identity))
 
     def follow(self) -> tuple[str, str]:
-        """(commit so far, "" for none, commit on the hub now), which the store takes the revision for from
-        now on. Raises ModelError.
-        """
-        from circuitstore.hub import cache as hub_cache
+        """(commit so far, "" for none; commit on the hub now), which the store uses from now on.
 
-        if hub_cache.is_commit(self.revision):
+        Raises ModelError.
+        """
+        from circuitstore.hub import cache
+        from circuitstore.hub.repository import follow
+
+        if cache.is_commit(self.revision):
             return self.revision, self.revision
-        before = pinned(self.store, self.repo, self.revision) or hub_cache.commit_of(self.repo, self.revision)
-        after = _hub().follow(self.repo, self.revision)
+        before = self._pinned_commit() or cache.commit_of(self.repo, self.revision)
+        after = follow(self.repo, self.revision)
         if after != before:
             unpin(self.store, self.repo, self.revision)
         return before, after
 
-    def snapshot(self) -> Snapshot:
-        """The repository at the commit that its revision is taken for. Raises ModelError."""
-        return _hub().find(self.repo, self.revision, partial(pinned, self.store))
+    def _full(self, name: str) -> str:
+        """A name as the repository has it."""
+        return "/".join((*filter(None, [self.subfolder]), *(_parts(name, self.repo) or [""]))).lstrip("/")
 
-    def _files(self, kind: str, layers: Layers = None) -> list[tuple[Snapshot, str]]:
-        return _hub().files(self.snapshot(), kind, self.subfolder, partial(pinned, self.store), layers)
-
-
-def pinned(store: Store, repo: str, revision: str) -> str:
-    """The commit that this store takes a revision for; "" when it has none."""
-    return next((pin.commit for pin in pins(store) if (pin.repo, pin.revision) == (repo, revision)), "")
+    def _pinned_commit(self) -> str:
+        known = ((pin.repo, pin.revision, pin.commit) for pin in pins(self.store))
+        return next((commit for *question, commit in known if question == [self.repo, self.revision]), "")
 
 
-def _pin_linked(store: Store, homes: list[Snapshot]) -> None:
-    for home in {home.address(""): home for home in homes if home.revision != home.commit}.values():
-        write_pin(store, Pin("linked", home.repo, home.revision, "", home.commit, {}))
-
-
-def _hub() -> Any:
-    """`circuitstore.hub.repository`, which a place in a folder and a build with nothing to do have no need
-    of.
-    """
-    watch("tasks")  # it brings code along that decides which file is which layer, and is in keys
-    from circuitstore.hub import repository as hub
-
-    return hub
-
-
-def _layout() -> Any:
-    watch("tasks")
-    from circuitstore.transcoders import formats as transcoder_files
-
-    return transcoder_files
+def _parts(name: str, where: str) -> list[str]:
+    """The folders and the file in a name; none in "". Raises ModelError for a name that leads elsewhere."""
+    parts = name.split("/") if name else []
+    if any(part in ("", ".", "..") or "\\" in part for part in parts):
+        raise ModelError(where, expected="names of files inside it", got=repr(name))
+    return parts

@@ -12,6 +12,7 @@ import numpy as np
 import xarray as xr
 from circuitstore.circuits.methods import MARGIN_METHODS
 from circuitstore.statistics.correlation import spearman
+from tasks.parts.memory import memory_bytes
 
 from circuitstore.circuits.pruning import strongest
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from tasks.settings.phases import Attribution
 
 ROWS_AT_ONCE = 512  # rows of a matrix of edges; a copy of the whole would double the memory
-UNITS = {"MB": 1e6, "GB": 1e9, "TB": 1e12}
 ELSEWHERE = ("targets", "memory", "edge_min_share", "edge_top_k", "max_edges")
 PER_NODE = (
     "node_preactivation",
@@ -40,11 +40,6 @@ def arguments(config: Attribution) -> dict[str, Any]:
     return {**named, "memory": memory_bytes(config.memory)}
 
 
-def memory_bytes(memory: str) -> int:
-    """A setting like "4GB" in bytes, at least one."""
-    return max(int(float(memory[:-2]) * UNITS[memory[-2:]]), 1)
-
-
 def dataset(graph: Graph, model: LanguageModel, token_text: np.ndarray, config: Attribution) -> xr.Dataset:
     """The variables that phase `attribution` describes; `token_text` (position,) are texts of tokens."""
     weights = np.zeros(len(graph.node_influence))
@@ -54,7 +49,7 @@ def dataset(graph: Graph, model: LanguageModel, token_text: np.ndarray, config: 
         graph.node_influence + weights,
         min_share=config.edge_min_share,
         top_k=config.edge_top_k,
-        most=config.max_edges,
+        most=config.max_edges or graph.adjacency_matrix.size,
     )
     target, source = np.nonzero(stored)
     weight = graph.adjacency_matrix[target, source]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
 
-from tasks.settings.config import Profile, load_profile, profile_path
+from tasks.settings.overrides import split
+from tasks.settings.profile import Settings, load_profile, profile_path, read_tables
 
 Origin = Literal["default", "profile", "--set"]
 
@@ -20,17 +22,15 @@ class Setting(msgspec.Struct, frozen=True):
     origin: Origin
 
 
-def describe(name: str, settings: tuple[str, ...] = ()) -> list[Setting]:
-    """All settings in the order of the profile's tables, `settings` being those of --set. Raises UsageError."""
-    _, profile = load_profile(name, settings)
-    changed = {setting.partition("=")[0].strip() for setting in settings}
-    with open(profile_path(name), "rb") as file:
-        tables = msgspec.toml.decode(file.read())
+def describe(settings: Settings, name: str, overrides: Sequence[str] = ()) -> list[Setting]:
+    """All settings of a profile, table by table, after the overrides of --set. Raises UsageError."""
+    _, profile = load_profile(settings, name, overrides)
+    changed = {split(override)[:2] for override in overrides}
+    written = read_tables(profile_path(name), name)
     rows = []
-    for section in Profile.__struct_fields__:
-        for field, value in msgspec.structs.asdict(getattr(profile, section)).items():
-            origin: Origin = "profile" if field in tables.get(section, {}) else "default"
-            rows.append(
-                Setting(section, field, value, "--set" if f"{section}.{field}" in changed else origin)
-            )
+    for section in settings.tables:
+        for field, value in msgspec.structs.asdict(profile.table(section)).items():
+            origin: Origin = "profile" if field in written.get(section, {}) else "default"
+            origin = "--set" if (section, field) in changed else origin
+            rows.append(Setting(section, field, value, origin))
     return rows

@@ -1,4 +1,4 @@
-"""The settings of training transcoders, in the order of its phases. Part of `config`, which see."""
+"""The settings of training transcoders: its texts, and one struct for each of its phases, in their order."""
 
 from typing import Annotated, Literal
 
@@ -11,17 +11,21 @@ Part = Annotated[float, msgspec.Meta(gt=0, lt=1)]
 
 
 class Texts(Section, frozen=True):
-    """What transcoders are trained on: a file with one text a line, relative to the profile's file."""
+    """What transcoders are trained on.
+
+    path: a file with one text a line, relative to the profile's file.
+    """
 
     path: str = ""
 
 
 class Corpus(Section, frozen=True):
-    """How much of the texts is used, in an order that the seed gives.
+    """How much of the texts is used.
 
-    tokens: most tokens in all; context: most tokens of one sequence, which begins with the prepended one
-    (`prompts.prepend`); shard: tokens whose activations are kept together; held_out: share of the tokens that
-    is measured on instead of trained on.
+    tokens: most tokens in all; seed: of the order of texts.
+    context: most tokens of one sequence, the prepended token (`prompts.prepend`) included.
+    shard: tokens whose activations are kept together.
+    held_out: the share of tokens that is measured on instead of trained on.
     """
 
     tokens: Count = 1_000_000
@@ -36,17 +40,14 @@ class CorpusActivations(Section, frozen=True):
 
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
 
-    def coordinates(self, axis: str, resources: dict) -> list[int]:
-        """All layers of the model."""
-        return list(range(resources["model"].identity()["layers"]))
-
 
 class Training(Section, frozen=True):
     """How each layer's transcoder is trained (docs/training.md).
 
-    kind: "jumprelu" has a learned threshold a feature, and l0 is the number of active features above which it
-    is penalised, in the end; l0_start at first; "topk" keeps the k largest. skip: with a linear skip
-    connection. batch: samples a step; rate: of learning.
+    kind: "jumprelu" learns a threshold for each feature, "topk" keeps the k largest.
+    features, steps, batch, rate: of the transcoder, of training, samples a step, of learning.
+    l0_start, l0: of "jumprelu": the number of active features above which it is penalised, at first and last.
+    k: of "topk"; skip: whether there is a linear skip connection.
     """
 
     kind: Literal["jumprelu", "topk"] = "jumprelu"

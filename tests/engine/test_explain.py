@@ -21,7 +21,7 @@ from workspace import (
     run,
 )
 
-from circuitstore.engine.planner import differences
+from circuitstore.engine.explain import differences
 
 COMMANDS = {
     "explain": ("explain", "attribution"),
@@ -150,7 +150,7 @@ def test_changed_weight_file(workspace, ask, tmp_path, resource, name, reason, f
     [
         ("circuitstore/circuits/effects.py", "circuitstore.circuits.effects", "attribution"),
         ("tasks/activations.py", "tasks.activations", "activations"),
-        ("tasks/inputs/prompt_file.py", "tasks.inputs.prompt_file", "prompts"),
+        ("tasks/inputs/own_prompts.py", "tasks.inputs.own_prompts", "prompts"),
     ],
 )
 def test_changed_code(workspace, tree, module, name, phase):
@@ -164,7 +164,7 @@ def test_changed_code(workspace, tree, module, name, phase):
 def test_newly_imported_code(workspace, tree):
     """A module that a phase begins to use is named as such."""
     path = tree / "tasks" / "baseline.py"
-    path.write_text(path.read_text() + "\nfrom circuitstore.models import pruning\n")
+    path.write_text(path.read_text() + "\nfrom circuitstore.circuits import pruning\n")
     text = why(in_tree(tree, workspace), "baseline")
     assert "code: tasks.baseline changed" in text
     assert "code: circuitstore.circuits.pruning newly used" in text

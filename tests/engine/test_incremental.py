@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from workspace import LAYERS, MODEL, PHASES, TEXTS, TRANSCODERS, files, in_tree, run_process
 
+ROOMS = ("models", "transcoders", "circuits", "statistics")
 HEAVY = {"torch", "transformers", "numpy", "zarr", "xarray", "matplotlib", "networkx", "joblib"}
 DRIVER = """
 import sys
@@ -25,7 +26,9 @@ def append(path: Path, text: str) -> None:
 
 
 def computing_modules(tree: Path) -> list[Path]:
-    return sorted([*(tree / "tasks").rglob("*.py"), *(tree / "circuitstore" / "models").rglob("*.py")])
+    """Every file whose code may be in a key."""
+    rooms = [tree / "tasks", *(tree / "circuitstore" / room for room in ROOMS)]
+    return sorted(path for room in rooms for path in room.rglob("*.py"))
 
 
 def test_second_build_computes_nothing_writes_nothing_and_imports_nothing_heavy(workspace):
@@ -111,11 +114,12 @@ def test_comments_docstrings_and_blank_lines_change_nothing(workspace, tree, edi
 
 def test_edits_of_engine_storage_and_commands_change_nothing(workspace, tree):
     """What only carries content, and what only declares, is no part of any key: every phase stays fresh."""
-    for folder in ("engine", "storage", "command"):
-        for path in (tree / "circuitstore" / folder).glob("*.py"):
-            append(path, "\nEDITED = True\n")
-    for name in ("__init__", "config", "resources"):
-        append(tree / "tasks" / f"{name}.py", "\nEDITED = True\n")
+    carrying = [tree / "circuitstore" / room for room in ("engine", "storage", "command", "results", "hub")]
+    declaring = [tree / "tasks" / room for room in ("settings", "costs", "exports")]
+    edited = [path for room in (*carrying, *declaring) for path in room.glob("*.py")]
+    assert len(edited) > 40
+    for path in (*edited, tree / "tasks" / "__init__.py", tree / "tasks" / "inputs" / "resources.py"):
+        append(path, "\nEDITED = True\n")
     assert in_tree(tree, workspace).unfresh == set()
 
 
@@ -124,7 +128,7 @@ def test_edits_of_engine_storage_and_commands_change_nothing(workspace, tree):
     [
         ("tasks/baseline.py", {"baseline"}),
         ("tasks/features.py", {"features", "attribution"}),
-        ("tasks/inputs/prompt_file.py", set(PHASES)),
+        ("tasks/inputs/own_prompts.py", set(PHASES)),
         ("circuitstore/circuits/effects.py", {"attribution"}),
         ("circuitstore/circuits/pruning.py", {"attribution"}),
         ("circuitstore/transcoders/per_layer.py", {"features", "attribution"}),

@@ -17,16 +17,17 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from workspace import MODEL, ROOT, TASKS, TRANSCODERS, Workspace
+from workspace import MODEL, PIPELINE, ROOT, TRANSCODERS, Workspace
 
 from circuitstore.engine import fingerprint, loading
-from circuitstore.engine.planner import Planner, Step, artifact_key, assemble
+from circuitstore.engine.planner import Planner, Step, artifact_key, content_of
 from circuitstore.engine.task import Task
 from circuitstore.errors import StaleCodeError
-from circuitstore.models.identity import file_hash
+from circuitstore.memo import file_hash
 from circuitstore.storage.artifact import Artifact, Cell
 from circuitstore.storage.layout import Store
-from tasks.settings import config
+from circuitstore.storage.records import Components
+from tasks import SETTINGS
 
 PLAIN = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.binary(max_size=8),
@@ -61,7 +62,7 @@ KNOWN_DIGESTS = [
         "62dfef8b971d462f9eed85b8a27ce7d12e904caea21f615c125907341c5a3f2d",
     ),
 ]
-PLAIN_SOURCE = "a8962ca61bac0880ea4314cb5871c835160152c11deb2ea0dd83f49daf6f7a4e"
+PLAIN_SOURCE = "4a7bc15823d5ccda512161b2339f2f1714ca741c45bd5cf8dd3d8a49a2c6711f"
 PLACE = {
     (section, field) for section in ("model", "transcoders") for field in ("path", "repo", "revision")
 }  # in keys by content
@@ -190,13 +191,15 @@ def planned(project: Workspace, *settings: str) -> dict[str, Step]:
     """Phase → its step in an empty store, as it is planned when all phases above it gave the same content
     every time.
     """
-    planner = Planner(TASKS.PIPELINE, Store(project.root / "empty"))
-    (selection,) = config.select(str(project.profile), (), str(project.prompts), settings)
-    above = {task.name: some_output(task, selection) for task in TASKS.PHASES}
-    return {task.name: planner.step(selection, task, above) for task in TASKS.PHASES}
+    planner = Planner(PIPELINE, Store(project.root / "empty"))
+    select = PIPELINE.serves.settings.select
+    (selection,) = select(str(project.profile), (), str(project.prompts), settings, ())
+    above = {task.name: some_output(task) for task in PIPELINE.tasks}
+    steps = planner.steps(selection, PIPELINE.tasks)
+    return {step.task.name: planner.complete(step, above) for step in steps}
 
 
-def some_output(task: Task, selection: object) -> Artifact:
+def some_output(task: Task) -> Artifact:
     """An artifact of a phase, with two values along each axis."""
     values = itertools.product(
         *([(axis, value) for value in ([0, 1] if axis == "layer" else ["a", "b"])] for axis in task.axes)
@@ -205,7 +208,17 @@ def some_output(task: Task, selection: object) -> Artifact:
         Cell(dict(coords), fingerprint.digest("some", [task.name, dict(coords)]), "0" * 64, row)
         for row, coords in enumerate(values)
     ]
-    return assemble(Step(task, selection, "fresh", [], {}, "0" * 64), cells, {})
+    return Artifact(
+        task.name,
+        "any",
+        "0" * 64,
+        content_of(cells),
+        list(task.axes),
+        len(cells),
+        ["0" * 64],
+        Components(),
+        table=msgspec.Raw(msgspec.json.encode(cells)),
+    )
 
 
 def another(section: str, field: msgspec.structs.FieldInfo) -> str:
@@ -228,18 +241,18 @@ def readers(section: str) -> list[Task]:
     """The phases that a table of the profile is read by: its own, or those that need the resource of its
     name.
     """
-    names = {task.name for task in TASKS.PHASES}
+    names = {task.name for task in PIPELINE.tasks}
     return [
         task
-        for task in TASKS.PHASES
-        if task.name == section or (section in task.needs and section not in names)
+        for task in PIPELINE.tasks
+        if (task.table or task.name) == section or (section in task.needs and section not in names)
     ]
 
 
 FIELDS = [
-    (section.name, field)
-    for section in msgspec.structs.fields(config.Profile)
-    for field in msgspec.structs.fields(section.type)
+    (table, field)
+    for table, section in SETTINGS.tables.items()
+    for field in msgspec.structs.fields(section)
 ]
 EFFECTIVE = [
     (section, field)
@@ -298,7 +311,7 @@ def test_other_weights_are_in_the_keys_of_what_reads_them(project, tmp_path, res
     folders = {"model": MODEL, "transcoders": TRANSCODERS}
     folders[resource] = shutil.copytree(folders[resource], tmp_path / resource)
     with open(folders[resource] / name, "ab") as file:
-        file.write(b"\n")
+        file.write(b"# told apart by what it says\nother: 1\n" if name.endswith(".yaml") else b"\n")
     before, after = planned(project), planned(Workspace.create(tmp_path / "other", **folders))
     assert {phase for phase in before if before[phase].key != after[phase].key} == {
         task.name for task in readers(resource)
@@ -307,21 +320,24 @@ def test_other_weights_are_in_the_keys_of_what_reads_them(project, tmp_path, res
 
 def test_every_part_of_a_key_counts():
     """An artifact's key differs when its phase, code, configuration, resources or upstream content differ."""
-    task, parts = TASKS.PHASES[0], {part: {} for part in ("code", "config", "resources", "upstream")}
-    keys = {artifact_key(task, parts), artifact_key(TASKS.PHASES[1], parts)}
-    keys |= {artifact_key(task, {**parts, part: {"x": 1}}) for part in parts}
+    task, other = PIPELINE.tasks[:2]
+    keys = {artifact_key(task, Components()), artifact_key(other, Components())}
+    keys |= {artifact_key(task, Components(**{part: {"x": 1}})) for part in Components.__struct_fields__}
     assert len(keys) == 6
 
 
 def test_only_code_that_computes_is_in_a_key(project):
-    """A key's code are modules of `tasks` and `circuitstore.models`: never engine, storage, commands,
-    settings or declarations.
+    """A key's code are modules of `tasks` and of the rooms of the library that compute.
+
+    Never is it engine, storage, commands, settings or costs.
     """
     for step in planned(project).values():
-        code = set(step.components["code"])
-        assert f"tasks.{step.task.name}" in code
-        assert all(module.startswith(("tasks.", "circuitstore.models")) for module in code)
-        assert code.isdisjoint({"tasks", "tasks.settings.config", "tasks.inputs.resources"})
+        code = set(step.components.code)
+        assert step.task.module("tasks") in code
+        assert all(fingerprint.computes(module, "tasks") for module in code)
+        rooms = {".".join(module.split(".")[:2]) for module in code}
+        assert rooms.isdisjoint({"tasks", "tasks.settings", "tasks.costs", "tasks.exports"})
+        assert not any(module.startswith(("circuitstore.engine", "circuitstore.storage")) for module in code)
 
 
 STALE = """
@@ -398,10 +414,10 @@ def test_code_in_memory_that_is_not_the_code_of_the_key_is_refused():
     """A process that has loaded other source than the key was made from raises instead of filing its results
     there.
     """
-    import tasks.inputs.prompt_file as loaded
+    import tasks.inputs.own_prompts as loaded
 
     with open(loaded.__file__, "rb") as file:
         current = fingerprint.source_hash(file.read())
-    loading.check_loaded({"tasks.inputs.prompt_file": current})
+    loading.check_loaded({"tasks.inputs.own_prompts": current})
     with pytest.raises(StaleCodeError, match="restart this process"):
-        loading.check_loaded({"tasks.inputs.prompt_file": fingerprint.source_hash(b"EDITED = True")})
+        loading.check_loaded({"tasks.inputs.own_prompts": fingerprint.source_hash(b"EDITED = True")})

@@ -10,10 +10,12 @@ import torch
 import xarray as xr
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 from safetensors.torch import save_file
+from tasks.settings.config import Features
 from workspace import LAYERS, one_line_error, small_batches
 
 from circuitstore.engine import inputs, work
 from circuitstore.engine.inputs import Upstream
+from circuitstore.models.device import Machine
 from circuitstore.storage.artifact import Cell
 from circuitstore.storage.layout import Store
 from circuitstore.storage.objects import write_object
@@ -21,7 +23,6 @@ from circuitstore.transcoders.layer_file import LayerFile
 from circuitstore.transcoders.per_layer import Transcoders
 from tasks import baseline as baseline_phase
 from tasks import features as features_phase
-from tasks.settings.config import Features
 
 EXHAUSTED = {
     "gpu": torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
@@ -104,7 +105,7 @@ def test_a_model_that_does_not_fit_is_one_line(new_workspace, monkeypatch):
     monkeypatch.setattr(
         "circuitstore.models.load.load_model", lambda *_, **__: (_ for _ in ()).throw(EXHAUSTED["gpu"])
     )
-    monkeypatch.setattr(work, "_loaded", type(work._loaded)())
+    work.loaded.clear()
     error = one_line_error(new_workspace.build(phase="baseline"), code=1)
     assert "model" in error and "circuitstore plan" in error
 
@@ -132,9 +133,8 @@ def test_a_killed_worker_is_one_line(new_workspace, monkeypatch):
 
 def test_another_error_is_no_lack_of_memory():
     """Only what says so."""
-    assert not work.out_of_memory(RuntimeError("shapes do not match")) and not work.out_of_memory(
-        ValueError("can't allocate memory")
-    )
+    for error in (RuntimeError("shapes do not match"), ValueError("can't allocate memory")):
+        assert not Machine().out_of_memory(error)
 
 
 PROMPTS, POSITIONS, D_MODEL, FEATURES = 100, 6, 256, 64

@@ -1,6 +1,4 @@
-"""Builds with a model and transcoders of the Hugging Face hub, from the command line, against a hub on
-loopback.
-"""
+"""Builds with a model and transcoders of the Hugging Face hub, against a hub on loopback."""
 
 from __future__ import annotations
 
@@ -17,9 +15,9 @@ from safetensors.numpy import load_file, save_file
 from workspace import MODEL, ROOT, TRANSCODERS, Outcome, Workspace, files, one_line_error, run
 
 import circuitstore as cs
-from circuitstore.storage.artifact import named
 from circuitstore.storage.layout import Store
 from circuitstore.storage.pins import pins
+from circuitstore.storage.refs import Name, named
 
 REPO, CODERS = "someone/qwen3-mini", "someone/qwen3-mini-coders"
 PROFILE = """
@@ -108,7 +106,7 @@ def test_a_build_downloads_what_it_needs(built, built_once):
     contents = [Workspace.contents(work) for work in (built.work, built_once)]
     assert contents[0] == contents[1]
     assert not any(name in line for line in built.asked for name in ("pytorch_model", "expected"))
-    recorded = built.work.artifact("attribution").components["resources"]
+    recorded = built.work.artifact("attribution").components.resources
     for kind, repo in (("model", REPO), ("transcoders", CODERS)):
         assert (recorded[kind]["repo"], recorded[kind]["commit"]) == (
             repo,
@@ -123,7 +121,7 @@ def test_progress_bars_are_for_terminals(built):
 
 
 def test_a_warm_build_asks_nobody_and_imports_little(built):
-    """Neither the hub nor the cache is needed any more, on this machine or a collaborator's: the store knows."""
+    """Neither the hub nor the cache is needed any more, here or at a collaborator's: the store knows."""
     built.hub.requests.clear()
     for variables in (
         {},
@@ -146,15 +144,16 @@ WATCHED = """
 import sys
 from circuitstore import pipeline
 from circuitstore.engine import loading
-pipeline.load()
-from tasks import config
-from tasks.inputs.resources import resources
-(selection,) = config.select(sys.argv[1], ("plural",), None, ())
-for name in ("model", "tokenizer", "transcoders"):
-    resources(selection, sys.argv[2])[name].identity()
+from circuitstore.engine.planner import Planner
+from circuitstore.storage.layout import Store
+tasks = pipeline.load()
+from tasks.settings.selection import select
+(selection,) = select(tasks.SETTINGS, sys.argv[1], ("plural",))
+planner = Planner(tasks.PIPELINE, Store(sys.argv[2]))
+(*_, step) = planner.steps(selection, tasks.PIPELINE.closure(("features",)))
 assert "circuitstore.hub.repository" in sys.modules
-unwatched = [name for name in sys.modules if name == "circuitstore.transcoders.formats" and name not in loading._sources]
-sys.exit(f"not from source: {unwatched}" if unwatched else 0)
+assert "circuitstore.transcoders.formats" in sys.modules
+loading.check_loaded(step.components["code"])
 """
 
 
@@ -187,11 +186,9 @@ def test_a_branch_that_moved_is_said_and_not_followed(project):
     assert project.work.build().computed == {}
     more = project.work.build("--set", "attribution.max_logits=2")
     assert more.code == 0 and more.computed == {"attribution": 3}, more.err
-    assert (
-        f"{CODERS}: main is {new[:12]} on the hub now, {old[:12]} is used as before; `circuitstore update` follows it"
-        in more.err
-    )
-    assert project.work.artifact("attribution").components["resources"]["transcoders"]["commit"] == old
+    said = f"{CODERS}: main is {new[:12]} on the hub now, {old[:12]} is used as before"
+    assert f"{said}; `circuitstore update` follows it" in more.err
+    assert project.work.artifact("attribution").components.resources["transcoders"]["commit"] == old
 
     updated = run("update", "--profile", project.work.profile, "--store", project.work.store, "--json")
     assert [(row["repo"], row["before"], row["after"]) for row in updated.json] == [
@@ -236,7 +233,7 @@ def test_the_warning_tells_the_error_on_both_models(project):
         "--set", "attribution.max_logits=2", "--set", "transcoders.trained_on=someone/first-model"
     ).err
     stores = [
-        named(Store(project.work.store), name, "mine", "features").summary["layers"]
+        named(Store(project.work.store), Name(name, "mine", "features")).summary["layers"]
         for name in ("other", "small")
     ]
     first, own = (sum(layer["explained_variance"] for layer in layers.values()) / 4 for layers in stores)
@@ -254,7 +251,7 @@ def scaled_model(folder: Path) -> Path:
 
 
 def test_nothing_is_written_when_something_cannot_be_had(project):
-    """A gated repository and one that does not exist are known before the build starts: one line, no store."""
+    """A gated repository, or one that does not exist, is known before a build starts: one line, no store."""
     shutil.rmtree(project.work.store)
     shutil.rmtree(project.home / "hub" / f"models--{CODERS.replace('/', '--')}" / "blobs")
     project.hub.repositories[CODERS].gated = True
@@ -322,7 +319,7 @@ def test_local_transcoders_may_list_files_of_the_hub(project, tmp_path):
     ]
     opened = Store(tmp_path / "graphs")
     (behaviour,) = {behaviour for profile, behaviour, phase in opened.refs()}
-    recorded = named(opened, MODEL.name, behaviour, "attribute").components["resources"]["transcoders"][
+    recorded = named(opened, Name(MODEL.name, behaviour, "attribute")).components.resources["transcoders"][
         "files"
     ]
     addresses = {f"hf://{CODERS}/layer_{i}.safetensors?revision={commit}" for i in range(3)}
@@ -330,9 +327,7 @@ def test_local_transcoders_may_list_files_of_the_hub(project, tmp_path):
 
 
 def test_only_layers_in_use_are_downloaded(project, built_once):
-    """Those that the profile keeps, with the results of local folders; others are fetched when more are kept,
-    or for one text.
-    """
+    """Others are fetched when more are kept, or for one text. Results are those of local folders."""
     shutil.rmtree(project.work.store)
     shutil.rmtree(project.home)
     kept = ("build", "attribution", *project.work.selection, "--set", "activations.layers=1-2")
@@ -368,15 +363,14 @@ def test_a_damaged_pin_is_named(project):
 
 
 def test_shipped_profiles_pin_commits():
-    """Every profile of a real model loads, names its repositories, and pins commits, or says in its file why
-    a branch.
-    """
-    from tasks.settings import config
+    """Every profile of a real model loads, and names repositories at commits, or says why at a branch."""
+    from tasks import SETTINGS
+    from tasks.settings.profile import load_profile, profile_names
 
-    real = [name for name in config.profile_names() if name.startswith("qwen3")]
+    real = [name for name in profile_names() if name.startswith("qwen3")]
     assert len(real) == 6
     for name in real:
-        profile = config.load_profile(name)[1]
+        profile = load_profile(SETTINGS, name)[1]
         source = (ROOT / "tasks" / "profiles" / f"{name}.toml").read_text()
         for table in (profile.model, profile.transcoders):
             assert table.repo.split("/")[0] in ("Qwen", "mwhanna") and not table.path

@@ -97,14 +97,15 @@ def test_format_chooses_and_unknown_ones_are_refused(export, tmp_path):
 def test_a_format_that_was_not_drawn_says_how_to_draw_it(built, tmp_path):
     """The remedy is a command that works."""
     from circuitstore.errors import UsageError
-    from circuitstore.results.export import _files
     from circuitstore.storage.layout import Store
+    from circuitstore.storage.refs import Name
+    from tasks.exports.figures import files
 
     built.computed("--set", "figures.formats=['svg']", "--set", "figures.style=talk")
     artifact = built.artifact("figures")
     built.computed()  # the ref back to what other tests read
     with pytest.raises(UsageError, match=r"figures.formats=\[\"svg\",\"png\"\]"):
-        _files(Store(built.store), artifact, ("png",))
+        files(Store(built.store), Name(PROFILE, BEHAVIOUR, "figures"), artifact, ("png",), ())
 
 
 def test_again_changes_nothing(export, tmp_path):

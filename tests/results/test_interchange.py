@@ -15,7 +15,8 @@ from workspace import one_line_error
 import circuitstore as cs
 from circuitstore.errors import InputError
 from circuitstore.results.comparison import compare, of_dataset, of_path
-from circuitstore.results.interchange import cantor, read_file, to_bytes, to_file, to_graphml, uncantor
+from circuitstore.results.graph_file import cantor, read_file, to_bytes, uncantor
+from circuitstore.results.interchange import to_file, to_graphml
 
 CONFORMANCE = Path(__file__).parents[1] / "conformance"
 REFERENCE = CONFORMANCE / "graph_json" / "relu.json"

@@ -12,9 +12,11 @@ import xarray as xr
 import circuitstore as cs
 from circuitstore.command import main
 from circuitstore.errors import LimitError, MissingError, UsageError
-from circuitstore.results import arrays as query
+from circuitstore.results import arrays
+from circuitstore.results.datasets import open_artifacts
 from circuitstore.storage.layout import Store
 from circuitstore.storage.objects import write_object
+from circuitstore.storage.records import Components
 
 CONFORMANCE = Path(__file__).parents[1] / "conformance"
 TEXTS = (
@@ -89,13 +91,13 @@ def test_shorter_prompts_are_aligned_at_the_end(built):
 def test_opening_reads_no_array(built, monkeypatch):
     """Numbers are read when they are indexed, and only those of the cells that are asked for."""
     read = []
-    original = query.ObjectReader.part
+    original = arrays.ObjectReader.part
     monkeypatch.setattr(
-        query.ObjectReader,
+        arrays.ObjectReader,
         "part",
         lambda self, name, row: read.append((name, row)) or original(self, name, row),
     )
-    monkeypatch.setattr(query.CellArray, "_prefetch", lambda self, opened: None)
+    monkeypatch.setattr(arrays.CellArray, "_prefetch", lambda self, opened: None)
     opened = cs.open("activations", behaviour="first", **built)
     assert not any(name in ("residual", "mlp_input", "mlp_output") for name, _ in read)
     opened.mlp_input.sel(layer=2, prompt="first-1").load()
@@ -129,7 +131,7 @@ def test_sparse_features_slice_like_an_ordinary_array(built):
 
 def test_too_large_a_dense_selection_is_refused_with_a_remedy(built, monkeypatch):
     """More than the stated limit raises before anything is allocated, and says how to ask for the entries."""
-    monkeypatch.setattr(query, "DENSE_LIMIT", 10_000)
+    monkeypatch.setattr(arrays, "DENSE_LIMIT", 10_000)
     features = cs.open("features", behaviour="first", **built).activation
     with pytest.raises(LimitError, match="sparse=True"):
         features.load()
@@ -174,7 +176,7 @@ def test_opening_what_is_not_built_says_what_is(built):
     """The error names what there is and the command that would build it."""
     with pytest.raises(MissingError, match="circuitstore build baseline --behaviour third"):
         cs.open("baseline", behaviour="third", **built)
-    with pytest.raises(UsageError, match="features"):
+    with pytest.raises(UsageError, match="a phase with a sparse variable"):
         cs.open("baseline", behaviour="first", sparse=True, **built)
 
 
@@ -193,8 +195,8 @@ def test_bfloat16_comes_back_as_float32_exactly(tmp_path):
     import msgspec
 
     cells = msgspec.Raw(msgspec.json.encode([Cell({"prompt": "a"}, manifest.cells[0], manifest.object, 0)]))
-    artifact = Artifact("p", "b", "0" * 64, "", ["prompt"], 1, [manifest.object], {}, {}, {}, cells)
-    opened = query.open_artifacts(store, {"b": artifact})
+    artifact = Artifact("p", "b", "0" * 64, "", ["prompt"], 1, [manifest.object], Components(), {}, {}, cells)
+    opened = open_artifacts(store, {"b": artifact})
     assert opened.x.dtype == np.float32
     assert np.array_equal(opened.x.values[0], values.float().numpy())
 

@@ -17,11 +17,12 @@ import pytest
 
 from circuitstore import pipeline
 from circuitstore.command import main
-from circuitstore.storage.artifact import Artifact, named
+from circuitstore.storage.artifact import Artifact
 from circuitstore.storage.layout import Store
+from circuitstore.storage.refs import Name, named
 
 ROOT = Path(__file__).parents[2]
-TASKS = pipeline.load()
+PIPELINE = pipeline.load()
 MODEL = ROOT / "tests" / "conformance" / "model"
 TRANSCODERS = ROOT / "tests" / "conformance" / "relu"
 PROFILE, BEHAVIOUR, LAYERS = "small", "mine", 4
@@ -131,7 +132,7 @@ class Workspace:
         return run("verify", "--store", self.store, "--json", *extra)
 
     def artifact(self, phase: str) -> Artifact:
-        return named(Store(self.store), PROFILE, BEHAVIOUR, phase)
+        return named(Store(self.store), Name(PROFILE, BEHAVIOUR, phase))
 
     def contents(self, phases: tuple[str, ...] = PHASES) -> dict[str, str]:
         """Phase → content hash of its whole output."""

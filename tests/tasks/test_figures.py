@@ -20,8 +20,8 @@ from PIL import Image
 
 import circuitstore as cs
 from circuitstore.engine.inputs import Upstream
-from circuitstore.storage.artifact import named
 from circuitstore.storage.layout import Store
+from circuitstore.storage.refs import Name, named
 from circuitstore.storage.reviews import Label
 from tasks import figures as phase
 from tasks.drawing import activity, diagram, margins, tables
@@ -49,7 +49,10 @@ SETTINGS = config.Figures(dpi=100, bootstrap=50)
 def upstream(built) -> dict[str, Upstream]:
     """What `figures` reads, by name."""
     store = Store(str(built.store))
-    return {name: Upstream(store, name, [({}, named(store, "small", "mine", name).cells)]) for name in PHASES}
+    return {
+        name: Upstream(store, name, [({}, named(store, Name("small", "mine", name)).cells)])
+        for name in PHASES
+    }
 
 
 @pytest.fixture(scope="module")
@@ -143,7 +146,7 @@ def test_provenance_names_the_artifacts_a_figure_was_drawn_from(built, stored):
         )
         review = said.pop("review", None)
         assert said == {
-            phase: named(store, "small", "mine", phase).content for phase in phases if phase != "study"
+            phase: named(store, Name("small", "mine", phase)).content for phase in phases if phase != "study"
         }
         assert said and (review is not None) == ("interpretation" in phases)
 
@@ -469,7 +472,7 @@ def test_path_length_of_a_known_graph():
 
 def test_features_table_agrees_with_the_phase_s_own_summary(built, read):
     """L0, explained variance and normalised error by layer are those of the `features` artifact."""
-    said = named(Store(str(built.store)), "small", "mine", "features").summary["layers"]
+    said = named(Store(str(built.store)), Name("small", "mine", "features")).summary["layers"]
     for i, layer in enumerate(read["features"].layers):
         assert read["features"].l0.mean(1)[i] == pytest.approx(said[str(layer)]["l0"], rel=1e-6)
         assert read["features"].explained[i] == pytest.approx(

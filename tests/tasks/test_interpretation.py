@@ -22,12 +22,12 @@ from circuitstore.command import main
 from circuitstore.engine.planner import Planner
 from circuitstore.errors import DamageError, InputError
 from circuitstore.models.lens import extreme_tokens
-from circuitstore.results.review import read_table
-from circuitstore.storage.artifact import named
 from circuitstore.storage.layout import Store
 from circuitstore.storage.objects import reader, write_object
+from circuitstore.storage.refs import Name, named
 from circuitstore.storage.reviews import labels_of
 from tasks import PIPELINE
+from tasks.exports.review_table import read_table
 from tasks.interpretation import interpretation, summary
 from tasks.parts.contexts import Contexts, categories
 from tasks.settings import config
@@ -399,11 +399,11 @@ def reference() -> SimpleNamespace:
 
 def test_prompts_in_another_order_give_the_same_content(built, tmp_path):
     """Only the order changes: interpretation runs again and gives, to the bit, what it gave."""
-    before = named(Store(built.where["store"]), "small", "mine", "interpretation")
+    before = named(Store(built.where["store"]), Name("small", "mine", "interpretation"))
     again = tmp_path / "mine.jsonl"
     again.write_text("".join(json.dumps(row) + "\n" for row in reversed(ROWS)))
     build(["build", "interpretation", "--prompts", str(again), *built.options])
-    after = named(Store(built.where["store"]), "small", "mine", "interpretation")
+    after = named(Store(built.where["store"]), Name("small", "mine", "interpretation"))
     assert after.key != before.key and after.content == before.content
     build(built.command)
 
@@ -508,7 +508,7 @@ def test_labels_of_other_transcoders_are_not_shown(reviewing, tmp_path):
         == 0
     )
     store = Store(reviewing.where["store"])
-    identity = named(store, "small", "mine", "interpretation").components["resources"]["transcoders"]
+    identity = named(store, Name("small", "mine", "interpretation")).components.resources["transcoders"]
     assert len(labels_of(store, "small", "mine", identity)) == 1
     assert labels_of(store, "small", "mine", {"files": {"layer_0.safetensors": "0" * 64}}) == {}
 

@@ -21,9 +21,9 @@ from circuitstore.circuits.intervene import Edit, intervene
 from circuitstore.circuits.methods import MARGIN_METHODS
 from circuitstore.errors import PromptError
 from circuitstore.models.load import load_model
-from circuitstore.storage.artifact import named
 from circuitstore.storage.layout import Store
 from circuitstore.storage.objects import reader
+from circuitstore.storage.refs import Name, named
 from circuitstore.transcoders.per_layer import Transcoders
 from tasks import circuit as circuit_phase
 from tasks import interventions as phase
@@ -118,7 +118,7 @@ def built(where) -> dict[str, Cells]:
     store = Store(str(where["folder"] / "store"))
     result = {}
     for name in ("prompts", "baseline", "features", "pairs", "attribution", "circuit"):
-        cells = named(store, "small", "mine", name).cells
+        cells = named(store, Name("small", "mine", name)).cells
         result[name] = Cells([(cell.coords, reader(store, cell.object).cell(cell.row)) for cell in cells])
     return result
 

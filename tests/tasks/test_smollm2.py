@@ -12,8 +12,9 @@ from types import SimpleNamespace
 import pytest
 from workspace import Outcome, one_line_error, run
 
-from circuitstore.storage.artifact import Artifact, named
+from circuitstore.storage.artifact import Artifact
 from circuitstore.storage.layout import Store
+from circuitstore.storage.refs import Name, named
 from recipes.smollm2 import convert
 
 PROMPTS = ["The keys near the cabinet", 'The opposite of "hot" is "', "calc: 36+59=9"]
@@ -190,7 +191,7 @@ def build(profile: Path, *words: object) -> Outcome:
 
 
 def artifact(profile: Path, behaviour: str, phase: str) -> Artifact:
-    return named(Store(profile.parent / "store"), "small", behaviour, phase)
+    return named(Store(profile.parent / "store"), Name("small", behaviour, phase))
 
 
 @pytest.mark.slow

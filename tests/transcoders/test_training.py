@@ -25,8 +25,9 @@ from circuitstore.engine.planner import PlannedCell
 from circuitstore.engine.task import Pipeline, Task
 from circuitstore.models.capture import capture
 from circuitstore.models.load import load_model
-from circuitstore.storage.artifact import Artifact, named
+from circuitstore.storage.artifact import Artifact
 from circuitstore.storage.layout import Store
+from circuitstore.storage.refs import Name, named
 from circuitstore.transcoders import quality, training
 from circuitstore.transcoders.per_layer import Transcoders
 from tasks import behaviours
@@ -73,7 +74,7 @@ class Trained:
         )
 
     def artifact(self, phase: str) -> Artifact:
-        return named(Store(self.store), "mine", "corpus", phase)
+        return named(Store(self.store), Name("mine", "corpus", phase))
 
     def export(self, folder: Path) -> Outcome:
         return run("export", "transcoders", folder, "--profile", "mine", "--store", self.store)
@@ -245,7 +246,7 @@ def test_profile_with_trained_transcoders_is_attributed(trained):
         *("--set", "prompts.train=2", "--set", "prompts.test=2", "--json"),
     )
     assert built.code == 0, built.err
-    graphs = named(Store(trained.root / "attributed"), "mine", "plural", "attribution").summary
+    graphs = named(Store(trained.root / "attributed"), Name("mine", "plural", "attribution")).summary
     assert graphs["graphs"] == 4 and graphs["identity_error"] < 1e-4
 
 

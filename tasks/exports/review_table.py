@@ -1,8 +1,8 @@
-"""Manual review: features as a table that a person edits, and back.
+"""Labels that people give features: as a table that a person edits, and beside the units of phase `interpretation`.
 
-A CSV file opens in any spreadsheet. The reviewer fills `reviewer_label` and, if need be, `note`; the other
-columns are there to read, and all but `layer` and `feature` may be deleted. A table that is exported again
-carries the labels so far, and only what differs from them is stored under the new author.
+A CSV file opens in any spreadsheet. The reviewer fills `reviewer_label` and, if need be, `note`. The other columns are there to read, and
+all but `layer` and `feature` may be deleted. A table that is exported again carries the labels so far. Only what differs from them is
+stored under the new author.
 """
 
 from __future__ import annotations
@@ -10,20 +10,41 @@ from __future__ import annotations
 import csv
 import os
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from circuitstore.errors import InputError, UsageError
-from circuitstore.results.open import open as open_phase
-from circuitstore.results.open import profile_name
-from circuitstore.storage.artifact import Artifact, named
+import circuitstore.results.open as results
+from circuitstore.errors import InputError, UsageError, some_of
+from circuitstore.results.defaults import profile_name
+from circuitstore.storage.artifact import Artifact
 from circuitstore.storage.layout import Store
-from circuitstore.storage.reviews import Labels, Review, Reviewed, labels_of, write_review
+from circuitstore.storage.refs import Name, named
+from circuitstore.storage.reviews import Label, Labels, Review, Reviewed, labels_of, write_review
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 PHASE = "interpretation"
+VARIABLES = ("reviewer_label", "reviewer", "reviewer_note")
 NEEDED = ("layer", "feature", "reviewer_label", "note")
 SHOWN = ("label", "confidence", "active_prompts", "promoted", "suppressed", "examples")
 COLUMNS = ("layer", "feature", *SHOWN, "reviewer_label", "note")
 EXAMPLES, LISTED = 3, 20
+
+
+def shown(store: Store, name: Name, artifact: Artifact, dataset: xr.Dataset) -> xr.Dataset:
+    """The dataset of phase `interpretation` with the labels that count now.
+
+    Adds reviewer_label, reviewer, reviewer_note (unit,) text, "" where there is none. Raises DamageError.
+    """
+    import numpy as np
+
+    labels = labels_of(store, name.profile, name.behaviour, _transcoders(artifact))
+    units = zip(dataset.layer.values.tolist(), dataset.feature.values.tolist(), strict=True)
+    none = Label("", "", "")
+    rows = [labels.get(unit, none) for unit in units]
+    columns = ([row.label for row in rows], [row.author for row in rows], [row.note for row in rows])
+    arrays = zip(VARIABLES, (np.array(column, dtype=str) for column in columns), strict=True)
+    return dataset.assign({variable: ("unit", array) for variable, array in arrays})
 
 
 def write_table(path: str, *, behaviour: str, profile: str | None, store: str, top: int) -> int:
@@ -33,53 +54,43 @@ def write_table(path: str, *, behaviour: str, profile: str | None, store: str, t
     Raises UsageError when the file is there already (it may have been edited), MissingError when nothing is
     built, InputError.
     """
-    dataset: Any = open_phase(PHASE, behaviour=behaviour, profile=profile, store=store)
+    dataset: Any = results.open(PHASE, behaviour=behaviour, profile=profile, store=store)
     texts = _texts(behaviour, profile, store)
-    mass = dataset.mean_activation.values * dataset.active_prompts.values
-    chosen = set((-mass).argsort(kind="stable")[: top or None].tolist())
+    activation = dataset.mean_activation.values * dataset.active_prompts.values
+    chosen = set((-activation).argsort(kind="stable")[: top or None].tolist())
     chosen.update(i for i, label in enumerate(dataset.reviewer_label.values) if label)
-    columns = {name: dataset[name].values for name in (*NEEDED[:3], *SHOWN[:3], "reviewer_note")}
-    names = dict(zip(dataset.token.values.tolist(), dataset.token_text.values.tolist(), strict=True))
-    lists = {
-        name: dataset[name].values
-        for name in ("promoted_token", "suppressed_token", "top_prompt", "top_token", "top_position")
-    }
     try:
         with open(path, "x", encoding="utf-8", newline="") as file:
             table = csv.writer(file)
             table.writerow(COLUMNS)
-            for i in sorted(chosen):
-                tokens = (
-                    " ".join(repr(names[t]) for t in lists[f"{kind}_token"][i].tolist())
-                    for kind in ("promoted", "suppressed")
-                )
-                places = zip(
-                    *(
-                        lists[f"top_{part}"][i, :EXAMPLES].tolist()
-                        for part in ("prompt", "token", "position")
-                    ),
-                    strict=True,
-                )
-                examples = " | ".join(f"{texts[p]} [{names[t]!r} at {at}]" for p, t, at in places if p)
-                facts = (
-                    columns["label"][i],
-                    f"{columns['confidence'][i]:.3f}",
-                    columns["active_prompts"][i],
-                    *tokens,
-                    examples,
-                )
-                said = columns["reviewer_label"][i], columns["reviewer_note"][i]
-                table.writerow((columns["layer"][i], columns["feature"][i], *facts, *said))
+            table.writerows(_rows(dataset, texts, sorted(chosen)))
     except FileExistsError:
-        raise UsageError(
-            path,
-            expected="a new file",
-            got="one that is there already",
-            remedy="name another, or import it first",
-        ) from None
+        remedy = "name another, or import it first"
+        got = "one that is there already"
+        raise UsageError(path, expected="a new file", got=got, remedy=remedy) from None
     except OSError as error:
         raise InputError(path, expected="a place to write to", got=error.strerror or error) from error
     return len(chosen)
+
+
+def _rows(dataset: Any, texts: dict[str, str], chosen: list[int]) -> list[tuple[Any, ...]]:
+    """The cells of the table, a row for each of the chosen units."""
+    tokens = dict(zip(dataset.token.values.tolist(), dataset.token_text.values.tolist(), strict=True))
+    units = dataset.isel(unit=chosen).load()
+    top = [units[f"top_{part}"].values[:, :EXAMPLES] for part in ("prompt", "token", "position")]
+    rows = []
+    for i in range(len(chosen)):
+        unit = units.isel(unit=i)
+        moved = [
+            " ".join(repr(tokens[token]) for token in unit[f"{kind}_token"].values.tolist())
+            for kind in ("promoted", "suppressed")
+        ]
+        peaks = zip(*(column[i].tolist() for column in top), strict=True)
+        examples = " | ".join(f"{texts[prompt]} [{tokens[t]!r} at {at}]" for prompt, t, at in peaks if prompt)
+        facts = unit.label.item(), f"{unit.confidence.item():.3f}", unit.active_prompts.item()
+        said = unit.reviewer_label.item(), unit.reviewer_note.item()
+        rows.append((unit.layer.item(), unit.feature.item(), *facts, *moved, examples, *said))
+    return rows
 
 
 def store_table(
@@ -92,7 +103,7 @@ def store_table(
     if not author.strip():
         raise UsageError("--author", expected="a name", got=repr(author))
     opened, artifact, labels = _known(behaviour, profile, store)
-    dataset: Any = open_phase(PHASE, behaviour=behaviour, profile=profile, store=store)
+    dataset: Any = results.open(PHASE, behaviour=behaviour, profile=profile, store=store)
     units = set(zip(dataset.layer.values.tolist(), dataset.feature.values.tolist(), strict=True))
     new = [row for row in read_table(path, units) if _differs(row, labels)]
     if not new:
@@ -163,22 +174,20 @@ def _lines(path: str) -> list[tuple[int, dict[str, str]]]:
 
 def _refuse(path: str, problems: list[str]) -> None:
     if problems:
-        more = f" … and {len(problems) - LISTED} more" if len(problems) > LISTED else ""
-        raise InputError(
-            path, expected="a table of `review export`, edited", got="; ".join(problems[:LISTED]) + more
-        )
+        expected = "a table of `review export`, edited"
+        raise InputError(path, expected=expected, got=some_of(problems, LISTED))
 
 
 def _known(behaviour: str, profile: str | None, store: str) -> tuple[Store, Artifact, Labels]:
     """The store, the newest interpretation in it, and the labels so far."""
     opened = Store(store).check()
     name = profile_name(profile)
-    artifact = named(opened, name, behaviour, PHASE)
+    artifact = named(opened, Name(name, behaviour, PHASE))
     return opened, artifact, labels_of(opened, name, behaviour, _transcoders(artifact))
 
 
 def _transcoders(artifact: Artifact) -> dict[str, Any]:
-    return artifact.components["resources"]["transcoders"]
+    return artifact.components.resources["transcoders"]
 
 
 def _differs(row: Reviewed, labels: Labels) -> bool:
@@ -187,5 +196,5 @@ def _differs(row: Reviewed, labels: Labels) -> bool:
 
 
 def _texts(behaviour: str, profile: str | None, store: str) -> dict[str, str]:
-    prompts: Any = open_phase("prompts", behaviour=behaviour, profile=profile, store=store)
+    prompts: Any = results.open("prompts", behaviour=behaviour, profile=profile, store=store)
     return dict(zip(prompts.prompt.values.tolist(), prompts.text.values.tolist(), strict=True))

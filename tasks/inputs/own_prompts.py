@@ -5,16 +5,20 @@
 `text`, `correct` and `incorrect` are required. `id` (made from the text and answers when absent), `split`
 ("train" or "test", default "train"), `template`, `group`, `partner` (id of the minimal-pair prompt) and
 `labels` (an object of text) are optional. All bad rows are reported at once, each by line number and reason.
+The layout of the file does not count: the identity is that of the prompts.
 """
 
 from __future__ import annotations
 
 import hashlib
-from typing import Literal
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Literal
 
 import msgspec
 
-from circuitstore.errors import PromptError
+from circuitstore.engine.fingerprint import digest
+from circuitstore.errors import PromptError, some_of
 
 SHOWN = 20
 
@@ -31,6 +35,27 @@ class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     group: str = ""
     partner: str = ""
     labels: dict[str, str] = {}
+
+
+def identity(path: str, behaviour: str) -> dict[str, Any]:
+    """Each prompt by its id, so that `explain` can name it, and their order. Raises PromptError."""
+    rows = read(path, behaviour)
+    return {
+        "prompts": {row.id: digest("prompt", row) for row in rows},
+        "order": digest("order", [row.id for row in rows]),
+    }
+
+
+def load(path: str, behaviour: str) -> Callable[[Any, Any], list[Row]]:
+    """A function of settings and tokenizer test that gives the prompts, as phase `prompts` calls it.
+
+    The file is read now, so that what is loaded is what was identified. Raises PromptError.
+    """
+    return partial(_regardless, read(path, behaviour))
+
+
+def _regardless(rows: list[Row], config: Any, fits: Any) -> list[Row]:
+    return rows
 
 
 def read(path: str, behaviour: str) -> list[Row]:
@@ -59,10 +84,8 @@ def read(path: str, behaviour: str) -> list[Row]:
     if not rows and not problems:
         problems.append("no prompts in it")
     if problems:
-        more = f" … and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
-        raise PromptError(
-            path, expected="one prompt a line, see docs/prompts.md", got="; ".join(problems[:SHOWN]) + more
-        )
+        expected = "one prompt a line, see docs/prompts.md"
+        raise PromptError(path, expected=expected, got=some_of(problems, SHOWN))
     return rows
 
 
@@ -74,8 +97,8 @@ def _with_id(row: Row, behaviour: str) -> Row:
 
 
 def _problems(row: Row) -> list[str]:
-    found = [f"{name} is empty" for name in ("text", "correct", "incorrect") if not getattr(row, name)]
-    return found + (["correct and incorrect are the same"] if row.correct == row.incorrect else [])
+    empty = [f"{name} is empty" for name in ("text", "correct", "incorrect") if not getattr(row, name)]
+    return empty + (["correct and incorrect are the same"] if row.correct == row.incorrect else [])
 
 
 def _plain(error: Exception) -> str:

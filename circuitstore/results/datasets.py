@@ -1,0 +1,103 @@
+"""Artifacts as labelled datasets: an xarray.Dataset over all cells, or a tree with one node a cell.
+
+Every variable gets the cell axes in front of its own dims. Cells whose variables differ in size in more than their positions, such as
+attribution graphs, say so by the attribute `structure = "tree"` (store/README.md), and open as a tree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+import numpy as np
+import xarray as xr
+from xarray.core import indexing
+
+from circuitstore.results.arrays import FEATURE_DIM, POINTER, POSITION, Array, CellArray, SparseArray
+from circuitstore.results.grid import BEHAVIOUR, PROMPT, Grid, grid_of, grid_of_all
+from circuitstore.storage.artifact import Artifact
+from circuitstore.storage.layout import Store
+
+STRUCTURE, TREES = "structure", ("tree", "graph")  # stores of before 2026-12 say "graph" for the same
+
+
+def open_artifacts(
+    store: Store, artifacts: Mapping[str, Artifact], all_behaviours: bool = False
+) -> xr.Dataset | xr.DataTree:
+    """The cells of one behaviour's artifact, or with `all_behaviours` of all, with a dim `behaviour` in front.
+
+    `artifacts` are by behaviour. Raises DamageError.
+    """
+    first = next(iter(artifacts.values()))
+    grid = grid_of_all(store, artifacts) if all_behaviours else grid_of(store, first)
+    if grid.axes and grid.first.attributes(grid.present[0].row).get(STRUCTURE) in TREES:
+        return _tree(grid)
+    attributes = {"phase": first.phase}
+    for behaviour, artifact in artifacts.items():
+        if artifact.summary:
+            name = f"summary_{behaviour}" if all_behaviours else "summary"
+            attributes[name] = msgspec.json.encode(artifact.summary).decode()
+    return _dataset(grid, attributes)
+
+
+def _dataset(grid: Grid, attributes: dict[str, str]) -> xr.Dataset:
+    names = grid.first.variables
+    sparse = [name.removesuffix(POINTER) for name in names if name.endswith(POINTER)]
+    length = max(grid.sizes(POSITION), default=0)
+    variables: dict[str, xr.Variable] = {}
+    coordinates: dict[str, Any] = {}
+    for base in sparse:
+        array = SparseArray(grid, base, length)
+        variables[base] = _variable(grid, array, (POSITION, FEATURE_DIM), {})
+    for name in names:
+        if grid.first.dims(name) == (name,):  # labels of a dim of the phase's own, the same in every cell
+            coordinates[name] = grid.first.part(name, grid.present[0].row)
+        elif not any(name.startswith(base + ".") for base in sparse):
+            variables[name] = _stored(grid, name, length)
+    for axis, labels in zip(grid.axes, grid.labels, strict=True):
+        if not (axis == PROMPT and BEHAVIOUR in grid.axes):
+            coordinates[axis] = np.array(labels)
+    if BEHAVIOUR in grid.axes and PROMPT in grid.axes:
+        coordinates["prompt_id"] = ((BEHAVIOUR, PROMPT), _prompt_ids(grid))
+    if length:
+        coordinates[POSITION] = np.arange(-length, 0)
+    return xr.Dataset(variables, coordinates, attributes)
+
+
+def _tree(grid: Grid) -> xr.DataTree:
+    """One node a cell, named by its coordinates."""
+    nodes = {}
+    for index, cell in zip(np.ndindex(*grid.shape), grid.cells, strict=True):
+        if cell is not None:
+            single = Grid(grid.store, [], [], {(): cell})
+            opened = grid.reader(cell)
+            variables = {name: _stored(single, name, 0) for name in opened.variables}
+            path = "/".join(str(cell.coords.get(axis, grid.labels[0][index[0]])) for axis in grid.axes)
+            nodes[path] = xr.Dataset(variables, attrs=opened.attributes(cell.row))
+    return xr.DataTree.from_dict(nodes)
+
+
+def _prompt_ids(grid: Grid) -> Array:
+    """(behaviour, prompt): the id of each prompt, "" where a behaviour has fewer."""
+    ids = np.full(grid.shape, "", dtype=object)
+    for index, cell in zip(np.ndindex(*grid.shape), grid.cells, strict=True):
+        ids[index] = str(cell.coords[PROMPT]) if cell else ""
+    by_axes = np.moveaxis(ids, [grid.axes.index(BEHAVIOUR), grid.axes.index(PROMPT)], [0, 1])
+    return by_axes.reshape(*by_axes.shape[:2], -1)[:, :, 0].astype(str)
+
+
+def _stored(grid: Grid, name: str, length: int) -> xr.Variable:
+    """A variable as it is stored. Text is read at once, all else when it is indexed."""
+    array = CellArray(grid, name, length)
+    opened = grid.first
+    values = array.eager() if array.dtype.kind == "T" else array
+    return _variable(grid, values, opened.dims(name), dict(opened.array(name).attrs))
+
+
+def _variable(
+    grid: Grid, array: Array | CellArray, dims: tuple[str, ...], attributes: dict[str, Any]
+) -> xr.Variable:
+    attributes.pop("encoding", None)
+    data = indexing.LazilyIndexedArray(array) if isinstance(array, CellArray) else array
+    return xr.Variable((*grid.axes, *dims), data, attributes)

@@ -1,0 +1,130 @@
+"""Writing results out of the store into a folder of ordinary files.
+
+Beside the files stands `provenance.json`: which artifact they came from, all artifacts above that one with their code, settings and
+weights by hash, and the sha256 of each file written. A file that is not listed there, or that was changed since, is somebody's own. It
+is never overwritten without being told to.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from circuitstore.errors import InputError
+from circuitstore.storage.artifact import Artifact, read_artifact
+from circuitstore.storage.layout import Store
+from circuitstore.storage.refs import Name
+
+LEDGER = "provenance.json"
+
+
+class Written(msgspec.Struct, frozen=True):
+    """One file of an export; `changed` unless it was there with the same bytes."""
+
+    path: str
+    changed: bool
+
+
+def write_files(
+    store: Store,
+    name: Name,
+    artifact: Artifact,
+    files: Mapping[str, bytes],
+    folder: str,
+    *,
+    force: bool = False,
+) -> list[Written]:
+    """Write files made from an artifact, and where they are from.
+
+    Raises InputError for an unwritable folder, or for a file in the way that is not from here (unless `force`).
+    """
+    ledger: dict[str, Any] = {
+        "profile": name.profile,
+        "behaviour": name.behaviour,
+        name.phase: {"artifact": artifact.key, "content": artifact.content},
+        "artifacts": _above(store, artifact, {}),
+    }
+    before = _listed(folder)
+    try:
+        os.makedirs(folder, exist_ok=True)
+        present = {
+            each: _hash_of(folder, each) for each in files if os.path.lexists(os.path.join(folder, each))
+        }
+        if not force:
+            _refuse_foreign(folder, files, present, before)
+        written = []
+        for each, data in files.items():
+            changed = present.get(each) != _sha256(data)
+            if changed:
+                _write(os.path.join(folder, each), data)
+            written.append(Written(os.path.join(folder, each), changed))
+        others = {
+            each: digest
+            for each, digest in before.items()
+            if each not in files and os.path.isfile(os.path.join(folder, each))
+        }
+        now = {each: _sha256(data) for each, data in files.items()}
+        ledger["files"] = dict(sorted((others | now).items()))
+        text = msgspec.json.format(msgspec.json.encode(ledger), indent=1) + b"\n"
+        _write(os.path.join(folder, LEDGER), text)
+    except OSError as error:
+        got = error.strerror or error
+        raise InputError(folder, expected="a folder that can be written", got=got) from error
+    return written
+
+
+def _refuse_foreign(
+    folder: str, files: Mapping[str, bytes], present: Mapping[str, str], before: Mapping[str, str]
+) -> None:
+    """Raise InputError for files in the way that are neither as they were exported nor as they would be now."""
+    foreign = [
+        each for each, digest in present.items() if digest not in (before.get(each), _sha256(files[each]))
+    ]
+    if foreign:
+        where = f"{', '.join(foreign[:3])}{' …' if len(foreign) > 3 else ''} in {folder}"
+        remedy = "name another folder, or pass --force to overwrite"
+        got = "files of your own or changed since"
+        raise InputError(where, expected="nothing, or what was exported", got=got, remedy=remedy)
+
+
+def _above(store: Store, artifact: Artifact, collected: dict[str, Any]) -> dict[str, Any]:
+    """Every artifact that one was made from: phase → key, content and the components of its key."""
+    for phase, key in artifact.upstream.items():
+        upstream = read_artifact(store, key) if phase not in collected else None
+        if upstream is not None:
+            collected[phase] = {
+                "artifact": key,
+                "content": upstream.content,
+                "components": upstream.components,
+            }
+            _above(store, upstream, collected)
+    return collected
+
+
+def _listed(folder: str) -> dict[str, str]:
+    """File name → sha256 as of the last export into this folder."""
+    try:
+        with open(os.path.join(folder, LEDGER), "rb") as file:
+            return dict(msgspec.json.decode(file.read())["files"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def _hash_of(folder: str, name: str) -> str:
+    with open(os.path.join(folder, name), "rb") as file:
+        return _sha256(file.read())
+
+
+def _write(path: str, data: bytes) -> None:
+    draft = f"{path}.{os.getpid()}.part"
+    with open(draft, "wb") as file:
+        file.write(data)
+    os.replace(draft, path)
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

@@ -1,0 +1,38 @@
+"""Figures, their captions, and the report."""
+
+from __future__ import annotations
+
+import msgspec
+
+from circuitstore.errors import UsageError
+from circuitstore.storage.artifact import Artifact
+from circuitstore.storage.layout import Store
+from circuitstore.storage.objects import reader
+from circuitstore.storage.refs import Name
+
+FORMATS = ("png", "svg", "pdf")
+REPORT = "report.html"
+
+
+def files(
+    store: Store, name: Name, artifact: Artifact, formats: tuple[str, ...], prompts: tuple[str, ...]
+) -> dict[str, bytes]:
+    """File name → bytes of all figures in these formats (all that were drawn, when none is named), captions and the report.
+
+    Raises UsageError for a format that was not drawn, DamageError.
+    """
+    made: dict[str, bytes] = {}
+    for cell in artifact.cells:
+        figure, title = reader(store, cell.object).cell(cell.row), str(cell.coords["figure"])
+        drawn = [kind for kind in FORMATS if kind in figure]
+        if missing := [kind for kind in formats if kind not in drawn]:
+            wanted = msgspec.json.encode([*drawn, *missing]).decode()
+            remedy = f"draw it: circuitstore build figures --set 'figures.formats={wanted}'"
+            raise UsageError(f"--format {missing[0]}", expected="one of " + ", ".join(drawn), remedy=remedy)
+        if figure.html.size:
+            made[f"{title}.html"] = figure.html.values.tobytes()
+            continue
+        made |= {f"{title}.{kind}": figure[kind].values.tobytes() for kind in formats or drawn}
+        words = (str(figure[part].values) for part in ("title", "caption", "provenance"))
+        made[f"{title}.txt"] = "\n\n".join(words).encode() + b"\n"
+    return made

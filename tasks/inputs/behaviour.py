@@ -1,0 +1,32 @@
+"""A behaviour that is declared in a file of `tasks/behaviours`, whose code is its identity."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tasks.behaviours import Behaviour, Fits, Prompt
+    from tasks.settings.phases import Prompts
+
+
+def identity(name: str) -> dict[str, Any]:
+    """The name of the declaration. Its code is in the key by itself."""
+    return {"declared": name}
+
+
+def load(name: str) -> Callable[[Prompts, Fits | None], list[Prompt]]:
+    """A function that draws prompts, given settings and a test whether a pair fits the tokenizer.
+
+    Raises UsageError for a name that nobody declared, PromptError for a file that does not declare it.
+    """
+    from tasks import behaviours
+
+    return partial(_draw, behaviours.load(name))
+
+
+def _draw(declared: Behaviour, config: Prompts, fits: Fits | None) -> list[Prompt]:
+    from tasks import behaviours
+
+    return behaviours.generate(declared, train=config.train, test=config.test, seed=config.seed, fits=fits)

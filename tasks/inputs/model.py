@@ -1,0 +1,71 @@
+"""A language model: which files make it, and the model that loads from them.
+
+Its tokenizer belongs to it: phases that read the model decode tokens with it. Weights are one file, or all
+files that an index names; the one file goes first, as in transformers.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from circuitstore.hub.place import Place
+from circuitstore.models import shards
+from tasks.inputs import tokenizer
+from tasks.inputs.device import choose, limit_threads
+from tasks.inputs.files import File, Files, of, required
+from tasks.inputs.model_config import CONFIG, config, layer_count
+
+if TYPE_CHECKING:
+    from circuitstore.models.load import LanguageModel
+
+KIND = "model"
+WEIGHTS, INDEX = "model.safetensors", f"model{shards.INDEX}"
+REMEDY = "download the safetensors files (pickled weights are never loaded)"
+
+
+def files(place: Place) -> Files:
+    """The files that loading the model opens: configuration, weights, tokenizer. Raises ModelError."""
+    names = [WEIGHTS]
+    if place.has(INDEX) and not place.has(WEIGHTS):
+        names = [INDEX, *shards.files(place.read(INDEX), f"{INDEX} in {place}")]
+    weights = required(place, names, "model weights", REMEDY)
+    return of(place, [File(place, CONFIG), *weights, *tokenizer.files(place).files])
+
+
+def identity(place: Place, dtype: str) -> dict[str, Any]:
+    """What the model is: the digest of each file, its layers, and the dtype. Raises ModelError."""
+    return {**_known(place), "dtype": dtype}
+
+
+def _known(place: Place) -> dict[str, Any]:
+    if (pinned := place.pinned(KIND)) is not None:
+        return pinned
+    layers = layer_count(place)  # first, for its error is the clearest where there is no model at all
+    return {**files(place).identity(), "layers": layers}
+
+
+def load(place: Place, dtype: str, device: str, threads: int) -> LanguageModel:
+    """The model in a dtype on a device, with so many threads (0: torch's choice). Raises ModelError."""
+    from circuitstore.models.load import load_model
+
+    limit_threads(threads)
+    wanted = files(place)
+    wanted.fetch()
+    with wanted.view() as folder:
+        model = load_model(folder, dtype=dtype, device=choose(device))
+    place.pin(KIND, _known(place))
+    return model
+
+
+def check(place: Place, device: str) -> list[str]:
+    """Raise ModelError for what `load` could not use; what a user should know all the same, in lines."""
+    from circuitstore.models.families import family_of
+    from circuitstore.models.load import check_model
+
+    family_of(str(config(place).get("model_type", "nothing named model_type")))
+    wanted = files(place)
+    notes = wanted.check()
+    if not wanted.missing():
+        with wanted.view() as folder:
+            check_model(folder, device=choose(device))
+    return notes

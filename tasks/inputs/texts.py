@@ -1,0 +1,39 @@
+"""The texts that transcoders are trained on: the lines of one file."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from circuitstore.errors import InputError
+from circuitstore.memo import file_hash
+
+
+def identity(path: str, prepend: str) -> dict[str, Any]:
+    """The sha256 of the file, and the name of the token that each sequence begins with. Raises InputError."""
+    if not path:
+        raise InputError(
+            "a corpus to train transcoders on",
+            expected="[texts] path in the profile",
+            got="none",
+            remedy="name a file with one text a line: --set texts.path=FILE",
+        )
+    expected = "a file with one text a line"
+    if not os.path.isfile(path):
+        raise InputError(path, expected=expected, got="no such file", remedy="see docs/training.md")
+    try:
+        return {"sha256": file_hash(path), "prepend": prepend}
+    except OSError as error:
+        raise InputError(path, expected="a readable file", got=error.strerror or error) from error
+
+
+def load(path: str, prepend: str) -> tuple[list[str], str]:
+    """The lines that are not blank, without blanks around them, and the name of the prepended token.
+
+    Raises InputError.
+    """
+    try:
+        with open(path, encoding="utf-8") as file:
+            return [line.strip() for line in file if line.strip()], prepend
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(path, expected="readable UTF-8 text", got=error) from error

@@ -1,0 +1,173 @@
+"""The settings of each phase: one small frozen struct a phase. Plain data: nothing is computed here.
+
+What a phase reads of its struct is in its key by value, so no two runs that differ in an effective setting
+share a result. The structs of training are in `training`.
+"""
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from tasks.settings.section import Count, Section, Share
+
+
+class Prompts(Section, frozen=True):
+    """How prompts are drawn, and which token is put before each.
+
+    train, test: how many prompts; seed: of the draw.
+    prepend: the special token before each text. Qwen3 has none that begins a text, so its eos token does.
+    misfits: "error" refuses prompts whose answers this tokenizer splits, "skip" draws others instead.
+    """
+
+    train: Annotated[int, msgspec.Meta(ge=0)] = 80
+    test: Annotated[int, msgspec.Meta(ge=0)] = 20
+    seed: int = 42
+    prepend: Literal["eos", "pad", "bos", "unk", "none"] = "eos"
+    misfits: Literal["error", "skip"] = "error"
+
+
+class Baseline(Section, frozen=True):
+    """What is kept of the model's answer, and the accuracy below which a behaviour is not worth analysing.
+
+    top_k: most probable tokens that are kept; gate: the least accuracy.
+    """
+
+    top_k: Count = 10
+    gate: Share = 0.8
+
+
+class Activations(Section, frozen=True):
+    """Which part of the model's activations is kept.
+
+    layers: "all", "10-24" (inclusive) or "3,5,7"; positions: how many last positions, 0 for all.
+    """
+
+    layers: str = "all"
+    positions: Annotated[int, msgspec.Meta(ge=0)] = 5
+
+
+class Features(Section, frozen=True):
+    """Nothing to set: every active feature of the kept activations is found."""
+
+
+class Interpretation(Section, frozen=True):
+    """How much is listed of each feature, and when a pattern counts.
+
+    top_prompts: how many prompts with the largest activation.
+    top_tokens: how many promoted and how many suppressed tokens.
+    min_prompts: a feature is tested if it is active in so many prompts, and if there are so many observations
+        inside and outside a category.
+    fdr: the largest q that is significant.
+    label_confidence: the least confidence that gives a label.
+    """
+
+    top_prompts: Count = 10
+    top_tokens: Count = 8
+    min_prompts: Count = 3
+    fdr: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.05
+    label_confidence: Share = 0.5
+
+
+class Attribution(Section, frozen=True):
+    """Which logits are explained, which features become nodes, and how a graph is pruned.
+
+    Source: *Circuit Tracing*, 2025, appendix.
+
+    method: "direct" gives edges of the frozen network, pruned by influence; "gradient" gives edges of the
+        real model, pruned by a threshold and by the largest edges into each node.
+    targets: the most probable tokens, the correct and incorrect answer, or the difference of these two.
+    max_logits, logit_prob: the fewest most probable tokens that hold this probability, but at most so many.
+    max_feature_nodes: features that become nodes; stage: how many are chosen before influence is renewed.
+    memory: for the matrix of edges. What is carried through the network may take half as much.
+    edge_min_share, edge_top_k, max_edges: an edge is stored if it holds this share of what enters its target
+        and is among the largest into it (0: any), at most so many in all. What pruning keeps is stored too.
+    node_threshold, edge_threshold: shares of the influence that pruning keeps.
+    gradient_threshold, gradient_top_k: of "gradient": a share of the largest attribution, edges into a node.
+    """
+
+    method: Literal["direct", "gradient"] = "direct"
+    targets: Literal["logits", "answers", "difference"] = "logits"
+    max_logits: Count = 10
+    logit_prob: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.95
+    max_feature_nodes: Count = 7500
+    stage: Count = 2048
+    memory: Annotated[str, msgspec.Meta(pattern=r"^\d+(\.\d+)? ?(MB|GB|TB)$")] = "4GB"
+    edge_min_share: Share = 0.0
+    edge_top_k: Annotated[int, msgspec.Meta(ge=0)] = 0
+    max_edges: Annotated[int, msgspec.Meta(ge=0)] = 1_000_000
+    node_threshold: Share = 0.8
+    edge_threshold: Share = 0.98
+    gradient_threshold: Share = 0.01
+    gradient_top_k: Count = 10
+
+
+class Pairs(Section, frozen=True):
+    """Nothing to set: each prompt stands beside its minimal pair."""
+
+
+class Circuit(Section, frozen=True):
+    """How features are ranked over the train prompts.
+
+    rank_by: the attribution that ranks; min_prompts: a feature has an importance if it is active in so many.
+    """
+
+    rank_by: Literal["total", "direct", "gradient"] = "gradient"
+    min_prompts: Annotated[int, msgspec.Meta(ge=3)] = 5
+
+
+class Interventions(Section, frozen=True):
+    """Which features are edited, to what, and beside how many matched random controls.
+
+    features: how many single features of each prompt.
+    sizes: of the sets that attribution chooses; swap_sizes: of larger sets that are only patched from the
+        partner, 100000 being all; circuit_sizes: of the circuits whose faithfulness is measured.
+    inhibit: the new activation is -inhibit times the old one.
+    strengths: of steering; the new activation is (1 + strength) times the old one.
+    controls, control_pool: how many draws, each from so many of the most similar features.
+    fill: what replaces the features that are not in a circuit.
+    effect_sources: how many features of each prompt, drawn at random, are zeroed one by one to see what they
+        do to others; effect_pairs: how many pairs of them and others are drawn; effect_range: how many layers
+        above a source its effect is constrained to.
+    bootstrap, confidence: how many draws, and the share of them that an interval holds.
+    seed: of controls, donors, features, pairs and bootstrap.
+    """
+
+    features: Count = 10
+    sizes: tuple[Count, ...] = (1, 3, 5, 10, 20)
+    swap_sizes: tuple[Count, ...] = (50, 100, 200, 100_000)
+    circuit_sizes: tuple[Count, ...] = (1, 3, 10, 30, 100, 300, 1000)
+    inhibit: float = 1.0
+    strengths: tuple[float, ...] = (-2.0, -1.0, 1.0, 2.0, 4.0)
+    controls: Count = 20
+    control_pool: Count = 10
+    fill: Literal["mean", "zero"] = "mean"
+    effect_sources: Count = 16
+    effect_pairs: Count = 1000
+    effect_range: Annotated[int, msgspec.Meta(ge=0)] = 2
+    bootstrap: Count = 1000
+    confidence: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.95
+    seed: int = 456
+
+
+class Figures(Section, frozen=True):
+    """How figures look, and how much each one shows.
+
+    formats: files of each figure; style: type and size for a printed page or a talk; dpi: of PNG.
+    sequential, diverging: colour maps of amounts and of signed values, all safe for colour-blind readers.
+    examples: how many prompts have their graphs drawn; graph_nodes, graph_edges: most of one diagram.
+    heatmap_features: rows of a heatmap.
+    bootstrap, confidence, seed: of intervals.
+    """
+
+    formats: Annotated[tuple[Literal["png", "svg", "pdf"], ...], msgspec.Meta(min_length=1)] = ("png", "svg")
+    style: Literal["paper", "talk"] = "paper"
+    dpi: Annotated[int, msgspec.Meta(ge=72, le=1200)] = 300
+    sequential: Literal["viridis", "cividis", "magma"] = "viridis"
+    diverging: Literal["PuOr", "RdBu", "BrBG"] = "PuOr"
+    examples: Count = 2
+    graph_nodes: Count = 30
+    graph_edges: Count = 60
+    heatmap_features: Count = 20
+    bootstrap: Count = 1000
+    confidence: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.95
+    seed: int = 456

@@ -1,0 +1,130 @@
+"""What one build is about: a profile, with a behaviour, a user's own prompts, a single text, or a corpus."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+
+import msgspec
+
+from circuitstore.errors import UsageError
+from circuitstore.storage.layout import safe_name
+from tasks.settings.model import location
+from tasks.settings.overrides import apply
+from tasks.settings.profile import Profile, Settings, load_profile, profile_names
+from tasks.settings.section import Section
+
+BEHAVIOURS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "behaviours")
+
+
+class Text(msgspec.Struct, frozen=True):
+    """One text to attribute.
+
+    text, tokens: the text, or its token ids; targets: answers to explain, if any; against: an answer whose
+    logit is subtracted.
+    """
+
+    text: str = ""
+    tokens: tuple[int, ...] = ()
+    targets: tuple[str, ...] = ()
+    against: str = ""
+
+
+class Selection(msgspec.Struct, frozen=True):
+    """A profile and what it is used on; plain data that can be sent to other processes."""
+
+    profile_name: str
+    profile: Profile
+    behaviour: str
+    prompts_file: str = ""
+    text: Text = Text()
+
+    def config(self, table: str) -> Section:
+        """The settings in one table. Raises UsageError."""
+        return self.profile.table(table)
+
+
+def behaviour_names() -> list[str]:
+    """The behaviours that come built in, one declaration file each."""
+    names = os.listdir(BEHAVIOURS)
+    return sorted(name[:-3] for name in names if name.endswith(".py") and not name.startswith("_"))
+
+
+def select(
+    settings: Settings,
+    profile: str,
+    behaviours: Sequence[str] = (),
+    prompts_file: str | None = None,
+    overrides: Sequence[str] = (),
+    phases: Sequence[str] = (),
+) -> list[Selection]:
+    """One selection a behaviour (all when none is named), or one for a user's prompts, or for a corpus.
+
+    A corpus is selected by the phases that are about it. Raises UsageError.
+    """
+    name, loaded = load_profile(settings, profile, overrides)
+    if apart := [phase for phase in phases if phase in settings.apart]:
+        others = [phase for phase in phases if phase not in apart]
+        return [_apart(settings, name, loaded, apart[0], [*others, *behaviours, prompts_file or ""])]
+    if prompts_file:
+        return [_of_prompts(name, loaded, prompts_file, behaviours)]
+    known = behaviour_names()
+    for behaviour in behaviours:
+        if behaviour not in known:
+            raise UsageError(
+                f"unknown behaviour {behaviour!r}",
+                expected="one of " + ", ".join(known),
+                remedy="or --prompts FILE.jsonl",
+            )
+    return [Selection(name, loaded, behaviour) for behaviour in dict.fromkeys(behaviours or known)]
+
+
+def _apart(settings: Settings, name: str, profile: Profile, phase: str, others: Sequence[str]) -> Selection:
+    about = settings.apart[phase]
+    if others := [other for other in others if other and settings.apart.get(other) != about]:
+        raise UsageError(
+            f"phase {phase}",
+            expected="no other phases, behaviours or prompts",
+            got=others[0],
+            remedy=f"it is about the profile's {about}, not about a behaviour; build it by itself",
+        )
+    return Selection(name, profile, about)
+
+
+def _of_prompts(name: str, profile: Profile, file: str, behaviours: Sequence[str]) -> Selection:
+    if behaviours:
+        expected = "no --behaviour: it is named after the file"
+        raise UsageError("--prompts", expected=expected, got=f"--behaviour {behaviours[0]}")
+    if not os.path.isfile(file):
+        raise UsageError(f"--prompts {file}", expected="a JSONL file", got="no such file")
+    behaviour = safe_name(os.path.splitext(os.path.basename(file))[0], "name of the prompts file")
+    return Selection(name, profile, behaviour, os.path.abspath(file))
+
+
+def select_text(
+    settings: Settings, profile: str, transcoders: str | None, text: Text, overrides: Sequence[str] = ()
+) -> Selection:
+    """The selection of one text, with a profile, or with a model and transcoders.
+
+    With `transcoders` (a folder or repository), `profile` may be a model's folder or repository too. Raises
+    UsageError.
+    """
+    if text.against and len(text.targets) != 1:
+        expected = "one --target, from whose logit it is subtracted"
+        raise UsageError("--against", expected=expected, got=f"{len(text.targets)} of them")
+    if not (text.text or text.tokens):
+        raise UsageError("text", expected="at least one token", got="nothing")
+    if transcoders is None:
+        name, loaded = load_profile(settings, profile, overrides)
+    elif not os.path.isdir(profile) and (profile.endswith(".toml") or profile in profile_names()):
+        replaced = {"transcoders": location(transcoders)}
+        name, loaded = load_profile(settings, profile, overrides, replaced)
+    else:
+        tables = {"model": location(profile), "transcoders": location(transcoders)}
+        for override in overrides:
+            apply(settings.tables, tables, override)
+        name = os.path.basename(tables["model"].get("path") or tables["model"]["repo"])
+        loaded = settings.profile(tables, profile)
+    identity = hashlib.sha256(msgspec.json.encode(text)).hexdigest()
+    return Selection(safe_name(name, "profile"), loaded, f"text-{identity[:16]}", text=text)
