@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from circuitstore.engine.inputs import Upstream
-    from circuitstore.engine.task import Coords
     from circuitstore.models.load import LanguageModel
+    from circuitstore.storage.records import Coords
     from tasks.settings.phases import Activations
 
 

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from circuitstore.engine.inputs import Upstream
-    from circuitstore.engine.task import Coords
     from circuitstore.models.load import LanguageModel
+    from circuitstore.storage.records import Coords
     from circuitstore.transcoders.per_layer import Transcoders
     from tasks.settings.phases import Attribution
 

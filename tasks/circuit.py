@@ -18,17 +18,17 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import xarray as xr
-from circuitstore.statistics.correlation import correlations
-from circuitstore.statistics.false_discovery import benjamini_hochberg
 
 from circuitstore.errors import PromptError
+from circuitstore.statistics.correlation import correlations
+from circuitstore.statistics.false_discovery import benjamini_hochberg
 from tasks.parts.aggregate import Aggregate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from circuitstore.engine.inputs import Upstream
-    from circuitstore.engine.task import Coords
+    from circuitstore.storage.records import Coords
     from tasks.settings.phases import Circuit
 
 CORRELATIONS: tuple[Literal["pearson", "spearman"], ...] = ("pearson", "spearman")

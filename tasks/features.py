@@ -12,20 +12,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
-from circuitstore.transcoders.reconstruction import explained_variance, normalised_mse, variance_about_mean
 
 from circuitstore.models.bits import tensor_of
+from circuitstore.transcoders.reconstruction import explained_variance, normalised_mse, variance_about_mean
 from tasks.parts.positions import blank
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from circuitstore.transcoders.sparse import SparseRows
     from torch import Tensor
 
     from circuitstore.engine.inputs import Upstream
-    from circuitstore.engine.task import Coords
+    from circuitstore.storage.records import Coords
     from circuitstore.transcoders.per_layer import Transcoders
+    from circuitstore.transcoders.sparse import SparseRows
     from tasks.settings.phases import Features
 
 

@@ -34,7 +34,7 @@ from tasks.drawing.style import Look
 
 if TYPE_CHECKING:
     from circuitstore.engine.inputs import Upstream
-    from circuitstore.engine.task import Coords
+    from circuitstore.storage.records import Coords
     from circuitstore.storage.reviews import Labels
     from tasks.settings.phases import Figures
 

@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
+
+from circuitstore.models.lens import extreme_tokens
 from circuitstore.statistics.false_discovery import benjamini_hochberg
 from circuitstore.statistics.rank_tests import mann_whitney, rank_biserial
 from circuitstore.transcoders.sparse import SparseRows
-
-from circuitstore.models.lens import extreme_tokens
 from tasks.parts.active import ACTIVATION, n_kept
 from tasks.parts.contexts import CONTEXT, PROMPT, Category, Contexts, categories
 from tasks.parts.dominant import UNLABELLED, dominant
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from circuitstore.engine.inputs import Upstream
-    from circuitstore.engine.task import Coords
     from circuitstore.models.load import LanguageModel
+    from circuitstore.storage.records import Coords
     from circuitstore.transcoders.per_layer import Transcoders
     from tasks.settings.phases import Interpretation
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from circuitstore.engine.inputs import Upstream
-    from circuitstore.engine.task import Coords
+    from circuitstore.storage.records import Coords
     from tasks.settings.phases import Pairs
 
 NO_ENTRIES = Entries(np.zeros(0, int), np.zeros(0, int), np.zeros(0, np.int32), np.zeros(0, np.float32))

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from transformers import PreTrainedTokenizerBase
 
-    from circuitstore.engine.task import Coords
+    from circuitstore.storage.records import Coords
     from tasks.settings.phases import Prompts
 
 TEXT = ("text", "correct", "incorrect", "split", "template", "group", "partner")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+
 from circuitstore.transcoders.sparse import SparseRows
 
 if TYPE_CHECKING:
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 
     import xarray as xr
 
-    from circuitstore.engine.task import Coords
+    from circuitstore.storage.records import Coords
 
 ACTIVATION = "activation"  # the sparse variable of phase `features`
 

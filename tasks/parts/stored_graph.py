@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
+
 from circuitstore.circuits.methods import MARGIN_METHODS
+from circuitstore.circuits.pruning import strongest
 from circuitstore.statistics.correlation import spearman
 from tasks.parts.memory import memory_bytes
-
-from circuitstore.circuits.pruning import strongest
 
 if TYPE_CHECKING:
     from circuitstore.circuits.graph import Graph
@@ -49,7 +49,7 @@ def dataset(graph: Graph, model: LanguageModel, token_text: np.ndarray, config: 
         graph.node_influence + weights,
         min_share=config.edge_min_share,
         top_k=config.edge_top_k,
-        most=config.max_edges or graph.adjacency_matrix.size,
+        most=config.max_edges or None,  # 0 stores every edge
     )
     target, source = np.nonzero(stored)
     weight = graph.adjacency_matrix[target, source]

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from transformers import PreTrainedTokenizerBase
 
-    from circuitstore.engine.task import Coords
+    from circuitstore.storage.records import Coords
     from tasks.settings.training import Corpus
 
 Text = list[list[int]]  # the sequences of one text, each of token ids

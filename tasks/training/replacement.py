@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     import torch
 
     from circuitstore.engine.inputs import Upstream
-    from circuitstore.engine.task import Coords
     from circuitstore.models.load import LanguageModel
+    from circuitstore.storage.records import Coords
     from circuitstore.transcoders.training import Weights
     from tasks.settings.training import Replacement
 

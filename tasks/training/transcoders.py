@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from circuitstore.engine.inputs import Upstream
-    from circuitstore.engine.task import Coords
+    from circuitstore.storage.records import Coords
     from tasks.settings.training import Training
 
 DIMS = {
