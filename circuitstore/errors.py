@@ -38,9 +38,8 @@ class CircuitstoreError(Exception):
         message = where + (": " + ", ".join(parts) if parts else "")
         super().__init__(message + (f"; {remedy}" if remedy else ""))
 
-    def __reduce__(
-        self,
-    ):  # keyword-only arguments do not survive the default pickling between worker processes
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Keyword-only arguments do not survive the default pickling between worker processes.
         return _rebuild, (type(self), self.where, self.expected, self.got, self.remedy)
 
 

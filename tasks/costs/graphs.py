@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 import msgspec
-from circuitstore.circuits.batching import MOVED_ROWS, STARTING_ROWS
 
+from circuitstore.circuits.batching import MOVED_ROWS, STARTING_ROWS
 from tasks.costs.job import COMMIT, Job, Product, Work
 from tasks.parts.memory import memory_bytes
 from tasks.settings.phases import Attribution
