@@ -21,6 +21,7 @@ less.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 
 class CircuitstoreError(Exception):

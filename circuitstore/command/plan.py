@@ -74,10 +74,8 @@ def _print(result: Any) -> None:
             err=True,
         )
     if result.unknown:
-        click.echo(
-            f"unknown: {', '.join(result.unknown)} (add a [shape] table to the profile, or download the files)",
-            err=True,
-        )
+        remedy = "add a [shape] table to the profile, or download the files"
+        click.echo(f"unknown: {', '.join(result.unknown)} ({remedy})", err=True)
 
 
 def _bytes(size: float | None) -> str:

@@ -8,12 +8,9 @@ cells after it.
 from __future__ import annotations
 
 import os
-import platform
-import resource as system
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from importlib import metadata
 from itertools import groupby
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -25,6 +22,7 @@ from circuitstore.engine.fingerprint import digest
 from circuitstore.engine.inputs import Upstream
 from circuitstore.engine.loading import check_loaded, load_module
 from circuitstore.engine.planner import PlannedCell, Step
+from circuitstore.engine.provenance import provenance
 from circuitstore.engine.task import Machine, Resource, Selection, Task
 from circuitstore.errors import BuildError, CircuitstoreError
 from circuitstore.storage.actions import Entry, write_journal
@@ -32,16 +30,6 @@ from circuitstore.storage.layout import Store
 from circuitstore.storage.objects import write_object
 from circuitstore.storage.records import Components, Coords
 
-PROVENANCE_PACKAGES = (
-    "circuitstore",
-    "torch",
-    "transformers",
-    "safetensors",
-    "numpy",
-    "scipy",
-    "zarr",
-    "xarray",
-)
 TOO_LARGE = (
     "`circuitstore plan` says how much it takes; use a larger machine, or ask for less (shorter prompts)"
 )
@@ -286,21 +274,3 @@ def _commit(batch: Batch, finished: Sequence[Output], failures: list[Failure], s
     behaviour, facts = batch.selection.behaviour, provenance(batch.machine, started)
     write_journal(store, batch.task.name, behaviour, manifest.object, entries, batch.components, facts)
     return Result(manifest.object, entries, failures)
-
-
-def provenance(machine: Machine, started: float) -> dict[str, object]:
-    """Where and with what something was computed; recorded, but no part of any key."""
-    versions = {}
-    for name in PROVENANCE_PACKAGES:
-        try:
-            versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            versions[name] = "not installed"
-    return {
-        "versions": {"python": platform.python_version(), **versions},
-        "host": platform.node(),
-        "platform": platform.platform(),
-        **machine.description(),
-        "seconds": round(time.time() - started, 3),
-        "peak_memory_bytes": system.getrusage(system.RUSAGE_SELF).ru_maxrss * 1024,
-    }
