@@ -1,4 +1,4 @@
-"""What attribution costs: how large a prompt's graph is, and what is carried through the network to make it."""
+"""What attribution costs: how large a prompt's graph is, and what is carried through the network for it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ class Graph(msgspec.Struct, frozen=True):
 class Meeting(msgspec.Struct, frozen=True):
     """A layer where targets and sources meet.
 
-    late, early: rows carried backward and forward; starting: most that start at a layer; cost: multiplications.
+    late, early: rows carried backward and forward; starting: most that start at a layer; cost: products of
+    two numbers.
     """
 
     late: float
@@ -89,7 +90,7 @@ def _flight(job: Job, one: Graph) -> float:
     most = memory / 4 * job.d / (2 * job.d + job.width)  # of rows, each way
     back, on = (min(4 * job.d * rows * job.longest / 2, most) for rows in (meeting.late, meeting.early))
     # Where they meet they are sorted, the second beside the sorted first.
-    joined = max(3 * back + on, 2 * back + 3 * on) if on else 0
+    joined: float = max(3 * back + on, 2 * back + 3 * on) if on else 0.0
     return max(back + on + max(starting, moving), joined) + folded
 
 

@@ -14,7 +14,7 @@ and to that come a start of each phase, the reading of files, and a little for e
 stored. Devices are data: `devices.toml`.
 
 **What no file says** is how many features are active: `shape.active` of the profile, else `ASSUMED_ACTIVE` a
-position and layer. What is not known is None: the cost of a phase that has no formula, and every sum it is in.
+position and layer. What is not known is None: the cost of a phase that has no formula, and every sum with it.
 """
 
 from __future__ import annotations

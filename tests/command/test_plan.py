@@ -298,7 +298,12 @@ def test_a_file_that_is_no_weights_is_refused(new_workspace: Workspace, tmp_path
 
 def test_nothing_heavy_is_imported_or_written(tmp_path):
     """Neither torch nor transformers, and no store."""
-    code = "import sys; from circuitstore.command import main; main(sys.argv[1:]); print(*{'torch', 'transformers'} & set(sys.modules), '.')"
+    code = """
+import sys
+from circuitstore.command import main
+main(sys.argv[1:])
+print(*{'torch', 'transformers'} & set(sys.modules), '.')
+"""
     for arguments in (["plan", "--behaviour", "plural", "--json"], ["profile", "show"]):
         command, environment = [sys.executable, "-c", code, *arguments], {"PYTHONPATH": str(ROOT)}
         done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
