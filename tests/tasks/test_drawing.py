@@ -111,7 +111,7 @@ def labels(figure: Figure) -> list[Text]:
 
 
 def undrawn(axis: Axis, *, whole: bool) -> set[Text]:
-    """The texts of an axis that are not drawn: those of ticks out of view; of the `whole` axis if it is off."""
+    """The texts of an axis that are not drawn: of ticks out of view, or all if the `whole` axis is off."""
     low, high = sorted(axis.get_view_interval())
     reach = 1e-6 * (high - low)
     ticks = [*axis.get_major_ticks(), *axis.get_minor_ticks()]

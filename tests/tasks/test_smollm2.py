@@ -189,7 +189,7 @@ def artifact(profile: Path, behaviour: str, phase: str) -> Artifact:
 
 @pytest.mark.slow
 def test_the_model_shows_two_behaviours_and_not_the_third(profile):
-    """With its own tokenizer: agreement and antonyms pass the gate, addition does not, and the build says so."""
+    """Agreement and antonyms pass the gate, addition does not, and the build says so."""
     for behaviour, least in (("plural", 0.95), ("antonym", 0.8)):
         outcome = build(profile, "baseline", "-b", behaviour)
         assert outcome.code == 0 and "below the gate" not in outcome.err, outcome.err

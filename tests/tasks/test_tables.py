@@ -75,7 +75,7 @@ def test_large_swaps_count_as_patching(given):
 
 
 def test_path_length_of_a_known_graph():
-    """An embedding that reaches the logit half directly and half through one feature: 1.5 edges on average."""
+    """An embedding reaches the logit half directly and half through a feature: 1.5 edges on average."""
     graph = xr.Dataset(  # nodes: feature, embedding, logit
         {
             "edge_target": ("edge", [0, 2, 2]),
