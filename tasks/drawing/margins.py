@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from circuitstore.statistics.bootstrap import bootstrap_interval
 from matplotlib.lines import Line2D
 
+from circuitstore.statistics.bootstrap import bootstrap_interval
 from tasks.drawing import style
 from tasks.drawing.plate import Plate
 from tasks.drawing.tables_prompts import Baseline, Prompts

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
-from circuitstore.transcoders.reconstruction import explained_variance, normalised_mse, variance_about_mean
 
+from circuitstore.transcoders.reconstruction import explained_variance, normalised_mse, variance_about_mean
 from tasks.drawing.labels import printed, shortened
 from tasks.parts.dominant import UNLABELLED
 from tasks.parts.positions import blank

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from circuitstore.circuits.methods import MARGIN_METHODS
 
+from circuitstore.circuits.methods import MARGIN_METHODS
 from tasks.parts.intervention_summary import summarise
 from tasks.parts.predictions import predictions
 

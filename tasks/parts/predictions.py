@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
 from circuitstore.circuits.methods import MARGIN_METHODS
 from circuitstore.statistics.correlation import spearman
-
 from tasks.parts.intervals import plain
 
 if TYPE_CHECKING:

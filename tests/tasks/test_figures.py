@@ -139,7 +139,7 @@ def test_the_report_states_every_shortfall_with_its_number(given, stored):
     missed = [target for target in targets(given["baseline"], given["interventions"]) if not target.met]
     assert missed and f"falls short of {len(missed)} of" in page
     for target in missed:
-        assert escape(f"{target.what}: {target.found} where {target.wanted} is wanted") in page
+        assert escape(f"{target.what}: {target.reached} where {target.wanted} is wanted") in page
 
 
 def test_the_report_tells_the_story_in_order(stored):

@@ -136,9 +136,11 @@ def test_all_tests_are_kept_and_counted():
     np.testing.assert_allclose(
         result.q.values[tested], stats.false_discovery_control(result.p.values[tested])
     )
-    said = summary([({}, result)], Interpretation())
-    assert said["tests"] == tested.sum() and said["significant"] == (result.q.values[tested] <= 0.05).sum()
-    assert said["units"] == 6 and said["labelled"] == pytest.approx(4 / 6)
+    counts = summary([({}, result)], Interpretation())
+    assert (
+        counts["tests"] == tested.sum() and counts["significant"] == (result.q.values[tested] <= 0.05).sum()
+    )
+    assert counts["units"] == 6 and counts["labelled"] == pytest.approx(4 / 6)
     assert "template=t" not in result.category.values  # all prompts have it: nothing to compare with
 
 

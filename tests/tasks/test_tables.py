@@ -90,7 +90,7 @@ def test_path_length_of_a_known_graph():
 
 
 def test_features_table_agrees_with_the_phase_s_own_summary(built, given):
-    """L0, explained variance and normalised error by layer are those of the `features` artifact."""
+    """L0, explained variance and normalised error by layer agree with the `features` artifact."""
     layers, table = built.artifact("features").summary["layers"], given["features"]
     for i, layer in enumerate(table.layers):
         summary = layers[str(layer)]
