@@ -30,7 +30,7 @@ def attribute(
     model: LanguageModel,
     transcoders: Transcoders,
 ) -> Iterator[tuple[Coords, xr.Dataset]]:
-    """Yield one graph. Its variables are those of phase `attribution`; the encoders are read here.
+    """Yield one graph with the variables that phase `attribution` describes; the encoders are read here.
 
     `text` is what the resource of this name gives: the prompt as `text` or as `tokens`, the token to
     `prepend`, the answers to explain as `targets`, and `against`, an answer whose logit is subtracted from

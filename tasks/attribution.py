@@ -1,6 +1,6 @@
 """Phase `attribution`: one attribution graph for each prompt, exact in the frozen replacement model.
 
-The features are those of phase `features`, so no encoder is read again. Where that phase has no layer or
+The features come from phase `features`, so no encoder is read again. Where that phase has no layer or
 position there are no features, and the whole MLP output is an error node. The mathematics is in
 `circuitstore.circuits.graph`.
 """
@@ -80,7 +80,7 @@ def attribution(
         identity_error            float64: the largest error of the sum above, as a share of its scale
         gradient_direct_spearman  float64: rank correlation of gradient and direct attribution over features
 
-    With method "gradient", edges and pruning are those of `circuitstore.circuits.gradient_graph`; no identity
+    With method "gradient", `circuitstore.circuits.gradient_graph` gives edges and pruning. Then no identity
     holds, and its error is NaN.
 
     Source: *Circuit Tracing: Attribution Graphs* (Anthropic, 2025), "Attribution" and "Pruning".

@@ -1,9 +1,9 @@
 """Phase `circuit`: one graph for a behaviour, aggregated over the attribution graphs of its *train* prompts.
 
-A **unit** is what graphs of different prompts have in common: a feature (layer, feature) in a position role
-(phase `pairs`), the error of a layer in a role, the embedding in a role, or the margin (the correct -
-incorrect logit difference). The value of a unit in a prompt is the sum over the positions that have the role.
-Means are over all train prompts; a unit counts as 0 in a prompt that does not have it.
+A **unit** is something that graphs of different prompts have in common: a feature (layer, feature) in a
+position role (phase `pairs`), the error of a layer in a role, the embedding in a role, or the margin (the
+correct - incorrect logit difference). The value of a unit in a prompt is the sum over the positions that have
+the role. Means are over all train prompts; a unit counts as 0 in a prompt that does not have it.
 
 Nothing of a test prompt enters. Interventions on test prompts, with features that are chosen here, are
 therefore a fair test.

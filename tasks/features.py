@@ -114,4 +114,5 @@ def _squares(x: Tensor, first: int) -> np.ndarray:
 
 
 def _tensor(variable: xr.DataArray) -> Tensor:
+    """The tensor that phase `activations` stored."""
     return tensor_of(variable.values, variable.attrs)

@@ -1,4 +1,4 @@
-"""Phase `interpretation`: what each active feature of a behaviour goes with, and which tokens it promotes.
+"""Phase `interpretation`: what active features of a behaviour go with, and which tokens they promote.
 
 Each feature is compared over two kinds of observations (`tasks/parts/contexts.py`). Over contexts it is
 compared with the token there, the token before and the position. Over prompts, the largest activation among

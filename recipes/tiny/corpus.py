@@ -145,6 +145,7 @@ def plain(sentences: list[str]) -> list[str]:
 
 
 def _plural(templates: tuple[Template, ...], held_out: set[str]) -> Sentence:
+    """Subjects with and without an attractor."""
     nouns = [*plural.NOUNS, *((noun, noun + "s") for noun in MORE_NOUNS.split())]
     subjects = [noun for noun in nouns if noun[0] not in held_out]
     crossing = [(template.labels["verb"], template.text) for template in templates] + list(MORE_TEMPLATES)
@@ -162,6 +163,7 @@ def _plural(templates: tuple[Template, ...], held_out: set[str]) -> Sentence:
 
 
 def _capital(templates: tuple[Template, ...], held_out: set[str]) -> Sentence:
+    """Facts about cities and states, and the two hops."""
     known = [
         (state, town, cities.split(), MORE_CITIES[state].split()) for state, _, town, cities in capital.STATES
     ]
@@ -188,6 +190,7 @@ def _capital(templates: tuple[Template, ...], held_out: set[str]) -> Sentence:
 
 
 def _antonym(templates: tuple[Template, ...], held_out: set[str]) -> Sentence:
+    """Facts about antonyms, and questions."""
     more = [tuple(words.split("/")) for words in MORE_ANTONYMS.split()]
     pairs = [*((one, other) for _, one, other in antonym.BEHAVIOUR.lexicon), *more]
     asked = [pair for pair in pairs if "/".join(pair) not in held_out]
@@ -203,6 +206,7 @@ def _antonym(templates: tuple[Template, ...], held_out: set[str]) -> Sentence:
 
 
 def _addition(templates: tuple[Template, ...], held_out: set[str]) -> Sentence:
+    """Sums of one and of two digits."""
     two_digits = [(a, b) for a in range(10, 90) for b in range(10, 100 - a) if str(min(a, b)) not in held_out]
     one_digit = [(a, b) for a in range(10) for b in range(10)]
 
@@ -217,4 +221,5 @@ def _addition(templates: tuple[Template, ...], held_out: set[str]) -> Sentence:
 
 
 def _complete(template: Template, **words: str) -> str:
+    """A template with its words and its answer."""
     return f"{template.text}|{template.answer}".format_map(words)

@@ -21,5 +21,6 @@ def train_all(inputs: Tensor, outputs: Tensor, seed: int) -> dict[str, Tensor]:
 
 
 def _print(step: int, unexplained: Tensor, l0: Tensor, silent: int) -> None:
+    """Print the progress: explained variance and L0 of every layer."""
     shown = "  ".join(f"{1 - u:.3f}@{n:.1f}" for u, n in zip(unexplained.tolist(), l0.tolist(), strict=True))
     print(f"  step {step:5d}  explained@L0 {shown}  silent {silent}", flush=True)

@@ -261,12 +261,15 @@ def _render(
 
 
 def _words(side: Side) -> str:
+    """The words of a side in one text."""
     return " ".join(side.words.values())
 
 
 def _rank(*parts: object) -> bytes:
+    """What things are ordered by: the SHA-256 of their parts."""
     return hashlib.sha256("\0".join(map(str, parts)).encode()).digest()
 
 
 def _id(name: str, *parts: str) -> str:
+    """The id of a prompt, from its text and answers."""
     return f"{name}-{_rank(*parts).hex()[:8]}"

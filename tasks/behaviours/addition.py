@@ -28,6 +28,7 @@ def pair(lexicon: tuple[int, ...]) -> Iterator[Contrast]:
 
 
 def _side(a: int, b: int) -> Side:
+    """The sum of two operands."""
     tens, ones = divmod(a + b, 10)
     return Side(
         group=str(a),

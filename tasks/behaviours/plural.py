@@ -66,6 +66,7 @@ def pair(lexicon: tuple[Noun, ...]) -> Iterator[Contrast]:
 
 
 def _template(verb: str, name: str, text: str) -> Template:
+    """A template that a verb completes."""
     return Template(f"{verb}-{name}", text, answer=f"{{{verb}}}", labels={"verb": verb})
 
 

@@ -41,7 +41,7 @@ class Target:
 
     what: str
     wanted: str
-    found: str
+    reached: str
     met: bool
 
 

@@ -1,6 +1,6 @@
 """What interventions do to the margin: ablation, every kind of edit, steering, faithfulness.
 
-All numbers are those of `tasks.parts.intervention_summary`.
+All numbers come from `tasks.parts.intervention_summary`.
 """
 
 from __future__ import annotations

@@ -65,7 +65,7 @@ def page(
 ) -> bytes:
     """The page, from the HTML of its sections.
 
-    `content` gives the content hash of each artifact that was read, `settings` those of the figures.
+    `content` gives the content hash of each artifact that was read, `settings` how figures are drawn.
     """
     title = f"{study['behaviour']} · {study['profile']}"
     origin = f"<p>Profile {escape(study['profile'])}. Made by circuitstore from what lies in the store.</p>"
@@ -189,10 +189,10 @@ def interventions(answers: Baseline, edited: Interventions) -> list[str]:
     """Every target with its numbers, and what falls short."""
     listed = comparison.targets(answers, edited)
     verdict = {True: '<span class="met">met</span>', False: '<span class="short">short</span>'}
-    rows = [[row.what, row.wanted, row.found, verdict[row.met]] for row in listed]
+    rows = [[row.what, row.wanted, row.reached, verdict[row.met]] for row in listed]
     short = [row for row in listed if not row.met]
     if short:
-        missed = "; ".join(f"{row.what}: {row.found} where {row.wanted} is wanted" for row in short)
+        missed = "; ".join(f"{row.what}: {row.reached} where {row.wanted} is wanted" for row in short)
         verb = f"This behaviour falls short of {len(short)} of {len(listed)} targets"
         words = f'<p class="short">{verb}: {escape(missed)}.</p>'
     else:

@@ -1,7 +1,7 @@
 """Sizes, fonts and colours of all figures, so that they look like one work.
 
-Widths are those of the column and the page of a journal. Colour-blind readers can tell the colours apart:
-those of Okabe and Ito (2008) for classes, viridis for amounts, PuOr for signed values. The user's own
+Figures have the width of a column or of a page of a journal. Colour-blind readers can tell the colours apart:
+classes have colours of Okabe and Ito (2008), amounts have viridis, signed values have PuOr. The user's own
 matplotlib settings have no effect.
 """
 
@@ -66,7 +66,7 @@ class Look:
     def axes(
         self, width: float, height: float, columns: int = 1, **options: Any
     ) -> tuple[Figure, list[Axes]]:
-        """A figure of panels side by side, lettered if there are several; `options` are those of subplots."""
+        """A figure of panels side by side, lettered if there are several; `options` are for `subplots`."""
         figure = self.figure(width, height)
         panels = list(np.atleast_1d(figure.subplots(1, columns, **options)).ravel())
         if columns > 1:

@@ -1,6 +1,6 @@
 """The results of phases `attribution` and `circuit` as plain columns.
 
-Graphs are read one at a time: those of a large model do not fit in memory together.
+Graphs are read one at a time, since the graphs of a large model do not fit in memory together.
 """
 
 from __future__ import annotations
@@ -103,8 +103,8 @@ def path_length(graph: xr.Dataset) -> float:
     """Mean number of edges on the way from embeddings to logits, each path weighted by its share.
 
     The share of an edge is |weight| over the sum of |weight| into its target; the share of a path is the
-    product of those of its edges. The shares of all paths into the logits that begin at an embedding or an
-    error node sum to one. Only paths that begin at embeddings count here.
+    product of the shares of its edges. The shares of all paths into the logits that begin at an embedding or
+    an error node sum to one. Only paths that begin at embeddings count here.
     """
     count, n_logits = graph.sizes["node"], graph.sizes["logit"]
     target, source = graph.edge_target.values, graph.edge_source.values
@@ -125,7 +125,7 @@ def path_length(graph: xr.Dataset) -> float:
 def input_shares(target: np.ndarray, weight: np.ndarray, count: int) -> np.ndarray:
     """Each edge as a signed share of all that enters its target, by absolute value: (edge,) float64.
 
-    `target` (edge,) are nodes, of which there are `count`; `weight` is (edge,).
+    `target` (edge,) are nodes, `count` is the number of all nodes, `weight` is (edge,).
     """
     weight = weight.astype(np.float64)
     entering = np.bincount(target, np.abs(weight), minlength=count)

@@ -109,12 +109,12 @@ def role_places(upstream: Upstream) -> dict[str, float]:
 
     The place of the first token is 0, that of the last token is 1.
     """
-    places: dict[str, list[float]] = {}
+    by_role: dict[str, list[float]] = {}
     for _, row in upstream.each({}):
         names = [str(name) for name in row.role.values]
         for i, name in enumerate(names):
-            places.setdefault(name, []).append(i / max(len(names) - 1, 1))
-    return {name: float(np.mean(each)) for name, each in places.items()}
+            by_role.setdefault(name, []).append(i / max(len(names) - 1, 1))
+    return {name: float(np.mean(places)) for name, places in by_role.items()}
 
 
 def examples(prompts: Prompts, baseline: Baseline, count: int) -> list[str]:

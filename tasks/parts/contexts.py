@@ -65,8 +65,8 @@ def categories(
 ) -> list[Category]:
     """The categories that at least `least` observations have and as many do not have.
 
-    Those of contexts come first, then those of prompts, each in a fixed order. `decode` gives the text of a
-    token id.
+    Categories of contexts come first, then categories of prompts, each in a fixed order. `decode` gives the
+    text of a token id.
     """
     every = [*_of_contexts(contexts, decode), *_of_prompts(prompts, contexts.prompts)]
     tested = [

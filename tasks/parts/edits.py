@@ -1,8 +1,8 @@
 """Which features of a prompt are edited, and to what: all of an intervention that needs no model.
 
-A **candidate** is a feature at a position of one prompt, with its activation. Its unit and rank are those of
-phase `circuit`, found by layer, feature and position role. A set of edits is an array (edit, 4): layer,
-position, feature, new activation.
+A **candidate** is a feature at a position of one prompt, with its activation. Its unit and rank come from
+phase `circuit`, by layer, feature and position role. A set of edits is an array (edit, 4): layer, position,
+feature, new activation.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """What zeroing a feature does to features downstream of it, beside what the attribution graph predicts.
 
 Sources and targets are drawn at random, once from all features of a graph and once from those that pruning
-kept. The definitions and their source are those of `circuitstore.circuits.feature_effects` and
-docs/interventions.md.
+kept. Definitions and source are in `circuitstore.circuits.feature_effects` and docs/interventions.md.
 """
 
 from __future__ import annotations

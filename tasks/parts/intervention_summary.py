@@ -52,6 +52,8 @@ def summarise(cells: list[xr.Dataset], config: Interventions | Figures) -> dict[
 
 
 def _split(cells: list[xr.Dataset], intervals: Intervals) -> dict[str, Any]:
+    """The entries of one split."""
+
     @cache
     def column(name: str) -> np.ndarray:
         values = np.stack([cell[name].values for cell in cells]).astype(np.float64)
@@ -90,6 +92,7 @@ def _answers(group: str, index: tuple[Any, ...], column: Column, intervals: Inte
 
 
 def _sets(coordinates: xr.Dataset, column: Column, intervals: Intervals) -> list[dict[str, Any]]:
+    """A row for each choice, size, kind and regime."""
     return [
         {
             "choice": choice,
@@ -106,6 +109,7 @@ def _sets(coordinates: xr.Dataset, column: Column, intervals: Intervals) -> list
 
 
 def _swaps(coordinates: xr.Dataset, column: Column, intervals: Intervals) -> list[dict[str, Any]]:
+    """A row for each choice and swap size."""
     return [
         {
             "choice": choice,
@@ -119,6 +123,7 @@ def _swaps(coordinates: xr.Dataset, column: Column, intervals: Intervals) -> lis
 
 
 def _controls(coordinates: xr.Dataset, column: Column, intervals: Intervals) -> list[dict[str, Any]]:
+    """A row for each choice and size: zeroing all free, beside matched random sets."""
     base, rows = column("base_margin"), []
     for c, choice in enumerate(coordinates.choice.values.tolist()):
         for s, size in enumerate(coordinates["size"].values.tolist()):
@@ -151,6 +156,7 @@ def _overlap(coordinates: xr.Dataset, column: Column, intervals: Intervals) -> d
 
 
 def _faithfulness(coordinates: xr.Dataset, column: Column, intervals: Intervals) -> list[dict[str, Any]]:
+    """A row for each circuit size."""
     base, empty, rows = column("base_margin"), column("empty_margin"), []
     for s, size in enumerate(coordinates.circuit_size.values.tolist()):
         row: dict[str, Any] = {"size": size, "features": float(column("circuit_count")[:, s].mean())}

@@ -1,7 +1,7 @@
 """Which positions of a prompt were kept, and which of these have features.
 
-Phase `activations` keeps the last tokens of each prompt. The prepended token never has features: its
-activations are those of an attention sink, not of a prompt.
+Phase `activations` keeps the last tokens of each prompt. The prepended token never has features:
+it is an attention sink, and its activations say nothing about the prompt.
 """
 
 from __future__ import annotations

@@ -83,9 +83,10 @@ def dataset(graph: Graph, model: LanguageModel, token_text: np.ndarray, config: 
 
 
 def _unstored(adjacency: np.ndarray, stored: np.ndarray) -> tuple[np.ndarray, float]:
-    """What is left out of (node target, node source) matrices of edges and of which are stored.
+    """The sum of the edges into each node that are not stored, and the sum of all their absolute values.
 
-    Returns the sum of the other edges into each node, (node,) float32, and the sum of their absolute values.
+    Both matrices are (node target, node source): edges, and whether each is stored. The first result is
+    (node,) float32.
     """
     sums, size = [], 0.0
     for start in range(0, len(adjacency), ROWS_AT_ONCE):
