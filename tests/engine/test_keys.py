@@ -7,7 +7,6 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
-import struct
 import subprocess
 import sys
 import time
@@ -15,8 +14,6 @@ from types import SimpleNamespace
 
 import msgspec
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from workspace import MODEL, PIPELINE, ROOT, TRANSCODERS, Workspace
 
 from circuitstore.engine import fingerprint, loading
@@ -29,40 +26,6 @@ from circuitstore.storage.layout import Store
 from circuitstore.storage.records import Components
 from tasks import SETTINGS
 
-PLAIN = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.binary(max_size=8),
-    lambda inner: (
-        st.lists(inner, max_size=4)
-        | st.tuples(inner, inner)
-        | st.dictionaries(st.text(max_size=4), inner, max_size=4)
-    ),
-    max_leaves=12,
-)
-KNOWN_ENCODINGS = {
-    b"N": None,
-    b"T": True,
-    b"F": False,
-    b"i\x02\0\0\0\0\0\0\0-7": -7,
-    b"f\x14\0\0\0\0\0\0\x000x1.8000000000000p+0": 1.5,
-    b"s\x02\0\0\0\0\0\0\0\xc3\xa9": "é",
-    b"b\x01\0\0\0\0\0\0\0\xff": b"\xff",
-    b"l\x0b\0\0\0\0\0\0\0Ni\x01\0\0\0\0\0\0\x001": [None, 1],
-    b"d\x16\0\0\0\0\0\0\0s\x01\0\0\0\0\0\0\0aTs\x01\0\0\0\0\0\0\0bF": {"b": False, "a": True},
-}
-KNOWN_DIGESTS = [
-    ("artifact", ["phase", [], {}, 0], "3ba85b35c6943465fe61cdcb8cc7877d277ae84d5450d1053cce58a9789c2bd6"),
-    (
-        "cell",
-        {"prompt": "plural-3fa92c1b", "layer": 3},
-        "19f9ff13363cd93c28ec259b7be380159c7660a884b6cf041c6bce629d4c2026",
-    ),
-    (
-        "cell",
-        [1, 1.0, "1", b"1", True, None],
-        "62dfef8b971d462f9eed85b8a27ce7d12e904caea21f615c125907341c5a3f2d",
-    ),
-]
-PLAIN_SOURCE = "4a7bc15823d5ccda512161b2339f2f1714ca741c45bd5cf8dd3d8a49a2c6711f"
 PLACE = {
     (section, field) for section in ("model", "transcoders") for field in ("path", "repo", "revision")
 }  # in keys by content
@@ -73,112 +36,6 @@ NOT_EFFECTIVE = PLACE | {
     ("model", "threads"),
 }
 ANOTHER_TEXT = {("attribution", "memory"): "2GB", ("activations", "layers"): "0-1"}
-
-
-class Example(msgspec.Struct):
-    b: int
-    a: str
-
-
-def decode(data: bytes) -> object:
-    """The value that an encoding stands for, read back without any knowledge of how it was written."""
-    value, rest = _decode(data)
-    assert rest == b""
-    return value
-
-
-def _decode(data: bytes) -> tuple[object, bytes]:
-    tag, rest = data[:1], data[1:]
-    if tag in (b"N", b"T", b"F"):
-        return {b"N": None, b"T": True, b"F": False}[tag], rest
-    (size,) = struct.unpack("<Q", rest[:8])
-    body, rest = rest[8 : 8 + size], rest[8 + size :]
-    if tag in (b"l", b"d"):
-        items = []
-        while body:
-            item, body = _decode(body)
-            items.append(item)
-        return (items if tag == b"l" else dict(zip(items[::2], items[1::2], strict=True))), rest
-    return {b"i": int, b"f": lambda text: float.fromhex(text.decode()), b"s": bytes.decode, b"b": bytes}[tag](
-        body
-    ), rest
-
-
-def typed(value: object) -> object:
-    """Plain data with every type spelled out, so that == tells 1 from 1.0 and True, and 0.0 from -0.0."""
-    if isinstance(value, (list, tuple)):
-        return ["list", *map(typed, value)]
-    if isinstance(value, dict):
-        return {name: typed(item) for name, item in value.items()}
-    return type(value).__name__, value.hex() if isinstance(value, float) else value
-
-
-@given(PLAIN)
-def test_an_encoding_stands_for_one_value(value):
-    """Every plain value can be read back from its bytes alone, type included: so no two values share an
-    encoding.
-    """
-    assert typed(decode(fingerprint.encode(value))) == typed(value)
-
-
-@given(PLAIN, PLAIN)
-def test_different_values_have_different_encodings(one, other):
-    """Two encodings are equal exactly when the values are; a tuple is a list, and the order of names in a
-    dict does not count.
-    """
-    assert (fingerprint.encode(one) == fingerprint.encode(other)) == (typed(one) == typed(other))
-
-
-@pytest.mark.parametrize(
-    "pair",
-    [
-        (1, True),
-        (1, 1.0),
-        (0, False),
-        (0.0, -0.0),
-        ("1", 1),
-        ("a", b"a"),
-        ([], {}),
-        ("", None),
-        (["ab"], ["a", "b"]),
-    ],
-)
-def test_values_that_python_confuses_have_different_encodings(pair):
-    """Equal in Python, or equal as text, but not the same parameter."""
-    assert fingerprint.encode(pair[0]) != fingerprint.encode(pair[1])
-
-
-def test_struct_is_encoded_as_the_dict_of_its_fields():
-    """So that a key can be recomputed from the components in a record."""
-    assert fingerprint.encode(Example(1, "x")) == fingerprint.encode({"a": "x", "b": 1})
-
-
-@pytest.mark.parametrize(
-    "value", [{1, 2}, object(), {1: 2}, [complex(1)]], ids=["set", "object", "number as name", "complex"]
-)
-def test_what_has_no_canonical_order_is_refused(value):
-    """Anything but plain data raises TypeError instead of being encoded by chance."""
-    with pytest.raises(TypeError):
-        fingerprint.encode(value)
-
-
-def test_known_encodings_and_digests_stay():
-    """Keys of stores that exist: these bytes may never change."""
-    assert {encoding: fingerprint.encode(value) for encoding, value in KNOWN_ENCODINGS.items()} == {
-        e: e for e in KNOWN_ENCODINGS
-    }
-    assert [
-        (kind, value, fingerprint.digest(kind, value)) for kind, value, _ in KNOWN_DIGESTS
-    ] == KNOWN_DIGESTS
-
-
-def test_known_source_hash_stays():
-    """Comments, docstrings, quotes and layout are no part of a source's hash, and the hash of given code
-    never changes.
-    """
-    plain = b"def f(x):\n    return [x, 'a']\n"
-    dressed = b'"""Module."""\n\n# comment\ndef f(x):\n    """Docstring."""\n    return [\n        x,  # first\n        "a",\n    ]\n'
-    assert fingerprint.source_hash(plain) == fingerprint.source_hash(dressed) == PLAIN_SOURCE
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""What the project's own files say agrees: packages, pins, Python versions, documents of commands and settings."""
+"""The project's own files agree: packages, pins, versions of Python, documents of commands and settings."""
 
 from __future__ import annotations
 

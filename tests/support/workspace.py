@@ -54,6 +54,11 @@ class Outcome:
         """Phase → how many cells were computed, of those that computed any."""
         return {phase: row["computed"] for phase, row in self.phases.items() if row["computed"]}
 
+    def computed_of(self, phase: str) -> int:
+        """How many cells of a phase were computed."""
+        assert self.code == 0, self.err
+        return next(row["computed"] for row in self.json["phases"] if row["phase"] == phase)
+
     @property
     def unfresh(self) -> set[str]:
         """The phases that `status` or `explain` would build."""
