@@ -11,8 +11,7 @@ transcoders (4,096 features a layer, about 40 active at every layer and position
 *   the best rate of float32 matrix products of the engine's own shape, on this machine, right now;
 *   the graph;
 *   with --naive, the same graph by automatic differentiation (`bench/naive.py`), so many targets at a time,
-in
-    the order of layers and in the order of influence, which is that of the reference;
+    in the order of layers and in the order of influence, which is that of the reference;
 *   with --peer, the same graph by circuit-tracer in another interpreter.
 
 It prints CPU seconds, the work of the engine and its share of the best rate, the ratio pair by pair, the
