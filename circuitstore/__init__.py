@@ -9,6 +9,8 @@ Importing this imports neither torch nor xarray; what needs them imports them wh
 
 from __future__ import annotations
 
+from typing import Any
+
 from circuitstore import pipeline
 from circuitstore._version import __version__
 from circuitstore.engine.loading import watch
@@ -26,7 +28,7 @@ _HOMES = {
 watch(pipeline.PACKAGE)  # before anything that computes is imported: a key must know by which source it was
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
     if name in _HOMES:
         import importlib
 

@@ -1,7 +1,7 @@
 """Every error circuitstore raises on purpose, in one tree.
 
     CircuitstoreError              the command line prints it as one line and exits 1; never a traceback
-    ├── UsageError                 the question is wrong: unknown phase, behaviour, profile, field or value (exits 2)
+    ├── UsageError                 the question is wrong: an unknown name, field or value (exits 2)
     ├── InputError                 a file the user gave is missing, unreadable or wrong
     │   ├── PromptError            prompts that cannot be used; every bad row is listed
     │   └── ModelError             weights, tokenizer or transcoders that do not load or do not fit
@@ -21,6 +21,7 @@ less.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 
 class CircuitstoreError(Exception):
@@ -38,13 +39,14 @@ class CircuitstoreError(Exception):
         message = where + (": " + ", ".join(parts) if parts else "")
         super().__init__(message + (f"; {remedy}" if remedy else ""))
 
-    def __reduce__(
-        self,
-    ):  # keyword-only arguments do not survive the default pickling between worker processes
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Keyword-only arguments do not survive the default pickling between worker processes.
         return _rebuild, (type(self), self.where, self.expected, self.got, self.remedy)
 
 
-def _rebuild(kind, where, expected, got, remedy):
+def _rebuild(
+    kind: type[CircuitstoreError], where: str, expected: object, got: object, remedy: str | None
+) -> CircuitstoreError:
     return kind(where, expected=expected, got=got, remedy=remedy)
 
 

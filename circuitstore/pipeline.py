@@ -1,7 +1,7 @@
 """Finding the pipeline: the `tasks` package that belongs to this installation.
 
-In a checkout and an editable install `tasks` lies beside `circuitstore`. A wheel carries it inside, so that site-packages gains only one
-name.
+In a checkout and an editable install `tasks` lies beside `circuitstore`. A wheel carries it inside, so that
+site-packages gains only one name.
 """
 
 from __future__ import annotations
@@ -21,7 +21,10 @@ PACKAGE = "tasks"
 
 
 def load() -> Pipeline:
-    """The pipeline of this installation. Raises UsageError when another module of the user's has the name `tasks`."""
+    """The pipeline of this installation.
+
+    Raises UsageError when another module of the user's has the name `tasks`.
+    """
     here = os.path.dirname(os.path.abspath(__file__))
     bundled = os.path.join(here, "_bundled")
     root = bundled if os.path.isdir(bundled) else os.path.dirname(here)

@@ -1,5 +1,4 @@
-"""A slice of the store as a picture: one feature's activation at every position, beside the margins of all
-behaviours.
+"""A slice of the store as a picture: the activation of a feature, beside the margins of all behaviours.
 
 python examples/custom_slice.py plural 2 17 slice.png [STORE [PROFILE]]
 """
@@ -17,14 +16,13 @@ import circuitstore as cs
 def custom_slice(
     behaviour: str, layer: int, feature: int, path: str, store: str | None = None, profile: str | None = None
 ) -> np.ndarray:
-    """Draw to `path` (any format of matplotlib's); returns the activations (prompt, position), NaN where a
-    prompt is shorter.
+    """Draw to `path`, in any format of matplotlib; returns the activations (prompt, position).
+
+    They are NaN where a prompt is shorter.
     """
     features = cs.open("features", behaviour=behaviour, store=store, profile=profile)
-    activation = features.activation.sel(
-        layer=layer, feature=feature
-    )  # nothing was read until here, and only this is
-    baseline = cs.open("baseline", store=store, profile=profile)  # all behaviours, with a dim in front
+    activation = features.activation.sel(layer=layer, feature=feature)  # only this is read
+    baseline = cs.open("baseline", store=store, profile=profile)  # of all behaviours, along a dim
 
     figure, (left, right) = plt.subplots(1, 2, figsize=(6.7, 3), layout="constrained")
     positions = activation.position.values
@@ -42,12 +40,11 @@ def custom_slice(
     right.tick_params(axis="x", rotation=30)
     figure.savefig(path)
     plt.close(figure)
-    return activation.values
+    return np.asarray(activation.values)
 
 
 if __name__ == "__main__":
     name, layer, feature, path, *where = sys.argv[1:]
     values = custom_slice(name, int(layer), int(feature), path, *where)
-    print(
-        f"{np.nanmax(values):.2f} at most, active in {(np.nan_to_num(values) > 0).any(1).sum()} of {len(values)} prompts; see {path}"
-    )
+    active = (np.nan_to_num(values) > 0).any(1).sum()
+    print(f"{np.nanmax(values):.2f} at most, active in {active} of {len(values)} prompts; see {path}")

@@ -6,6 +6,7 @@ python examples/top_features.py plural [STORE [PROFILE]]
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import numpy as np
 
@@ -14,13 +15,10 @@ import circuitstore as cs
 
 def top_features(
     behaviour: str, store: str | None = None, profile: str | None = None, count: int = 15
-) -> list[dict]:
-    """One row a feature: layer, feature, role (where in the prompt), contribution to the margin (nats),
-    frequency, label.
-    """
-    where = {"behaviour": behaviour, "store": store, "profile": profile}
-    circuit = cs.open("circuit", **where)
-    known = cs.open("interpretation", **where)
+) -> list[dict[str, Any]]:
+    """A row for each feature: layer, feature, role (where in the prompt), contribution (nats), label, …"""
+    circuit = cs.open("circuit", behaviour=behaviour, store=store, profile=profile)
+    known = cs.open("interpretation", behaviour=behaviour, store=store, profile=profile)
     labels = dict(
         zip(
             zip(known.layer.values.tolist(), known.feature.values.tolist(), strict=True),
@@ -49,7 +47,8 @@ def top_features(
 
 if __name__ == "__main__":
     print(f"{'layer':>5} {'feature':>8}  {'role':<10}{'nats':>7}{'active':>8}  label")
-    for row in top_features(*sys.argv[1:4]):
-        print(
-            f"{row['layer']:>5} {row['feature']:>8}  {row['role']:<10}{row['contribution']:>7.2f}{row['frequency']:>8.0%}  {row['label']}"
-        )
+    behaviour, *where = sys.argv[1:4]
+    store, profile, *_ = *where, None, None
+    for row in top_features(behaviour, store, profile):
+        numbers = f"{row['contribution']:>7.2f}{row['frequency']:>8.0%}"
+        print(f"{row['layer']:>5} {row['feature']:>8}  {row['role']:<10}{numbers}  {row['label']}")

@@ -1,1 +1,1 @@
-"""How the models that are shipped were made. Not part of the package."""
+"""How the shipped models were made. These scripts are not part of the package."""

@@ -1,12 +1,12 @@
 """Phase `activations`: what flows through the model at the chosen layers and positions.
 
-A prompt is run alone, so that its numbers do not depend, to the last bit, on which others are computed with
-it.
+A prompt is run alone, so that its numbers do not depend, to the last bit, on the other prompts of a batch.
 """
 
 from __future__ import annotations
 
 from itertools import groupby
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
@@ -14,29 +14,43 @@ import xarray as xr
 from circuitstore.models.bits import storable
 from circuitstore.models.capture import capture
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
-def activations(cells, config, prompts, model):
-    """Yield one dataset a prompt and layer; `position` counts the last `config.positions` tokens (all when
-    0).
+    from circuitstore.engine.inputs import Upstream
+    from circuitstore.models.load import LanguageModel
+    from circuitstore.storage.records import Coords
+    from tasks.settings.phases import Activations
 
-    residual: the residual stream entering the layer; mlp_input: the normalised input of its MLP, which
-    transcoders read; mlp_output: what its MLP adds: each (position, d_model), in the model's dtype (bfloat16
-    as its 16 bits). n_tokens: int32, the prompt's length, so that row i is token n_tokens - positions + i.
+
+def activations(
+    cells: list[Coords], config: Activations, prompts: Upstream, model: LanguageModel
+) -> Iterator[tuple[Coords, xr.Dataset]]:
+    """Yield one dataset for each prompt and layer.
+
+    Axis `position` counts the last `config.positions` tokens, or all tokens if that is 0. Activations have
+    the dtype of the model; bfloat16 is stored as its 16 bits.
+
+        residual     (position, d_model)  the residual stream that enters the layer
+        mlp_input    (position, d_model)  the normalised input of its MLP, which transcoders read
+        mlp_output   (position, d_model)  what its MLP adds to the residual stream
+        n_tokens     int32                the length of the prompt: row i is token n_tokens - position + i
     """
     for _, group in groupby(cells, key=lambda cell: cell["prompt"]):
         same_prompt = list(group)
         tokens = prompts.one(same_prompt[0]).tokens.values.tolist()
         captured = capture(model, tokens, last_only=True)
         last = slice(-config.positions if config.positions else None, None)
+        dims = ("position", "d_model")
         for cell in same_prompt:
-            layer = cell["layer"]
+            layer = int(cell["layer"])
             yield (
                 cell,
                 xr.Dataset(
                     {
-                        "residual": storable(captured.residual[layer, last], ("position", "d_model")),
-                        "mlp_input": storable(captured.mlp_input[layer, last], ("position", "d_model")),
-                        "mlp_output": storable(captured.mlp_output[layer, last], ("position", "d_model")),
+                        "residual": storable(captured.residual[layer, last], dims),
+                        "mlp_input": storable(captured.mlp_input[layer, last], dims),
+                        "mlp_output": storable(captured.mlp_output[layer, last], dims),
                         "n_tokens": ((), np.int32(len(tokens))),
                     }
                 ),

@@ -2,20 +2,39 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
-import xarray as xr
 
 from circuitstore.circuits.graph import attribute as attribute_tokens
 from circuitstore.errors import UsageError
 from circuitstore.models.load import tokenize
-from tasks.attribution import dataset, settings
+from tasks.parts.stored_graph import arguments, dataset
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    import xarray as xr
+    from transformers import PreTrainedTokenizerBase
+
+    from circuitstore.models.load import LanguageModel
+    from circuitstore.storage.records import Coords
+    from circuitstore.transcoders.per_layer import Transcoders
+    from tasks.settings.phases import Attribution
 
 
-def attribute(cells, config, text, model, transcoders):
-    """Yield one graph; its variables are those of phase `attribution`. All active features are found here.
+def attribute(
+    cells: list[Coords],
+    config: Attribution,
+    text: Mapping[str, Any],
+    model: LanguageModel,
+    transcoders: Transcoders,
+) -> Iterator[tuple[Coords, xr.Dataset]]:
+    """Yield one graph with the variables that phase `attribution` describes; the encoders are read here.
 
-    `text` is what the `text` resource gives: the prompt as text or token ids, and the answers to explain, if
-    any, or the one whose difference to another is. Raises UsageError for an answer that is not one token.
+    `text` is what the resource of this name gives: the prompt as `text` or as `tokens`, the token to
+    `prepend`, the answers to explain as `targets`, and `against`, an answer whose logit is subtracted from
+    that of the one target. Raises UsageError for an answer that is not one token.
     """
     tokens = list(text["tokens"]) or tokenize(model.tokenizer, text["text"], prepend=text["prepend"])
     targets = [_answer(model.tokenizer, "target", answer) for answer in text["targets"]]
@@ -29,17 +48,18 @@ def attribute(cells, config, text, model, transcoders):
         targets=targets if targets and not difference else None,
         difference=difference,
         margin=difference,
-        **settings(config),
+        **arguments(config),
     )
-    token_text = np.array([model.tokenizer.decode([token]) for token in tokens], dtype=str)
-    result: xr.Dataset = dataset(graph, model, token_text, config)
+    token_text = np.array([str(model.tokenizer.decode([token])) for token in tokens], dtype=str)
+    result = dataset(graph, model, token_text, config)
     for cell in cells:
         yield cell, result
 
 
-def _answer(tokenizer, name: str, text: str) -> int:
+def _answer(tokenizer: PreTrainedTokenizerBase, name: str, text: str) -> int:
+    """The token id of an answer; `name` is the option that gave it, for the error."""
     ids = tokenizer.encode(text, add_special_tokens=False)
     if len(ids) != 1:
         remedy = "mind the leading space" if not text.startswith(" ") else None
         raise UsageError(f"{name} {text!r}", expected="one token", got=f"{len(ids)} tokens", remedy=remedy)
-    return ids[0]
+    return int(ids[0])

@@ -1,9 +1,12 @@
-"""Phase `baseline`: what the model answers, before anything is taken apart.
+"""Phase `baseline`: what the model answers before anything is taken apart.
 
-Margins are computed in float32 whatever the model's dtype: half precision would round them to steps of 1/16.
+Margins are computed in float32 whatever the dtype of the model: half precision would round them to steps of
+1/16.
 """
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -11,13 +14,26 @@ import xarray as xr
 
 from circuitstore.models.capture import capture
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
 
-def baseline(cells, config, prompts, model):
-    """Yield one dataset a prompt; all values at the last position.
+    from circuitstore.engine.inputs import Upstream
+    from circuitstore.models.load import LanguageModel
+    from circuitstore.storage.records import Coords
+    from tasks.settings.phases import Baseline
 
-    logit_correct, logit_incorrect, logit_difference: float32, nats; log_prob_correct, log_prob_incorrect:
-    float32, nats; rank_correct: int32, 1 for the most probable token; top_token (top,) int32, top_text
-    (top,), top_logit and top_log_prob (top,) float32, the `top_k` most probable tokens in order.
+
+def baseline(
+    cells: list[Coords], config: Baseline, prompts: Upstream, model: LanguageModel
+) -> Iterator[tuple[Coords, xr.Dataset]]:
+    """Yield one dataset for each prompt. All values are read at the last position.
+
+    logit_correct, logit_incorrect         float32, nats
+    logit_difference                       float32, nats: correct - incorrect, the margin
+    log_prob_correct, log_prob_incorrect   float32, nats
+    rank_correct                           int32: 1 if the correct answer is the most probable token
+    top_token, top_text                    (top,) int32 and text: the `top_k` most probable tokens
+    top_logit, top_log_prob                (top,) float32, nats, in the same order
     """
     for cell in cells:
         prompt = prompts.one(cell)
@@ -25,6 +41,7 @@ def baseline(cells, config, prompts, model):
         log_probs = torch.log_softmax(logits, -1)
         correct, incorrect = int(prompt.correct_id), int(prompt.incorrect_id)
         top = torch.topk(logits, min(config.top_k, len(logits)))
+        texts = [str(model.tokenizer.decode([int(token)])) for token in top.indices]
         nats = {"units": "nats"}
         yield (
             cell,
@@ -37,10 +54,7 @@ def baseline(cells, config, prompts, model):
                     "log_prob_incorrect": ((), np.float32(log_probs[incorrect]), nats),
                     "rank_correct": ((), np.int32(1 + (logits > logits[correct]).sum())),
                     "top_token": ("top", top.indices.numpy(force=True).astype(np.int32)),
-                    "top_text": (
-                        "top",
-                        np.array([model.tokenizer.decode([int(token)]) for token in top.indices], dtype=str),
-                    ),
+                    "top_text": ("top", np.array(texts, dtype=str)),
                     "top_logit": ("top", top.values.numpy(force=True), nats),
                     "top_log_prob": ("top", log_probs[top.indices].numpy(force=True), nats),
                 }
@@ -48,7 +62,7 @@ def baseline(cells, config, prompts, model):
         )
 
 
-def summary(cells, config):
+def summary(cells: Iterable[tuple[Coords, xr.Dataset]], config: Baseline) -> dict[str, object]:
     """Accuracy (the share of prompts with a positive margin), its gate, and the mean margin in nats."""
     margins, ranks = np.array([(float(cell.logit_difference), int(cell.rank_correct)) for _, cell in cells]).T
     accuracy = float((margins > 0).mean())

@@ -1,18 +1,20 @@
-"""Phase `circuit`: one graph a behaviour, aggregated over the attribution graphs of its *train* prompts.
+"""Phase `circuit`: one graph for a behaviour, aggregated over the attribution graphs of its *train* prompts.
 
-A **unit** is what graphs of different prompts have in common: a feature (layer, feature) in a position role
-(phase `pairs`), the error of a layer in a role, the embedding in a role, or the margin (the correct -
-incorrect logit difference). A prompt's value for a unit is the sum over the positions that have the role;
-means are over all train prompts, 0 where a unit is absent.
+A **unit** is something that graphs of different prompts have in common: a feature (layer, feature) in a
+position role (phase `pairs`), the error of a layer in a role, the embedding in a role, or the margin (the
+correct - incorrect logit difference). The value of a unit in a prompt is the sum over the positions that have
+the role. Means are over all train prompts; a unit counts as 0 in a prompt that does not have it.
 
-Nothing of a test prompt enters, so that interventions on test prompts with what is chosen here are a fair
-test.
+Nothing of a test prompt enters. Interventions on test prompts, with features that are chosen here, are
+therefore a fair test.
 
 Sources: aggregation over prompts after *Sparse Feature Circuits* (Marks et al., 2024), §3; false discoveries:
 Benjamini and Hochberg (1995).
 """
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import xarray as xr
@@ -22,23 +24,53 @@ from circuitstore.statistics.correlation import correlations
 from circuitstore.statistics.false_discovery import benjamini_hochberg
 from tasks.parts.aggregate import Aggregate
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
 
-def circuit(cells, config, prompts, baseline, pairs, attribution):
-    """Yield one dataset; units are sorted by kind, layer, feature, role. All values are of the train prompts.
+    from circuitstore.engine.inputs import Upstream
+    from circuitstore.storage.records import Coords
+    from tasks.settings.phases import Circuit
 
-    unit_kind, unit_role (unit,) text; unit_layer, unit_feature (unit,) int32, -1 where there is none;
-    active_frequency and kept_frequency (unit,) float32: in which share of the prompts it is active, and kept
-    by pruning; influence, direct_attribution, total_attribution, gradient_attribution (unit,) float32: means,
-    the last three in nats of margin; mean_activation (unit,) float32: over all covered positions with the
-    role; rank, absolute_rank (unit,) int32: of features, 0 for the largest mean attribution by `rank_by`, or
-    the largest in size; -1 for other units. edge_target, edge_source (edge,) int32: units; edge_weight
-    (edge,) float32: mean weight of the edges that pruning kept; edge_frequency (edge,) float32: share of
-    prompts with one. Edges into the margin are the direct attributions of kept nodes. pearson, spearman and
-    their p and q (unit,) float64: correlation over prompts between the activation and the margin, for
-    features active in at least `min_prompts`, NaN elsewhere; q is p after Benjamini and Hochberg over all of
-    them. activation_unit, activation_prompt (activation,) int32, activation_value (activation,) float32: of
-    feature units, mean over the positions with the role, by `train_prompt` (train,) ids. Raises PromptError
-    when there are no train prompts.
+CORRELATIONS: tuple[Literal["pearson", "spearman"], ...] = ("pearson", "spearman")
+
+
+def circuit(
+    cells: list[Coords],
+    config: Circuit,
+    prompts: Upstream,
+    baseline: Upstream,
+    pairs: Upstream,
+    attribution: Upstream,
+) -> Iterator[tuple[Coords, xr.Dataset]]:
+    """Yield one dataset. Units are sorted by kind, layer, feature, role; all values are of train prompts.
+
+    Units:
+
+        unit_kind, unit_role          (unit,) text
+        unit_layer, unit_feature      (unit,) int32, -1 where there is none
+        active_frequency              (unit,) float32: the share of prompts in which it is active
+        kept_frequency                (unit,) float32: the share of prompts in which pruning keeps it
+        influence                     (unit,) float32: mean
+        direct_attribution, total_attribution, gradient_attribution   (unit,) float32: means, nats of margin
+        mean_activation               (unit,) float32: mean over all covered positions that have the role
+        rank, absolute_rank           (unit,) int32: of features by mean attribution (`rank_by`), 0 for the
+                                      largest, or for the largest in size; -1 for other units
+
+    Edges. An edge into the margin is the direct attribution of a node that pruning kept:
+
+        edge_target, edge_source      (edge,) int32: units
+        edge_weight                   (edge,) float32: mean weight of the edges that pruning kept
+        edge_frequency                (edge,) float32: the share of prompts with such an edge
+
+    Activations of feature units. Correlations are tested for features that are active in at least
+    `min_prompts` prompts, and are NaN elsewhere; q is p after Benjamini and Hochberg over all of these tests:
+
+        activation_unit, activation_prompt   (activation,) int32: rows of unit and of train
+        activation_value                     (activation,) float32: mean over the positions with the role
+        train_prompt                         (train,) text: ids
+        pearson, spearman, and of both _p, _q   (unit,) float64: correlation of activation and margin
+
+    Raises PromptError when there are no train prompts.
     """
     split = {str(coords["prompt"]): str(row.split.values) for coords, row in prompts.all(cells[0])}
     if "train" not in split.values():
@@ -51,12 +83,12 @@ def circuit(cells, config, prompts, baseline, pairs, attribution):
     pair, margins = (
         {str(coords["prompt"]): cell for coords, cell in phase.all(cells[0])} for phase in (pairs, baseline)
     )
-    found, names = Aggregate(), []
+    aggregate, names = Aggregate(), []
     for coords, graph in attribution.each(cells[0]):  # one at a time: a graph may take gigabytes
         if split[name := str(coords["prompt"])] == "train":
-            found.add(graph, pair[name].role.values, pair[name].covered.values)
+            aggregate.add(graph, pair[name].role.values, pair[name].covered.values)
             names.append(name)
-    units, columns, edges, activations = found.finish()
+    units, columns, edges, activations = aggregate.finish()
     is_feature, ranked = units["kind"] == "feature", columns[f"{config.rank_by}_attribution"]
     margin = np.array([float(margins[name].logit_difference) for name in names])
     importance = _importance(activations, margin, len(ranked), config.min_prompts)
@@ -82,8 +114,8 @@ def circuit(cells, config, prompts, baseline, pairs, attribution):
     )
 
 
-def summary(cells, config):
-    """How many prompts, units, edges; features whose activation goes with the margin at q < 0.05."""
+def summary(cells: Iterable[tuple[Coords, xr.Dataset]], config: Circuit) -> dict[str, object]:
+    """Numbers of prompts, units and edges, and of features that go with the margin at q < 0.05."""
     ((_, cell),) = cells
     features = cell.unit_kind.values == "feature"
     return {
@@ -98,7 +130,7 @@ def summary(cells, config):
 
 
 def _rank(values: np.ndarray, among: np.ndarray) -> np.ndarray:
-    """Place of each value, largest first, ``among`` (unit,) bool; -1 for the others."""
+    """The rank of each value, 0 for the largest, of those `among` (unit,) bool; -1 for the others."""
     rank = np.full(len(values), -1, dtype=np.int32)
     chosen = np.flatnonzero(among)
     rank[chosen[np.argsort(-values[chosen], kind="stable")]] = np.arange(len(chosen))
@@ -108,8 +140,10 @@ def _rank(values: np.ndarray, among: np.ndarray) -> np.ndarray:
 def _importance(
     activations: dict[str, np.ndarray], margins: np.ndarray, count: int, min_prompts: int
 ) -> dict[str, np.ndarray]:
-    """Correlation of each tested unit's activation with the margin over prompts: r, p and q by method,
-    (unit,) float64.
+    """Correlation of the activation of each tested unit with the margin over prompts.
+
+    `margins` is (train,) in nats, `count` the number of units. Returns r, p and q for each kind of
+    correlation, (unit,) float64.
     """
     unit = activations["unit"]
     tested = np.flatnonzero(np.bincount(unit, minlength=count) >= min_prompts)
@@ -118,10 +152,10 @@ def _importance(
     table, chosen = np.zeros((len(tested), len(margins))), row[unit] >= 0
     table[row[unit[chosen]], activations["prompt"][chosen]] = activations["value"][chosen]
     result: dict[str, np.ndarray] = {}
-    for method in ("pearson", "spearman"):
+    for kind in CORRELATIONS:
         r, p, q = (np.full(count, np.nan) for _ in range(3))
         if len(tested):
-            r[tested], p[tested] = correlations(table, margins, method)
+            r[tested], p[tested] = correlations(table, margins, kind)
             q[tested] = benjamini_hochberg(p[tested])
-        result |= {method: r, f"{method}_p": p, f"{method}_q": q}
+        result |= {kind: r, f"{kind}_p": p, f"{kind}_q": q}
     return result

@@ -1,80 +1,87 @@
-"""Phase `features`: the transcoder features that are active, kept sparse, and how well they reconstruct each
-MLP.
+"""Phase `features`: the transcoder features that are active, and how well they reconstruct each MLP.
 
-Each layer's encoder is read once for all prompts of a batch, and each prompt is multiplied by itself, so that
-its numbers do not depend on the others. The prepended token has no features: its activations are those of an
-attention sink, not of a prompt.
+The encoder of a layer is read once for all prompts of a batch. Each prompt is multiplied by itself, so that
+its numbers do not depend on the others. Activations are stored sparse. The prepended token has no features
+(`tasks/parts/positions.py`).
 """
 
 from __future__ import annotations
 
 from itertools import groupby
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 import xarray as xr
 
 from circuitstore.models.bits import tensor_of
-from circuitstore.transcoders.reconstruction import (
-    explained_variance,
-    normalised_mse,
-    variance_about_mean,
-)
+from circuitstore.transcoders.reconstruction import explained_variance, normalised_mse, variance_about_mean
+from tasks.parts.positions import blank
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from torch import Tensor
+
+    from circuitstore.engine.inputs import Upstream
+    from circuitstore.storage.records import Coords
+    from circuitstore.transcoders.per_layer import Transcoders
+    from circuitstore.transcoders.sparse import SparseRows
+    from tasks.settings.phases import Features
 
 
-def features(cells, config, activations, transcoders):
-    """Yield one dataset a layer and prompt; `position` are the kept positions of `activations`.
+def features(
+    cells: list[Coords], config: Features, activations: Upstream, transcoders: Transcoders
+) -> Iterator[tuple[Coords, xr.Dataset]]:
+    """Yield one dataset for each layer and prompt. Axis `position` is that of phase `activations`.
 
-    activation: sparse (position, feature) as activation.pointer (row,) int64, activation.feature (entry,)
-    int32 ascending within a row, activation.value (entry,) float32, of `feature_count` features; l0:
-    (position,) int32 active features; error_square, output_square: (position,) float32, squared norms of
-    reconstruction error and MLP output; output_sum: (d_model,) float64, the MLP outputs summed over positions
-    (these three give explained variance over any set of prompts); n_tokens: int32. Values at the prepended
-    token are zero and left out of every sum.
+        activation      sparse (position, feature), stored as three variables:
+                        activation.pointer (row,) int64; activation.feature (entry,) int32, ascending within a
+                        row; activation.value (entry,) float32
+        feature_count   int32: how many features the transcoder has
+        l0              (position,) int32: active features
+        error_square    (position,) float32: squared norm of the reconstruction error
+        output_square   (position,) float32: squared norm of the MLP output
+        output_sum      (d_model,) float64: the MLP outputs summed over positions
+        n_tokens        int32: the length of the prompt
+
+    The squares and the sum give the explained variance over any set of prompts. At the prepended token values
+    are zero, and every sum leaves it out.
     """
     for layer, group in groupby(cells, key=lambda cell: cell["layer"]):
         same_layer = list(group)
-        transcoder = transcoders.layer(layer)
-        read = [activations.one(cell) for cell in same_layer]
-        skipped = [
-            int(upstream.sizes["position"] == int(upstream.n_tokens)) for upstream in read
-        ]  # 1 where token 0 is kept
-        inputs = [_tensor(upstream.mlp_input)[first:] for upstream, first in zip(read, skipped, strict=True)]
-        for cell, upstream, first, x, rows in zip(
-            same_layer, read, skipped, inputs, transcoder.active(inputs), strict=True
-        ):
-            output = _tensor(upstream.mlp_output)[first:].float()
+        transcoder = transcoders.layer(int(layer))
+        captured = [activations.one(cell) for cell in same_layer]
+        blanks = [blank(int(one.n_tokens), one.sizes["position"]) for one in captured]
+        inputs = [_tensor(one.mlp_input)[first:] for one, first in zip(captured, blanks, strict=True)]
+        outputs = transcoder.active(inputs)
+        for cell, one, first, x, rows in zip(same_layer, captured, blanks, inputs, outputs, strict=True):
+            output = _tensor(one.mlp_output)[first:].float()
             error = output - transcoder.reconstruct(rows, x).cpu()
-            blank = np.zeros(first, dtype=np.int64)
             yield (
                 cell,
                 xr.Dataset(
                     {
-                        "activation.pointer": ("row", np.concatenate([blank, rows.pointer])),
-                        "activation.feature": ("entry", rows.feature),
-                        "activation.value": ("entry", rows.value),
-                        "l0": ("position", np.concatenate([blank, np.diff(rows.pointer)]).astype(np.int32)),
+                        **_activation(rows, first),
                         "error_square": ("position", _squares(error, first)),
                         "output_square": ("position", _squares(output, first)),
                         "output_sum": ("d_model", output.double().sum(0).numpy()),
                         "feature_count": ((), np.int32(transcoder.n_features)),
-                        "n_tokens": ((), np.int32(int(upstream.n_tokens))),
+                        "n_tokens": ((), np.int32(int(one.n_tokens))),
                     }
                 ),
             )
 
 
-def summary(cells, config):
-    """Per layer: mean L0, explained variance and normalised MSE, over all kept positions of all prompts.
+def summary(cells: Iterable[tuple[Coords, xr.Dataset]], config: Features) -> dict[str, object]:
+    """For each layer: mean L0, explained variance and normalised MSE over all positions of all prompts.
 
-    Explained variance is 1 - Σ|error|² / Σ|output - mean output|²; normalised MSE is Σ|error|² / Σ|output|²
-    (*Circuit Tracing*, 2025, evaluates the latter).
+    The formulas and their source are in `circuitstore.transcoders.reconstruction`.
     """
     layers = {}
     for layer, group in groupby(cells, key=lambda pair: pair[0]["layer"]):
         datasets = [cell for _, cell in group]
         count = sum(
-            cell.sizes["position"] - int(cell.sizes["position"] == int(cell.n_tokens)) for cell in datasets
+            cell.sizes["position"] - blank(int(cell.n_tokens), cell.sizes["position"]) for cell in datasets
         )
         error, square = (
             sum(float(cell[name].sum(dtype=np.float64)) for cell in datasets)
@@ -90,9 +97,22 @@ def summary(cells, config):
     return {"layers": layers}
 
 
-def _tensor(variable: xr.DataArray) -> torch.Tensor:
+def _activation(rows: SparseRows, first: int) -> dict[str, tuple[str, np.ndarray]]:
+    """The variables of active features and of L0, after `first` positions without features."""
+    none = np.zeros(first, dtype=np.int64)
+    return {
+        "activation.pointer": ("row", np.concatenate([none, rows.pointer])),
+        "activation.feature": ("entry", rows.feature),
+        "activation.value": ("entry", rows.value),
+        "l0": ("position", np.concatenate([none, np.diff(rows.pointer)]).astype(np.int32)),
+    }
+
+
+def _squares(x: Tensor, first: int) -> np.ndarray:
+    """Squared norm of each row of x (position, d_model), after `first` zeros: (position,) float32."""
+    return np.concatenate([np.zeros(first, dtype=np.float32), x.float().pow(2).sum(-1).numpy()])
+
+
+def _tensor(variable: xr.DataArray) -> Tensor:
+    """The tensor that phase `activations` stored."""
     return tensor_of(variable.values, variable.attrs)
-
-
-def _squares(x: torch.Tensor, blank: int) -> np.ndarray:
-    return np.concatenate([np.zeros(blank, dtype=np.float32), x.float().pow(2).sum(-1).numpy()])

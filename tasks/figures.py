@@ -1,14 +1,15 @@
 """Phase `figures`: what the results look like, drawn from what lies in the store and from nothing else.
 
-`CONTENTS` is the table of contents, in the order in which a report tells the story; each drawing names the
-phases that it is given, and these make its provenance. The drawing code is in `tasks/drawing/`, one file a
-kind of figure. The same inputs give the same bytes. A drawing whose inputs hold nothing to draw yields no
-figure rather than an empty one.
+`CONTENTS` is the table of contents, in the order in which a report tells the story. Each drawing names the
+phases that it is given, and these make its provenance. The drawing code is in `tasks/drawing/`, one file for
+each kind of figure. The same inputs give the same bytes. A drawing whose inputs hold nothing to draw yields
+no figure rather than an empty one.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
@@ -23,12 +24,25 @@ from tasks.drawing import (
     relations,
     report,
     scores,
-    tables,
+    tables_features,
+    tables_graphs,
+    tables_interventions,
+    tables_prompts,
 )
-from tasks.drawing.plate import provenance, render, settle
+from tasks.drawing.plate import Plate, provenance, render, settle
 from tasks.drawing.style import Look
 
-CONTENTS = (  # section of the report, drawing, what it is drawn from
+if TYPE_CHECKING:
+    from circuitstore.engine.inputs import Upstream
+    from circuitstore.storage.records import Coords
+    from circuitstore.storage.reviews import Labels
+    from tasks.settings.phases import Figures
+
+Draw = Callable[..., Iterator[Plate]]
+
+CONTENTS: tuple[
+    tuple[str, Draw, tuple[str, ...]], ...
+] = (  # section of the report, drawing, what it is given
     ("baseline", margins.by_category, ("prompts", "baseline")),
     ("features", reconstruction.by_layer, ("features",)),
     ("features", reconstruction.by_position, ("prompts", "baseline", "features")),
@@ -53,24 +67,28 @@ CONTENTS = (  # section of the report, drawing, what it is drawn from
 
 
 def figures(
-    cells,
-    config,
-    study,
-    review,
-    prompts,
-    baseline,
-    features,
-    interpretation,
-    pairs,
-    attribution,
-    circuit,
-    interventions,
-):
-    """Yield one dataset a figure, and last the report; axis `figure` is its name.
+    cells: list[Coords],
+    config: Figures,
+    study: dict[str, str],
+    review: Labels,
+    prompts: Upstream,
+    baseline: Upstream,
+    features: Upstream,
+    interpretation: Upstream,
+    pairs: Upstream,
+    attribution: Upstream,
+    circuit: Upstream,
+    interventions: Upstream,
+) -> Iterator[tuple[Coords, xr.Dataset]]:
+    """Yield one dataset for each figure, and the report last; axis `figure` is its name.
 
-    title, caption, section (of the report), provenance (a line for each phase it was drawn from, with the
-    content hash of that artifact, and for each setting): text; for each of `config.formats` the file itself,
-    (byte,) uint8, as `png`, `svg`, `pdf`; html (html_byte,) uint8: the report, empty for figures.
+    `study` names the behaviour and the profile; `review` holds the labels of reviewers.
+
+        title, caption, section   text; the section is that of the report
+        provenance                text: a line for each phase that the figure was drawn from, with the content
+                                  hash of that artifact, and a line for each setting
+        png, svg, pdf             (…_byte,) uint8: the file in each of `config.formats`
+        html                      (html_byte,) uint8: the report; empty for figures
     """
     upstream = {
         "prompts": prompts,
@@ -83,80 +101,86 @@ def figures(
         "interventions": interventions,
     }
     content = {name: phase.content({}) for name, phase in upstream.items()}
-    content["review"] = tables.labels_hash(review)
-    read = {"study": study, **_tables(config, **upstream)}
-    read["interpretation"].reviewed.update({place: said.label for place, said in review.items()})
+    content["review"] = tables_features.labels_hash(review)
+    given = {"study": study, **tables(config, review, **upstream)}
     settings = {name: getattr(config, name) for name in config.__struct_fields__}
     look = Look(config.style, config.sequential, config.diverging)
-    sections = _words(read, config)
+    sections = _words(given, config)
     with look.applied():
         for section, draw, needs in CONTENTS:
-            for plate in map(settle, draw(look, config, *(read[name] for name in needs))):
+            for plate in map(settle, draw(look, config, *(given[name] for name in needs))):
                 origin = provenance(plate.name, _sources(content, needs), settings)
-                files = {
-                    kind: render(plate, kind, origin, config.dpi)
-                    for kind in dict.fromkeys((*config.formats, "svg"))
-                }
+                kinds = dict.fromkeys((*config.formats, "svg"))
+                files = {kind: render(plate, kind, origin, config.dpi) for kind in kinds}
                 sections[section].append(report.figure(plate, files["svg"], origin))
-                shown = {kind: files[kind] for kind in config.formats}
-                yield {"figure": plate.name}, _dataset(plate.title, plate.caption, section, origin, shown)
+                stored = {kind: files[kind] for kind in config.formats}
+                yield {"figure": plate.name}, _dataset(plate.title, plate.caption, section, origin, stored)
     origin = provenance("report", content, settings)
-    title, caption = (
-        f"Report on {study['behaviour']}",
-        "All figures and numbers of this behaviour in order, in one page.",
-    )
+    title = f"Report on {study['behaviour']}"
+    caption = "All figures and numbers of this behaviour in order, in one page."
     page = report.page(study, sections, content, settings)
-    yield (
-        {"figure": "report"},
-        _dataset(title, caption, "report", origin, dict.fromkeys(config.formats, b""), page),
-    )
+    no_files = dict.fromkeys(config.formats, b"")
+    yield {"figure": "report"}, _dataset(title, caption, "report", origin, no_files, page)
 
 
-def _tables(
-    config, prompts, baseline, features, interpretation, pairs, attribution, circuit, interventions
+def tables(
+    config: Figures,
+    review: Labels,
+    prompts: Upstream,
+    baseline: Upstream,
+    features: Upstream,
+    interpretation: Upstream,
+    pairs: Upstream,
+    attribution: Upstream,
+    circuit: Upstream,
+    interventions: Upstream,
 ) -> dict[str, Any]:
-    """What drawings are given, by the phase it comes from."""
-    rows, answers = tables.prompts(prompts), tables.baseline(baseline)
-    shown = tables.examples(rows, answers, config.examples)
+    """What drawings are given, by the phase that it is made from."""
+    rows, answers = tables_prompts.Prompts.of(prompts), tables_prompts.Baseline.of(baseline)
+    examples = tables_prompts.examples(rows, answers, config.examples)
     return {
         "prompts": rows,
         "baseline": answers,
-        "features": tables.features(features),
-        "pairs": tables.roles(pairs),
-        "interpretation": tables.interpretation(interpretation),
-        "attribution": tables.attribution(attribution, shown),
-        "circuit": tables.circuit(circuit),
-        "interventions": tables.interventions(interventions, config),
+        "features": tables_features.Features.of(features),
+        "pairs": tables_prompts.role_places(pairs),
+        "interpretation": tables_features.Interpretation.of(interpretation, review),
+        "attribution": tables_graphs.Graphs.of(attribution, examples),
+        "circuit": tables_graphs.Circuit.of(circuit),
+        "interventions": tables_interventions.Interventions.of(interventions, config),
     }
 
 
 def _sources(content: dict[str, str], needs: tuple[str, ...]) -> dict[str, str]:
-    """Of what a drawing is given, the hashes; where features have labels, reviewers' labels are among it."""
-    read = (*needs, "review") if "interpretation" in needs else needs
-    return {name: content[name] for name in read if name in content}
+    """The content hashes of what a drawing is given.
+
+    Where features have labels, the labels of reviewers are among it.
+    """
+    names = (*needs, "review") if "interpretation" in needs else needs
+    return {name: content[name] for name in names if name in content}
 
 
-def _words(read: dict[str, Any], config) -> dict[str, list[str]]:
-    """The numbers that stand before the figures of each section of the report."""
+def _words(given: dict[str, Any], config: Figures) -> dict[str, list[str]]:
+    """The words and tables that stand before the figures of each section of the report."""
     sections: dict[str, list[str]] = {name: [] for name in report.SECTIONS}
-    sections["prompts"] = report.prompts(read["prompts"], read["baseline"])
-    sections["baseline"] = report.baseline(read["prompts"], read["baseline"])
-    sections["features"] = report.features(read["features"])
+    sections["prompts"] = report.prompts(given["prompts"], given["baseline"])
+    sections["baseline"] = report.baseline(given["prompts"], given["baseline"])
+    sections["features"] = report.features(given["features"])
     sections["interpretation"] = report.interpretation(
-        read["circuit"], read["interpretation"], config.heatmap_features
+        given["circuit"], given["interpretation"], config.heatmap_features
     )
-    sections["graph"] = report.graphs(read["attribution"])
-    sections["interventions"] = report.interventions(read["baseline"], read["interventions"])
+    sections["graph"] = report.graphs(given["attribution"])
+    sections["interventions"] = report.interventions(given["baseline"], given["interventions"])
     names = ("study", "prompts", "baseline", "features", "attribution", "interventions")
-    sections["comparison"] = report.compared(comparison.rows(*(read[name] for name in names)))
+    sections["comparison"] = report.compared(comparison.rows(*(given[name] for name in names)))
     return sections
 
 
 def _dataset(
-    title: str, caption: str, section: str, origin: str, files: dict[str, bytes], page: bytes = b""
+    title: str, caption: str, section: str, origin: str, files: Mapping[Any, bytes], page: bytes = b""
 ) -> xr.Dataset:
-    said = {"title": title, "caption": caption, "section": section, "provenance": origin}
-    variables: dict[str, Any] = {name: ((), np.array(text, dtype=str)) for name, text in said.items()}
+    """The dataset of a figure, with its files by format, or of the report, with its page."""
+    texts = {"title": title, "caption": caption, "section": section, "provenance": origin}
+    variables: dict[str, Any] = {name: ((), np.array(text, dtype=str)) for name, text in texts.items()}
     for kind, data in {**files, "html": page}.items():
         variables[kind] = (f"{kind}_byte", np.frombuffer(data, dtype=np.uint8))
     return xr.Dataset(variables, attrs={"structure": "graph"})

@@ -1,8 +1,8 @@
-"""Phase `prompts`: a behaviour's prompts, tokenized and audited.
+"""Phase `prompts`: the prompts of a behaviour, tokenized and audited.
 
-One row a prompt. Both answers must be single tokens of this model's tokenizer, partners must have equally
-many tokens, and a prompt followed by its answer must tokenize as the prompt's tokens followed by the
-answer's: otherwise the logit that is read is not the one the model would use. All violations are reported
+Both answers must be single tokens of this model's tokenizer. Partners must have equally many tokens. A prompt
+followed by its answer must tokenize as the tokens of the prompt followed by the token of the answer:
+otherwise the logit that is read is not the one that the model would use. All violations are reported
 together.
 """
 
@@ -10,30 +10,63 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import xarray as xr
 
-from circuitstore.errors import PromptError
+from circuitstore.errors import PromptError, some_of
 from circuitstore.models.load import tokenize
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from transformers import PreTrainedTokenizerBase
+
+    from circuitstore.storage.records import Coords
+    from tasks.settings.phases import Prompts
+
 TEXT = ("text", "correct", "incorrect", "split", "template", "group", "partner")
-SHOWN = 8  # violations listed in full
+LISTED = 8  # violations named in an error
 
 
-def prompts(cells, config, behaviour, tokenizer):
-    """Yield one dataset a prompt, axis `prompt`.
+class Prompt(Protocol):
+    """What is known of a prompt before it is tokenized: one that was drawn, or a row of a user's file."""
 
-    text, correct, incorrect, split ("train" or "test"), template, group, partner (id or ""), labels (JSON
-    object): text; correct_id, incorrect_id: int32 token ids; tokens (position,) int32 and token_text
-    (position,), the prepended token first. Raises PromptError listing every prompt that cannot be used.
+    id: str
+    text: str
+    correct: str
+    incorrect: str
+    split: str
+    template: str
+    group: str
+    partner: str
+    labels: Mapping[str, str]
+
+
+def prompts(
+    cells: list[Coords],
+    config: Prompts,
+    behaviour: Callable[[Prompts, Callable[..., bool] | None], Sequence[Prompt]],
+    tokenizer: PreTrainedTokenizerBase,
+) -> Iterator[tuple[Coords, xr.Dataset]]:
+    """Yield one dataset for each prompt, along axis `prompt`.
+
+    `behaviour` gives the prompts; its second argument says which minimal pairs can be used.
+
+        text, correct, incorrect     text
+        split                        text: "train" or "test"
+        template, group              text
+        partner                      text: the id of the other prompt of the minimal pair, or ""
+        labels                       text: a JSON object
+        correct_id, incorrect_id     int32: token ids
+        tokens, token_text           (position,) int32 and text: the prepended token comes first
+
+    Raises PromptError, which lists the prompts that cannot be used.
     """
     rows = behaviour(config, _fits(tokenizer, config.prepend) if config.misfits == "skip" else None)
     tokens = {row.id: tokenize(tokenizer, row.text, prepend=config.prepend) for row in rows}
-    answers = {
-        row.id: [_token_ids(tokenizer, answer) for answer in (row.correct, row.incorrect)] for row in rows
-    }
+    answers = {row.id: _answer_ids(tokenizer, row) for row in rows}
     problems = [
         problem
         for row in rows
@@ -47,10 +80,10 @@ def prompts(cells, config, behaviour, tokenizer):
     if not rows:
         problems.append("there are no prompts")
     if problems:
-        more = f" … and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
-        remedy = "change these prompts or the model, or have others drawn: --set prompts.misfits=skip"
         raise PromptError(
-            "prompts do not fit this tokenizer", got="; ".join(problems[:SHOWN]) + more, remedy=remedy
+            "prompts do not fit this tokenizer",
+            got=some_of(problems, LISTED),
+            remedy="change these prompts or the model, or have others drawn: --set prompts.misfits=skip",
         )
     for row in rows:
         (correct,), (incorrect,) = answers[row.id]
@@ -59,48 +92,51 @@ def prompts(cells, config, behaviour, tokenizer):
         variables["correct_id"] = ((), np.int32(correct))
         variables["incorrect_id"] = ((), np.int32(incorrect))
         variables["tokens"] = ("position", np.array(tokens[row.id], dtype=np.int32))
-        variables["token_text"] = (
-            "position",
-            np.array([tokenizer.decode([token]) for token in tokens[row.id]], dtype=str),
-        )
+        texts = [str(tokenizer.decode([token])) for token in tokens[row.id]]
+        variables["token_text"] = ("position", np.array(texts, dtype=str))
         yield {"prompt": row.id}, xr.Dataset(variables)
 
 
-def _fits(tokenizer, prepend: str):
-    """Whether the prompts of a drawn minimal pair can be used."""
+def _fits(tokenizer: PreTrainedTokenizerBase, prepend: str) -> Callable[..., bool]:
+    """A function that says whether both prompts of a minimal pair can be used."""
 
-    def fits(*pair) -> bool:
+    def fits(*pair: Prompt) -> bool:
         tokens = {row.id: tokenize(tokenizer, row.text, prepend=prepend) for row in pair}
-        answers = {
-            row.id: [_token_ids(tokenizer, answer) for answer in (row.correct, row.incorrect)] for row in pair
-        }
-        return not any(_problems(row, tokens, answers[row.id], tokenizer, prepend) for row in pair)
+        return not any(
+            _problems(row, tokens, _answer_ids(tokenizer, row), tokenizer, prepend) for row in pair
+        )
 
     return fits
 
 
-def _token_ids(tokenizer, text: str) -> list[int]:
-    return list(tokenizer.encode(text, add_special_tokens=False))
+def _answer_ids(tokenizer: PreTrainedTokenizerBase, row: Prompt) -> list[list[int]]:
+    """The token ids of the correct and of the incorrect answer."""
+    return [
+        list(tokenizer.encode(answer, add_special_tokens=False)) for answer in (row.correct, row.incorrect)
+    ]
 
 
 def _problems(
-    row, tokens: dict[str, list[int]], answers: list[list[int]], tokenizer, prepend: str
+    row: Prompt,
+    tokens: Mapping[str, list[int]],
+    answers: list[list[int]],
+    tokenizer: PreTrainedTokenizerBase,
+    prepend: str,
 ) -> list[str]:
-    """What is wrong with one prompt, a line each."""
-    found = []
+    """What is wrong with one prompt, a line for each problem. `tokens` holds all prompts by id."""
+    problems = []
     for text, ids in zip((row.correct, row.incorrect), answers, strict=True):
         if len(ids) != 1:
-            found.append(f"{row.id}: answer {text!r} is {len(ids)} tokens, not one")
+            problems.append(f"{row.id}: answer {text!r} is {len(ids)} tokens, not one")
         elif tokenize(tokenizer, row.text + text, prepend=prepend) != tokens[row.id] + ids:
-            found.append(f"{row.id}: answer {text!r} merges with the prompt's last token")
+            problems.append(f"{row.id}: answer {text!r} merges with the prompt's last token")
     if answers[0] == answers[1]:
-        found.append(f"{row.id}: both answers are the same token")
+        problems.append(f"{row.id}: both answers are the same token")
     if row.partner and row.partner not in tokens:
-        found.append(f"{row.id}: partner {row.partner} is no prompt")
+        problems.append(f"{row.id}: partner {row.partner} is no prompt")
     elif row.partner and len(tokens[row.partner]) != len(tokens[row.id]):
-        found.append(
-            f"{row.id}: partner {row.partner} has {len(tokens[row.partner])} tokens, this has {len(tokens[row.id])}"
-        )
+        lengths = f"has {len(tokens[row.partner])} tokens, this has {len(tokens[row.id])}"
+        problems.append(f"{row.id}: partner {row.partner} {lengths}")
     if len(tokens[row.id]) < 2:
-        found.append(f"{row.id}: the prompt has no tokens")
-    return found
+        problems.append(f"{row.id}: the prompt has no tokens")
+    return problems

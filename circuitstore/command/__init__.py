@@ -17,7 +17,10 @@ from circuitstore.errors import CircuitstoreError
 
 
 class Commands(click.Group):
-    """The commands by name, in the order a user meets them; each file is imported when its command is used."""
+    """The commands by name, in the order a user meets them.
+
+    The file of a command is imported when the command is used.
+    """
 
     homes: ClassVar[dict[str, str]] = {
         "build": "build",
@@ -43,7 +46,9 @@ class Commands(click.Group):
             return None
         import importlib
 
-        return getattr(importlib.import_module(f"circuitstore.command.{self.homes[name]}"), name)
+        module = importlib.import_module(f"circuitstore.command.{self.homes[name]}")
+        command: click.Command = getattr(module, name)
+        return command
 
 
 @click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -45,8 +45,8 @@ def build(
 ) -> None:
     """Compute PHASE and all it needs, all phases when none is named; only what is missing runs.
 
-    A line a phase says how many cells were there already (hits), how many were computed, and the seconds it took. An interrupted or
-    failed build keeps all finished cells; the same command resumes it.
+    A line a phase says how many cells were there already (hits), how many were computed, and the seconds it
+    took. An interrupted or failed build keeps all finished cells; the same command resumes it.
     """
     planner = options.planner(store)
     tasks = planner.pipeline.closure(phases)
@@ -90,7 +90,10 @@ QUIET = 60.0  # seconds of work without a word, where no bar is shown
 
 
 class Lines:
-    """One line a phase on stderr. While it runs, a progress bar on a terminal, elsewhere a line now and then."""
+    """One line a phase on stderr.
+
+    While a phase runs there is a progress bar on a terminal, and elsewhere a line now and then.
+    """
 
     def __init__(self) -> None:
         self.reports: list[PhaseReport] = []

@@ -36,13 +36,11 @@ def diff(a: str, b: str, top: int, profile: str, store: str, as_json: bool) -> N
         return
     for what in ("nodes", "edges"):
         row = result[what]
-        click.echo(
-            f"{what:<20}{row['a']:>8} in A {row['b']:>8} in B {row['shared']:>8} shared   Jaccard {row['jaccard']:.3f}"
-        )
+        counts = f"{row['a']:>8} in A {row['b']:>8} in B {row['shared']:>8} shared"
+        click.echo(f"{what:<20}{counts}   Jaccard {row['jaccard']:.3f}")
     for name in ("weight_pearson", "weight_spearman", "influence_spearman"):
-        click.echo(
-            f"{name.replace('_', ', '):<20}{'no values' if result[name] is None else format(result[name], '8.4f')}"
-        )
+        value = "no values" if result[name] is None else format(result[name], "8.4f")
+        click.echo(f"{name.replace('_', ', '):<20}{value}")
     if result["largest"]:
         click.echo("\nedges that differ most")
     for edge in result["largest"]:

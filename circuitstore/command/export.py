@@ -49,9 +49,10 @@ def export(
 ) -> None:
     """Write what was built to DEST as ordinary files.
 
-    WHAT is `figures` (with captions and a report, report.html; formats png, svg, pdf), `graphs` (formats json, as circuit-tracer and
-    Neuronpedia read it, one file a prompt, and graphml), or `transcoders` (config.yaml and a safetensors file a layer). DEST is
-    WHAT/PROFILE/BEHAVIOUR unless named; with several behaviours each has a folder in it.
+    WHAT is `figures` (with captions and a report, report.html; formats png, svg, pdf), `graphs` (formats
+    json, as circuit-tracer and Neuronpedia read it, one file a prompt, and graphml), or `transcoders`
+    (config.yaml and a safetensors file a layer). DEST is WHAT/PROFILE/BEHAVIOUR unless named; with several
+    behaviours each has a folder in it.
     """
     from circuitstore.results.defaults import profile_name
     from circuitstore.results.folder import write_files
@@ -82,7 +83,10 @@ def export(
 
 
 def _checked(what: str, formats: tuple[str, ...], prompts: tuple[str, ...]) -> Export:
-    """The kind of export that is asked for. Raises UsageError for one, or options of it, that there are not."""
+    """The kind of export that is asked for.
+
+    Raises UsageError for a kind, or an option of it, that does not exist.
+    """
     from circuitstore.errors import UsageError
 
     exports = pipeline.services().exports

@@ -1,10 +1,10 @@
-"""`status`, `explain`, `show` and `log`: what is built, what is not and why, what it says, and how it came to be."""
+"""`status`, `explain`, `show` and `log`: what is built, why something is not, and how it came to be."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -87,8 +87,8 @@ def _row(step: Step) -> dict[str, object]:
 def show(phase: str, behaviour: str, profile: str, store: str, as_json: bool) -> None:
     """Print the newest output of PHASE for one behaviour.
 
-    `show prompts --json` prints JSON lines, exactly what --prompts takes back. Any other phase prints its labelled dataset, or with
-    --json its record: key, content hash, inputs.
+    `show prompts --json` prints JSON lines, exactly what --prompts takes back. Any other phase prints its
+    labelled dataset, or with --json its record: key, content hash, inputs.
     """
     import circuitstore.results.open as results
     from circuitstore.results.defaults import profile_name
@@ -100,7 +100,7 @@ def show(phase: str, behaviour: str, profile: str, store: str, as_json: bool) ->
     if as_json and listing is None:
         options.print_json(artifact)
         return
-    dataset = results.open(phase, behaviour=behaviour, store=store, profile=profile)
+    dataset: Any = results.open(phase, behaviour=behaviour, store=store, profile=profile)
     if listing is None:
         click.echo(dataset)
         for name, value in artifact.summary.items():

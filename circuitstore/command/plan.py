@@ -1,6 +1,4 @@
-"""`plan` and `profile`: what a build would cost before anything is downloaded, and what it would be built
-with.
-"""
+"""`plan` and `profile`: what a build would cost, and every setting it would be built with."""
 
 from __future__ import annotations
 
@@ -33,8 +31,9 @@ def plan(
     device: str | None,
     as_json: bool,
 ) -> None:
-    """Say what building PHASE and all it needs would cost: bytes to download, memory, bytes in the store,
-    time.
+    """Say what building PHASE and all it needs would cost.
+
+    Costs are bytes to download, memory, bytes in the store, and time.
 
     Reckoned from shapes alone, as if nothing had been built: nothing is downloaded, loaded or written. Memory
     is that of a process that builds one phase; `mapped` are weight files that the system may drop and read
@@ -50,30 +49,23 @@ def plan(
 
 
 def _print(result: Any) -> None:
-    click.echo(
-        f"{'phase':<16}{'behaviour':<12}{'cells':>8}{'host':>10}{'mapped':>10}{'device':>10}{'store':>10}{'time':>10}"
-    )
+    amounts = "".join(f"{name:>10}" for name in ("host", "mapped", "device", "store", "time"))
+    click.echo(f"{'phase':<16}{'behaviour':<12}{'cells':>8}{amounts}")
     for row in result.phases:
         amounts = "".join(
             f"{_bytes(n):>10}" for n in (row.host_bytes, row.mapped_bytes, row.device_bytes, row.store_bytes)
         )
         cells = "unknown" if row.cells is None else row.cells
         click.echo(f"{row.phase:<16}{row.behaviour:<12}{cells:>8}{amounts}{_time(row.seconds):>10}")
-    files = [
-        ("model", result.model_bytes, result.model_here),
-        ("transcoders", result.transcoder_bytes, result.transcoders_here),
-    ]
     click.echo()
-    for name, size, here in files:
+    for name, size, here in result.files:
         click.echo(f"{name:<14}{_bytes(size):>10}  {'here' if here else 'to be downloaded'}")
     click.echo(f"{'download':<14}{_bytes(result.download_bytes):>10}")
-    click.echo(
-        f"{'host memory':<14}{_bytes(result.host_bytes):>10}  at most, and {_bytes(result.mapped_bytes)} of mapped weights"
-    )
+    mapped = f"at most, and {_bytes(result.mapped_bytes)} of mapped weights"
+    click.echo(f"{'host memory':<14}{_bytes(result.host_bytes):>10}  {mapped}")
     if result.device != "cpu":
-        click.echo(
-            f"{'device memory':<14}{_bytes(result.device_bytes):>10}  at most, of {_bytes(result.device_memory)} ({result.device})"
-        )
+        most = f"at most, of {_bytes(result.device_memory)} ({result.device})"
+        click.echo(f"{'device memory':<14}{_bytes(result.device_bytes):>10}  {most}")
     click.echo(f"{'store':<14}{_bytes(result.store_bytes):>10}")
     click.echo(f"{'time':<14}{_time(result.seconds):>10}  on {result.device}, an estimate")
     if result.active_assumed:
@@ -82,10 +74,8 @@ def _print(result: Any) -> None:
             err=True,
         )
     if result.unknown:
-        click.echo(
-            f"unknown: {', '.join(result.unknown)} (add a [shape] table to the profile, or download the files)",
-            err=True,
-        )
+        remedy = "add a [shape] table to the profile, or download the files"
+        click.echo(f"unknown: {', '.join(result.unknown)} ({remedy})", err=True)
 
 
 def _bytes(size: float | None) -> str:

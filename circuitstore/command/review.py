@@ -12,7 +12,8 @@ from circuitstore.command import options
 def review() -> None:
     """Label features by hand: export a table, edit it, import it.
 
-    Labels are kept beside what is computed: no build loses them, and importing some recomputes only what shows labels.
+    Labels are kept beside what is computed: no build loses them, and importing some recomputes only what
+    shows labels.
     """
 
 
@@ -29,7 +30,10 @@ def review() -> None:
 @options.profile
 @options.store
 def export(file: str, behaviour: str, top: int, profile: str, store: str) -> None:
-    """Write the features of a behaviour to FILE, a new CSV table; fill in its columns `reviewer_label` and `note`."""
+    """Write the features of a behaviour to FILE, a new CSV table.
+
+    Fill in its columns `reviewer_label` and `note`, then import it.
+    """
     write = pipeline.services().review.export_table
     count = write(file, behaviour=behaviour, profile=profile, store=store, top=top)
     click.echo(f"{count} features of {behaviour} in {file}", err=True)
@@ -44,7 +48,8 @@ def export(file: str, behaviour: str, top: int, profile: str, store: str) -> Non
 def import_(file: str, behaviour: str, author: str, profile: str, store: str) -> None:
     """Store the labels of FILE that are new or changed; lines without a label are left out.
 
-    All bad lines are reported at once, and then nothing is stored. The newest import of a feature counts, earlier ones are kept.
+    All bad lines are reported at once, and then nothing is stored. The newest import of a feature counts,
+    earlier ones are kept.
     """
     keep = pipeline.services().review.import_table
     count, path = keep(file, behaviour=behaviour, profile=profile, store=store, author=author)

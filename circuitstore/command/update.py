@@ -14,10 +14,11 @@ from circuitstore.command import options
 @options.store
 @options.as_json
 def update(profile: str, settings: tuple[str, ...], store: str, as_json: bool) -> None:
-    """Ask the Hugging Face hub what the revisions of the profile's repositories are now, and use that from now on.
+    """Ask the Hugging Face hub what the profile's revisions are now, and use that from now on.
 
-    Without this, a branch such as `main` stays, in this store, the commit that it was when something was first computed with it.
-    What was computed stays too; `circuitstore explain` says what another commit changes. Exits with 1 when the hub cannot be asked.
+    Without this, a branch such as `main` stays, in this store, the commit that it was when something was
+    first computed with it. What was computed stays too; `circuitstore explain` says what another commit
+    changes. Exits with 1 when the hub cannot be asked.
     """
     from circuitstore.storage.layout import Store
 

@@ -1,6 +1,7 @@
 """Where batches of cells are computed: in this process, or in joblib's worker processes.
 
-An executor is given all batches of one phase, which are independent, and yields their results in whatever order they finish.
+An executor is given all batches of one phase, which are independent, and yields their results in whatever
+order they finish.
 """
 
 from __future__ import annotations
@@ -16,7 +17,10 @@ class Executor(Protocol):
     """Computes batches."""
 
     def run(self, work: Sequence[Batch], progress: Progress) -> Iterator[Result]:
-        """Yield the result of each batch; `progress` hears how many cells were dealt with since it was last called."""
+        """Yield the result of each batch.
+
+        `progress` hears how many cells were dealt with since it was last called.
+        """
 
 
 class ThisProcess:

@@ -1,9 +1,10 @@
 """Keys: what a result depends on, as one sha256.
 
-A key covers the name of the phase, its effective settings, the identity of its resources, the content of what it reads, and its code.
-Code means the syntax trees of the phase's module and of every module that computes content which it imports, transitively, found
-statically. Docstrings, comments and formatting are no part of a tree. The encoding of a tree is our own, because that of Python
-(`ast.dump`, `ast.unparse`) differs between versions, and then two users with equal files would share nothing.
+A key covers the name of the phase, its effective settings, the identity of its resources, the content of what
+it reads, and its code. Code means the syntax trees of the phase's module and of every module that computes
+content which it imports, transitively, found statically. Docstrings, comments and formatting are no part of a
+tree. The encoding of a tree is our own, because that of Python (`ast.dump`, `ast.unparse`) differs between
+versions, and then two users with equal files would share nothing.
 """
 
 from __future__ import annotations
@@ -23,15 +24,19 @@ from circuitstore.memo import Memo
 
 # The rooms of the library that compute content; the others carry it.
 COMPUTE = tuple(f"circuitstore.{room}" for room in ("models", "transcoders", "circuits", "statistics"))
-# Rooms of a tasks package whose code decides no result: what settings say is in keys by value, and costs and exports come after.
+# Rooms of a tasks package whose code decides no result: what settings say is in keys by value, and costs and
+# exports come after.
 DECLARING = (".settings", ".costs", ".exports", ".inputs.resources")
 TREE_VERSION = 2  # of the encoding of syntax trees; one more whenever it changes
 
 
 def encode(value: object) -> bytes:
-    """Plain data as canonical bytes: every value carries its type and length, so no two values share an encoding.
+    """Plain data as canonical bytes.
 
-    Raises TypeError for anything but None, bool, int, float, str, bytes, list, tuple, dict with text keys, msgspec.Struct.
+    Every value carries its type and length, so no two values share an encoding.
+
+    Raises TypeError for anything but None, bool, int, float, str, bytes, list, tuple, dict with text keys,
+    msgspec.Struct.
     """
     if value is None:
         return b"N"
@@ -66,10 +71,13 @@ def digest(kind: str, value: object) -> str:
 
 
 def plain_tree(node: object) -> object:
-    """A syntax tree as plain data that is equal in every version of Python: type, then the fields that say something.
+    """A syntax tree as plain data that is equal in every version of Python.
 
-    Left out are positions, load and store contexts, the prefix of a text, docstrings, and fields that are empty, so that a field
-    which a newer version adds changes nothing where it is not used. Parts of an f-string that are plain text are joined.
+    A node is its type, then the fields that say something.
+
+    Left out are positions, load and store contexts, the prefix of a text, docstrings, and fields that are
+    empty, so that a field which a newer version adds changes nothing where it is not used. Parts of an
+    f-string that are plain text are joined.
     """
     if isinstance(node, ast.Constant):
         value = node.value
@@ -113,8 +121,8 @@ def _joined_parts(parts: Iterable[ast.expr]) -> list[object]:
 
 def _without_docstring(node: ast.AST) -> object:
     body = getattr(node, "body")  # noqa: B009 (not every node has one)
-    documented = isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef))
-    if documented and ast.get_docstring(node, clean=False) is not None:
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    if isinstance(node, documented) and ast.get_docstring(node, clean=False) is not None:
         return body[1:] or [ast.Pass()]
     return body
 
@@ -149,7 +157,10 @@ class Code:
         self._files: dict[str, str | None] = {}
 
     def closure(self, *modules: str) -> dict[str, str]:
-        """Module → hash of its source's tree, for these modules and all that they import. Raises InputError."""
+        """Module → hash of its source's tree, for these modules and all that they import.
+
+        Raises InputError.
+        """
         hashes: dict[str, str] = {}
         waiting = list(modules)
         while waiting:
@@ -202,7 +213,10 @@ def _folder(package: str) -> str:
 
 
 def _imports(module: str, is_package: bool, source: bytes) -> list[str]:
-    """Absolute names of all that a module may import, at any depth. A name that is no module is simply not located."""
+    """Absolute names of all that a module may import, at any depth.
+
+    A name that is no module is simply not located.
+    """
     here = module if is_package else module.rpartition(".")[0]
     names: set[str] = set()
     for node in ast.walk(ast.parse(source)):

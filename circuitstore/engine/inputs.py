@@ -1,4 +1,4 @@
-"""What a phase sees of the phases above it: whole cells, each checked against its content hash as it is read."""
+"""What a phase sees of the phases above it: whole cells, each checked by its content hash as it is read."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ KEPT_BYTES = 1 << 26  # of all open objects together, whatever their number
 
 
 class Upstream:
-    """Read access to the cells of one upstream phase that the cells of a batch depend on, and to no others."""
+    """Read access to the upstream cells that the cells of a batch depend on, and to no others."""
 
     def __init__(self, store: Store, phase: str, reads: list[tuple[Coords, list[Cell]]]):
         self.store, self.phase = store, phase
@@ -41,11 +41,17 @@ class Upstream:
         return ((upstream.coords, self._read(upstream)) for upstream in self._reads[_hashable(cell)])
 
     def pick(self, cell: Coords, **coords: str | int) -> xr.Dataset:
-        """The one with these coordinates of the upstream cells that `cell` depends on. Raises BuildError, DamageError."""
+        """The one with these coordinates of the upstream cells that `cell` depends on.
+
+        Raises BuildError, DamageError.
+        """
         return self._only(coords, [each for each in self._reads[_hashable(cell)] if each.coords == coords])
 
     def content(self, cell: Coords) -> str:
-        """Content hash of all upstream cells that `cell` depends on. It is the artifact's own when that is all of it."""
+        """Content hash of all upstream cells that `cell` depends on.
+
+        It is the artifact's own when that is all of it.
+        """
         return content_of(self._reads[_hashable(cell)])
 
     def _only(self, coords: Coords, cells: list[Cell]) -> xr.Dataset:
@@ -68,7 +74,10 @@ class Upstream:
 
 
 class Cells:
-    """All cells of a phase with their coordinates, read anew each time they are gone through: never all in memory."""
+    """All cells of a phase, with their coordinates.
+
+    They are read anew each time they are gone through, so that never all are in memory.
+    """
 
     def __init__(self, store: Store, phase: str, cells: list[Cell]):
         self._upstream = Upstream(store, phase, [({}, cells)])

@@ -1,8 +1,9 @@
 """Loading the code that computes content, and remembering from which source each module was loaded.
 
-Python trusts bytecode whose time stamp (in seconds) and size match: a file edited twice within a second can run its old code. A
-long-lived worker or notebook keeps old code too. Either would file old results under a new key. So modules that compute are found by
-`_SourceFinder`: it remembers the source, and keeps compiled code with the hash of its source, so that old code is noticed.
+Python trusts bytecode whose time stamp (in seconds) and size match: a file edited twice within a second can
+run its old code. A long-lived worker or notebook keeps old code too. Either would file old results under a
+new key. So modules that compute are found by `_SourceFinder`: it remembers the source, and keeps compiled
+code with the hash of its source, so that old code is noticed.
 """
 
 from __future__ import annotations
@@ -54,7 +55,9 @@ class _SourceFinder:
 
 
 def watch(package: str) -> None:
-    """From now on remember the source of every module of this tasks package, and of the library, that computes.
+    """From now on remember the source of every module that computes.
+
+    These are the modules of this tasks package and of the library.
 
     `circuitstore` calls this when it is imported, before anything that computes can be.
     """
@@ -108,6 +111,9 @@ def _keep(path: str, source: bytes, code: CodeType) -> None:
 
 
 def _compiled_path(path: str) -> str:
-    """Where the compiled code of a file is kept: one file a path and interpreter, so that they do not pile up."""
+    """Where the compiled code of a file is kept.
+
+    It is one file a path and interpreter, so that they do not pile up.
+    """
     name = hashlib.sha256(b"\0".join((importlib.util.MAGIC_NUMBER, os.fsencode(path)))).hexdigest()
     return os.path.join(cache_folder(), "code", name[:32])

@@ -1,7 +1,9 @@
-"""What is missing, and why: from declarations and hashes alone, without importing a phase or opening an array.
+"""What is missing, and why, from declarations and hashes alone.
 
-A selection is planned once. A phase whose upstream phases must run first has neither key nor cells yet: `Planner.complete` gives it
-both when they have run, from what was looked up before.
+Planning imports no phase and opens no array.
+
+A selection is planned once. A phase whose upstream phases must run first has neither key nor cells yet:
+`Planner.complete` gives it both when they have run, from what was looked up before.
 """
 
 from __future__ import annotations
@@ -29,8 +31,8 @@ FRESH, STALE, MISSING = "fresh", "stale", "missing"
 class PlannedCell(msgspec.Struct, frozen=True):
     """A cell to be had: its coordinates, its key, and the cells it reads of each upstream phase.
 
-    `copy` is an intact copy of its content, if the store holds one. `first` is the content first published under its key, "" if
-    there was none.
+    `copy` is an intact copy of its content, if the store holds one. `first` is the content first published
+    under its key, "" if there was none.
     """
 
     coords: Coords
@@ -43,8 +45,8 @@ class PlannedCell(msgspec.Struct, frozen=True):
 class Step(msgspec.Struct, frozen=True):
     """One phase of one selection, as far as it can be known before anything runs.
 
-    `waits` names the upstream phase that must run first; then neither key nor cells are known yet. `artifact` is there when the
-    phase is fresh.
+    `waits` names the upstream phase that must run first; then neither key nor cells are known yet. `artifact`
+    is there when the phase is fresh.
     """
 
     task: Task
@@ -88,7 +90,10 @@ class Planner:
         self._copies: dict[str, dict[str, list[Copy]]] = {}  # phase → cell key → copies
 
     def steps(self, selection: Selection, tasks: Sequence[Task]) -> list[Step]:
-        """Plan these phases (in order) for one selection. Raises InputError, UsageError for what can never run."""
+        """Plan these phases (in order) for one selection.
+
+        Raises InputError, UsageError for what can never run.
+        """
         resources = self.pipeline.resources(selection, self.store)
         identities: dict[str, dict[str, object]] = {}
         done: dict[str, Artifact] = {}
@@ -126,7 +131,9 @@ class Planner:
         return msgspec.structs.replace(known, state=state, why=why or ["never built"], cells=cells)
 
     def check(self, steps: Iterable[Step]) -> list[str]:
-        """Ask every resource that something is to be computed with whether it can be used; a line for each warning.
+        """Ask every resource that something is to be computed with whether it can be used.
+
+        Returns a line for each warning.
 
         Raises InputError.
         """
@@ -220,7 +227,7 @@ class Planner:
         return list(step.task.coordinates(axis, config, step.resources))
 
     def _check_axes(self, step: Step) -> None:
-        """Coordinates that settings give are asked for before anything runs, so that a wrong setting stops here."""
+        """Ask for the coordinates that settings give, so that a wrong setting stops before anything runs."""
         above = self.pipeline.upstream(step.task)
         given = {axis for name in above for axis in self.pipeline.task(name).axes}
         for axis in step.task.per:
@@ -259,7 +266,11 @@ def artifact_key(task: Task, components: Components) -> str:
 
 
 def cell_key(task: Task, components: Components, coords: Coords, reads: Mapping[str, Sequence[Cell]]) -> str:
-    """Key of one cell: as the artifact's, but of upstream only the cells it reads, and no setting that only chooses cells."""
+    """Key of one cell.
+
+    It is made as the artifact's key, but of upstream only from the cells that this one reads, and without the
+    settings that only choose cells.
+    """
     config = {name: value for name, value in components.config.items() if name not in task.whole}
     contents = {name: [[cell.coords, cell.content] for cell in cells] for name, cells in reads.items()}
     return digest("cell", [task.name, components.code, config, components.resources, coords, contents])

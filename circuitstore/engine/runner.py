@@ -59,8 +59,9 @@ def build(
 ) -> None:
     """Build the named phases (all when none is named) and what they need, for each selection.
 
-    What is there is not computed again. A failed cell fails its phase after the others are committed. Then the build stops, or with
-    `keep_going` goes on with all that does not need the failed phase. Raises the first failure: BuildError, GateError.
+    What is there is not computed again. A failed cell fails its phase after the others are committed. Then
+    the build stops, or with `keep_going` goes on with all that does not need the failed phase. Raises the
+    first failure: BuildError, GateError.
     """
     tasks = planner.pipeline.closure(goals)
     steps = {selection.behaviour: planner.steps(selection, tasks) for selection in selections}

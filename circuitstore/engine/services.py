@@ -1,6 +1,7 @@
 """What commands and analysis scripts need of a pipeline beside its phases, as one object.
 
-The library knows no phase by name. Where it must speak of one, the one with graphs for instance, it asks the pipeline's `Services`.
+The library knows no phase by name. Where it must speak of one, the one with graphs for instance, it asks the
+pipeline's `Services`.
 """
 
 from __future__ import annotations
@@ -21,7 +22,10 @@ if TYPE_CHECKING:
 
 
 def later(target: str) -> Callable[..., Any]:
-    """The function "module:name", whose module is imported when it is called: a warm build needs none of it."""
+    """The function "module:name", whose module is imported when it is called.
+
+    A build with nothing to do imports none of them.
+    """
 
     def call(*arguments: Any, **named: Any) -> Any:
         module, _, name = target.partition(":")
@@ -64,9 +68,9 @@ class Settings(Protocol):
 class Export(msgspec.Struct, frozen=True):
     """One kind of results as ordinary files.
 
-    phase: whose output is written; formats: the kinds of file there are to choose from; files: gives file name → bytes for an
-    artifact and its name, the chosen formats and prompts; by_prompt: whether prompts can be chosen; front: the file to open
-    first, which makes a build of the phase say how to export it.
+    phase: whose output is written; formats: the kinds of file there are to choose from; files: gives file
+    name → bytes for an artifact and its name, the chosen formats and prompts; by_prompt: whether prompts can
+    be chosen; front: the file to open first, which makes a build of the phase say how to export it.
     """
 
     phase: str
@@ -79,7 +83,8 @@ class Export(msgspec.Struct, frozen=True):
 class Review(msgspec.Struct, frozen=True):
     """The phase whose units people label.
 
-    shown: its dataset with the labels that count now; export_table, import_table: the units as a table that is edited.
+    shown: its dataset with the labels that count now; export_table, import_table: the units as a table that
+    is edited.
     """
 
     phase: str
@@ -96,7 +101,10 @@ class Listing(msgspec.Struct, frozen=True):
 
 
 class OneText(msgspec.Struct, frozen=True):
-    """The phase that attributes one text. `limits` are the settings of its arguments, `every_edge` those that keep all edges."""
+    """The phase that attributes one text.
+
+    `limits` are the settings of its arguments, `every_edge` those that keep all edges.
+    """
 
     phase: str
     limits: Callable[[int, float, int | None], tuple[str, ...]]
@@ -106,8 +114,10 @@ class OneText(msgspec.Struct, frozen=True):
 class Services(msgspec.Struct, frozen=True):
     """Everything that commands need beside the phases.
 
-    graphs: the phase with one attribution graph a prompt; labels: gives (layer, feature) → label for the graphs of a name;
-    follow: takes the revisions of a profile's repositories for what they are now; plan: what a build would cost.
+    graphs: the phase with one attribution graph a prompt; labels: gives (layer, feature) → label for the
+    graphs of a name;
+    follow: takes the revisions of a profile's repositories for what they are now; plan: what a build would
+    cost.
     """
 
     settings: Settings

@@ -7,7 +7,8 @@ A phase `baseline` is the function `baseline` of module `tasks.baseline`:
             row = prompts.one(cell)                     # xarray.Dataset of the matching upstream cell
             yield cell, xr.Dataset(…)                   # one labelled dataset a cell, in the order given
 
-It is pure: what it yields depends only on these arguments. A cell's result never depends on which other cells are in the batch.
+It is pure: what it yields depends only on these arguments. A cell's result never depends on which other cells
+are in the batch.
 """
 
 from __future__ import annotations
@@ -37,13 +38,18 @@ class Selection(Protocol):
 class Resource(msgspec.Struct, frozen=True):
     """An input that no phase computes: a model, transcoders, a behaviour's declaration.
 
-    identity: gives plain data that enters the key. It must be cheap: it imports no torch and reads no weights.
-    load: gives what the phase receives. It is a `functools.partial` of a public function with picklable arguments, so that
+    identity: gives plain data that enters the key. It must be cheap: it imports no torch and reads no
+    weights.
+    load: gives what the phase receives. It is a `functools.partial` of a public function with picklable
+    arguments, so that
         another process can call it. The module of this function, and all it imports, are code in the key.
     modules: further code in the key that `load` runs but that a static reader cannot find, by name.
-    check: raises InputError for what `load` could not use, and returns a line for each thing that a user should know all the
-        same. It is called before a build writes anything, and only if something is to be computed with the resource.
-    part: plain data that says how much of the resource `load` gives, where selections differ in that. It is no part of a key.
+    check: raises InputError for what `load` could not use, and returns a line for each thing that a user
+    should know all the
+        same. It is called before a build writes anything, and only if something is to be computed with the
+        resource.
+    part: plain data that says how much of the resource `load` gives, where selections differ in that. It is
+    no part of a key.
     """
 
     identity: Callable[[], dict[str, Any]]
@@ -66,12 +72,15 @@ class Task(msgspec.Struct, frozen=True):
 
     needs: upstream phases and resources, in the order of the function's parameters.
     after: phases that must be built, and whose gate must be passed, before this one; no part of its key.
-    per: cell axes, outermost first. An axis takes its coordinates from the first upstream phase that has it, else from
+    per: cell axes, outermost first. An axis takes its coordinates from the first upstream phase that has it,
+    else from
         `coordinates(axis, config, resources)`. A phase without axes has one cell, the whole.
-    rows: for a phase without cell axes, the axis along which it yields its output, so that what reads single rows is
+    rows: for a phase without cell axes, the axis along which it yields its output, so that what reads single
+    rows is
         keyed by single rows.
     whole: settings that only choose cells, or judge the whole, and so are no part of a single cell's key.
-    summary: its module has `summary(cells, config) -> dict`, plain data about the whole. It is given (coordinates, dataset) of
+    summary: its module has `summary(cells, config) -> dict`, plain data about the whole. It is given
+    (coordinates, dataset) of
         each cell, read as they are gone through. A text under "gate", when not empty, stops the build.
     batch: most cells committed together as one object.
     room: the folder of the package that holds its module, when that is not the package itself.
@@ -123,9 +132,9 @@ class Machine(Protocol):
 class Pipeline(msgspec.Struct, frozen=True):
     """All phases in order, and where their resources come from.
 
-    `resources(selection, store)` gives name → Resource. `package` is the package of the phase modules, importable in every
-    worker. `machine` answers for the library that computes. `asked` are phases that are built only when named. `serves` is what
-    commands need beside the phases (`circuitstore.engine.services`).
+    `resources(selection, store)` gives name → Resource. `package` is the package of the phase modules,
+    importable in every worker. `machine` answers for the library that computes. `asked` are phases that are
+    built only when named. `serves` is what commands need beside the phases (`circuitstore.engine.services`).
     """
 
     package: str
@@ -149,7 +158,10 @@ class Pipeline(msgspec.Struct, frozen=True):
         return (*self.tasks, *self.asked)
 
     def upstream(self, task: Task) -> tuple[str, ...]:
-        """The phases that a phase reads, in order: those of its needs that stand before it. Its other needs are resources."""
+        """The phases that a phase reads, in order: those of its needs that stand before it.
+
+        Its other needs are resources.
+        """
         before = set()
         for other in self.every:
             if other.name == task.name:

@@ -1,18 +1,16 @@
 """One batch of cells, computed and committed: what a worker process does.
 
-A batch is plain data, so that it can be sent anywhere. Arrays never travel between processes: workers write them to the store and
-return hashes. A cell that fails loses no other: the phase is called again with the cells after it.
+A batch is plain data, so that it can be sent anywhere. Arrays never travel between processes: workers write
+them to the store and return hashes. A cell that fails loses no other: the phase is called again with the
+cells after it.
 """
 
 from __future__ import annotations
 
 import os
-import platform
-import resource as system
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from importlib import metadata
 from itertools import groupby
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -24,6 +22,7 @@ from circuitstore.engine.fingerprint import digest
 from circuitstore.engine.inputs import Upstream
 from circuitstore.engine.loading import check_loaded, load_module
 from circuitstore.engine.planner import PlannedCell, Step
+from circuitstore.engine.provenance import provenance
 from circuitstore.engine.task import Machine, Resource, Selection, Task
 from circuitstore.errors import BuildError, CircuitstoreError
 from circuitstore.storage.actions import Entry, write_journal
@@ -31,16 +30,6 @@ from circuitstore.storage.layout import Store
 from circuitstore.storage.objects import write_object
 from circuitstore.storage.records import Components, Coords
 
-PROVENANCE_PACKAGES = (
-    "circuitstore",
-    "torch",
-    "transformers",
-    "safetensors",
-    "numpy",
-    "scipy",
-    "zarr",
-    "xarray",
-)
 TOO_LARGE = (
     "`circuitstore plan` says how much it takes; use a larger machine, or ask for less (shorter prompts)"
 )
@@ -70,7 +59,10 @@ class Failure(msgspec.Struct, frozen=True):
 
 
 class Result(msgspec.Struct, frozen=True):
-    """What became of a batch: the object it was committed as, its cells in row order, failures, and warnings."""
+    """What became of a batch.
+
+    That is the object it was committed as, its cells in row order, failures, and warnings.
+    """
 
     object: str
     entries: list[Entry]
@@ -99,7 +91,10 @@ def batches(package: str, step: Step, store: Store, machine: Machine) -> list[Ba
 
 
 def run_batch(batch: Batch, progress: Progress = lambda cells: None) -> Result:
-    """Compute the cells of a batch and commit those that succeed, also when interrupted. Raises StoreError, StaleCodeError."""
+    """Compute the cells of a batch and commit those that succeed, also when interrupted.
+
+    Raises StoreError, StaleCodeError.
+    """
     started = time.time()
     module = load_module(batch.module, batch.components.code)
     finished: list[Output] = []
@@ -183,7 +178,7 @@ class _Loaded:
         self._values: OrderedDict[str, Any] = OrderedDict()
 
     def get(self, batch: Batch, name: str) -> Any:
-        """A resource, loaded once as long as its identity, and the part of it that is asked for, stay the same."""
+        """A resource, loaded once as long as its identity and the part that is asked for stay the same."""
         resource, identity = batch.resources[name], batch.components.resources[name]
         code = {module: hash for module, hash in batch.components.code.items() if module in resource.code}
         key = digest("resource", [name, identity, code, resource.part and resource.part()])
@@ -231,7 +226,10 @@ def _inputs(batch: Batch) -> dict[str, Any]:
 
 
 def _packed(cells: Sequence[PlannedCell], task: Task) -> Iterator[list[PlannedCell]]:
-    """At most `batch` cells each; those of one outermost coordinate stay together if they fit, for they share work."""
+    """Batches of at most `batch` cells.
+
+    Cells of one outermost coordinate stay together if they fit, because they share work.
+    """
     packed: list[PlannedCell] = []
     for _, group in groupby(cells, key=lambda cell: cell.coords[task.per[0]] if task.per else None):
         same = list(group)
@@ -276,21 +274,3 @@ def _commit(batch: Batch, finished: Sequence[Output], failures: list[Failure], s
     behaviour, facts = batch.selection.behaviour, provenance(batch.machine, started)
     write_journal(store, batch.task.name, behaviour, manifest.object, entries, batch.components, facts)
     return Result(manifest.object, entries, failures)
-
-
-def provenance(machine: Machine, started: float) -> dict[str, object]:
-    """Where and with what something was computed; recorded, but no part of any key."""
-    versions = {}
-    for name in PROVENANCE_PACKAGES:
-        try:
-            versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            versions[name] = "not installed"
-    return {
-        "versions": {"python": platform.python_version(), **versions},
-        "host": platform.node(),
-        "platform": platform.platform(),
-        **machine.description(),
-        "seconds": round(time.time() - started, 3),
-        "peak_memory_bytes": system.getrusage(system.RUSAGE_SELF).ru_maxrss * 1024,
-    }

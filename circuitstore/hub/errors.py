@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,23 +39,23 @@ def asking(repo: str, revision: str, *, silent: bool = False) -> Iterator[None]:
 @contextmanager
 def _progress(silent: bool) -> Iterator[None]:
     """Let huggingface_hub show how far a download is on a terminal and in a notebook, not in a log file."""
-    from huggingface_hub.utils import logging
+    from huggingface_hub.utils import logging as hub_logging
     from huggingface_hub.utils.tqdm import (
         are_progress_bars_disabled,
         disable_progress_bars,
         enable_progress_bars,
     )
 
-    verbosity, seen = logging.get_verbosity(), sys.stderr.isatty() or "ipykernel" in sys.modules
+    verbosity, seen = hub_logging.get_verbosity(), sys.stderr.isatty() or "ipykernel" in sys.modules
     hidden = (silent or not seen) and not are_progress_bars_disabled()
     if hidden:
         disable_progress_bars()
     if silent:
-        logging.set_verbosity(logging.ERROR)
+        hub_logging.set_verbosity(logging.ERROR)
     try:
         yield
     finally:
-        logging.set_verbosity(verbosity)
+        hub_logging.set_verbosity(verbosity)
         if hidden:
             enable_progress_bars()
 

@@ -1,8 +1,11 @@
-"""Lazy arrays over the cells of a grid: what xarray indexes, read from the store where and when it is indexed.
+"""Lazy arrays over the cells of a grid.
 
-Any selection gives what NumPy indexing of the dense array would give. Where cells differ in length along `position`, they are aligned
-at the end and padded in front: NaN, -1 or "". A sparse variable reads as an ordinary array, and only the part that is asked for is ever
-made dense.
+They are what xarray indexes. Values are read from the store where and when they are indexed.
+
+Any selection gives what NumPy indexing of the dense array would give. Where cells differ in length along
+`position`, they are aligned
+at the end and padded in front: NaN, -1 or "". A sparse variable reads as an ordinary array, and only the part
+that is asked for is ever made dense.
 """
 
 from __future__ import annotations
@@ -124,7 +127,7 @@ class SparseArray(CellArray):
                 f"{self.name} as a dense array",
                 expected=f"at most {DENSE_LIMIT >> 20} MiB in one selection",
                 got=f"{needed >> 20} MiB",
-                remedy="select layers, prompts or features first, or ask for the entries: open with sparse=True",
+                remedy="select layers, prompts or features first, or open the entries with sparse=True",
             )
 
     def _prefetch(self, opened: ObjectReader) -> None:

@@ -7,6 +7,7 @@ correlation. Imports no torch.
 
 from __future__ import annotations
 
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +22,9 @@ Identity = tuple[str, int, int, int]  # kind, layer, position, feature or token 
 
 @dataclass(frozen=True)
 class Comparable:
-    """A graph as compared: influence of each node (the cumulative share; None for logits), weight of each
-    edge.
+    """What is compared of a graph.
+
+    influence: the cumulative share of each node, None for logits; weight: that of each edge.
     """
 
     influence: dict[Identity, float | None]
@@ -96,12 +98,12 @@ def text(node: Identity) -> str:
     return f"{what} at {position}"
 
 
-def _overlap(a, b) -> dict[str, Any]:
+def _overlap(a: Set[Any], b: Set[Any]) -> dict[str, Any]:
     shared, either = len(a & b), len(a | b)
     return {"a": len(a), "b": len(b), "shared": shared, "jaccard": shared / either if either else 1.0}
 
 
-def _pearson(x: list, y: list) -> float | None:
+def _pearson(x: Sequence[Any], y: Sequence[Any]) -> float | None:
     import numpy as np
 
     if len(x) < 3 or len(set(x)) == 1 or len(set(y)) == 1:
@@ -109,7 +111,7 @@ def _pearson(x: list, y: list) -> float | None:
     return float(np.corrcoef(np.array(x, dtype=float), np.array(y, dtype=float))[0, 1])
 
 
-def _spearman(x: list, y: list) -> float | None:
+def _spearman(x: Sequence[Any], y: Sequence[Any]) -> float | None:
     import numpy as np
 
     from circuitstore.statistics.correlation import spearman

@@ -1,7 +1,8 @@
 """Artifacts as labelled datasets: an xarray.Dataset over all cells, or a tree with one node a cell.
 
-Every variable gets the cell axes in front of its own dims. Cells whose variables differ in size in more than their positions, such as
-attribution graphs, say so by the attribute `structure = "tree"` (store/README.md), and open as a tree.
+Every variable gets the cell axes in front of its own dims. Cells whose variables differ in size in more than
+their positions, such as attribution graphs, say so by the attribute `structure = "tree"` (store/README.md),
+and open as a tree.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ STRUCTURE, TREES = "structure", ("tree", "graph")  # stores of before 2026-12 sa
 def open_artifacts(
     store: Store, artifacts: Mapping[str, Artifact], all_behaviours: bool = False
 ) -> xr.Dataset | xr.DataTree:
-    """The cells of one behaviour's artifact, or with `all_behaviours` of all, with a dim `behaviour` in front.
+    """The cells of one behaviour's artifact, or with `all_behaviours` of all of them.
+
+    All of them have a dim `behaviour` in front.
 
     `artifacts` are by behaviour. Raises DamageError.
     """

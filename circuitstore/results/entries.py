@@ -15,8 +15,9 @@ from circuitstore.storage.objects import reader
 def open_entries(store: Store, artifacts: list[Artifact]) -> xr.Dataset:
     """The entries of the one sparse variable of a phase, all with dim `entry`.
 
-    Columns are the phase's cell axes, `position` (from the end, -1 is the last), `feature`, and the value under the variable's name.
-    Raises UsageError for several behaviours or a phase without a sparse variable, DamageError.
+    Columns are the phase's cell axes, `position` (from the end, -1 is the last), `feature`, and the value
+    under the variable's name. Raises UsageError for several behaviours or a phase without a sparse variable,
+    DamageError.
     """
     if len(artifacts) != 1:
         got = ", ".join(artifact.behaviour for artifact in artifacts)

@@ -1,8 +1,8 @@
 """Writing results out of the store into a folder of ordinary files.
 
-Beside the files stands `provenance.json`: which artifact they came from, all artifacts above that one with their code, settings and
-weights by hash, and the sha256 of each file written. A file that is not listed there, or that was changed since, is somebody's own. It
-is never overwritten without being told to.
+Beside the files stands `provenance.json`: which artifact they came from, all artifacts above that one with
+their code, settings and weights by hash, and the sha256 of each file written. A file that is not listed
+there, or that was changed since, is somebody's own. It is never overwritten without being told to.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ def write_files(
 ) -> list[Written]:
     """Write files made from an artifact, and where they are from.
 
-    Raises InputError for an unwritable folder, or for a file in the way that is not from here (unless `force`).
+    Raises InputError for an unwritable folder, or for a file in the way that is not from here (unless
+    `force`).
     """
     ledger: dict[str, Any] = {
         "profile": name.profile,
@@ -80,7 +81,10 @@ def write_files(
 def _refuse_foreign(
     folder: str, files: Mapping[str, bytes], present: Mapping[str, str], before: Mapping[str, str]
 ) -> None:
-    """Raise InputError for files in the way that are neither as they were exported nor as they would be now."""
+    """Raise InputError for files in the way that are not from here.
+
+    A file is from here if it is as it was exported, or as it would be now.
+    """
     foreign = [
         each for each, digest in present.items() if digest not in (before.get(each), _sha256(files[each]))
     ]

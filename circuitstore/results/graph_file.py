@@ -1,10 +1,11 @@
 """The graph file of circuit-tracer and Neuronpedia: its schema, reading and writing.
 
-The structs below are the schema. A file that does not fit them is refused, with the place in the file. A feature's field `feature` is
-the Cantor pairing of layer and feature. `influence` is the share of all influence that a node and those above it hold.
+The structs below are the schema. A file that does not fit them is refused, with the place in the file. A
+feature's field `feature` is the Cantor pairing of layer and feature. `influence` is the share of all
+influence that a node and those above it hold.
 
-Source: circuit-tracer 0.4.1 (`graph_models`), whose files have these fields, and Neuronpedia's graph schema, which adds optional ones.
-Imports no torch.
+Source: circuit-tracer 0.4.1 (`graph_models`), whose files have these fields, and Neuronpedia's graph schema,
+which adds optional ones. Imports no torch.
 """
 
 from __future__ import annotations
@@ -24,8 +25,9 @@ ERROR: Literal["mlp reconstruction error"] = "mlp reconstruction error"
 
 
 class Node(msgspec.Struct):
-    """One node; `layer` is "E" for tokens. `clerp` is its label. Logits have a token_prob, features an
-    activation.
+    """One node; `layer` is "E" for tokens.
+
+    `clerp` is its label. Logits have a token_prob, features an activation.
     """
 
     node_id: str
@@ -136,7 +138,9 @@ def _check_nodes(path: str, file: GraphFile) -> None:
 
 
 def identity(node: Node) -> tuple[str, int, int, int]:
-    """What a node is, in whatever graph: (kind, layer, position, feature or token id), -1 where there is none.
+    """What a node is, in whatever graph: (kind, layer, position, feature or token id).
+
+    A number is -1 where there is none.
 
     Raises ValueError.
     """

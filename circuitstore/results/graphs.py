@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import circuitstore.results.open as results
 from circuitstore import pipeline
@@ -37,12 +37,12 @@ def dataset(
 ) -> xr.Dataset:
     """The same graph as the store keeps it. Raises MissingError, UsageError, DamageError."""
     phase = pipeline.services().graphs
-    tree = results.open(phase, behaviour=behaviour, store=store, profile=profile)
+    tree: Any = results.open(phase, behaviour=behaviour, store=store, profile=profile)
     if prompt not in tree.children:
         known = ", ".join(list(tree.children)[:3])
         count = len(tree.children)
         raise UsageError(
             f"prompt {prompt!r} of {behaviour}", expected=f"one of its {count} prompts ({known}, …)"
         )
-    node: xr.DataTree = tree[prompt]
-    return node.to_dataset()
+    kept: xr.Dataset = tree.children[prompt].to_dataset()
+    return kept

@@ -61,7 +61,8 @@ def grid_of(store: Store, artifact: Artifact) -> Grid:
 def grid_of_all(store: Store, artifacts: Mapping[str, Artifact]) -> Grid:
     """The cells of the artifacts of several behaviours, with an axis `behaviour` in front.
 
-    Prompts are only counted, because each behaviour has its own. Other axes have the coordinates of all behaviours.
+    Prompts are only counted, because each behaviour has its own. Other axes have the coordinates of all
+    behaviours.
     """
     axes = next(iter(artifacts.values())).axes
     shared: dict[str, list[Label]] = {}

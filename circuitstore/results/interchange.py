@@ -1,8 +1,9 @@
 """Attribution graphs of the store as the JSON of circuit-tracer and Neuronpedia, and as GraphML.
 
-Both hold what pruning kept. In the JSON a node is named by what it is: feature `{layer}_{feature}_{position}`, error
-`0_{layer}_{position}`, token `E_{token id}_{position}`, logit `{n_layers + 1}_{token id}_{position}`. The name of an error can be that of
-a feature of layer 0. A name is given once, so such an error's name then ends in `-error`.
+Both hold what pruning kept. In the JSON a node is named by what it is: feature
+`{layer}_{feature}_{position}`, error `0_{layer}_{position}`, token `E_{token id}_{position}`, logit
+`{n_layers + 1}_{token id}_{position}`. The name of an error can be that of a feature of layer 0. A name is
+given once, so such an error's name then ends in `-error`.
 """
 
 from __future__ import annotations

@@ -31,17 +31,21 @@ def attribute(
     store: str | os.PathLike[str] | None = None,
     settings: Sequence[str] = (),
 ) -> xr.Dataset:
-    """The attribution graph of a text, or of token ids (position,) that begin with the prepended special token.
+    """The attribution graph of a text, or of token ids (position,).
 
-    `model` is a profile, or together with `transcoders` the folder of a model. Either may be a repository of the Hugging Face hub,
-    "OWNER/NAME", "OWNER/NAME/SUBFOLDER" or "OWNER/NAME@REVISION", where there is no folder of that name.
+    Token ids begin with the prepended special token.
 
-    Explained are the logits of `target`: one or more answers of one token each. With `against`, it is the logit of the one target
-    less that of this answer. Without a target, it is the fewest tokens that hold `logit_prob`, at most `max_logits`.
-    `max_feature_nodes` keeps only the most influential features as nodes.
+    `model` is a profile, or together with `transcoders` the folder of a model. Either may be a repository of
+    the Hugging Face hub, "OWNER/NAME", "OWNER/NAME/SUBFOLDER" or "OWNER/NAME@REVISION", where there is no
+    folder of that name.
 
-    The variables are those of a graph in the store (`circuitstore.open`). With `full` every edge is there, also as the dense
-    adjacency_matrix (node_target, node_source) float32 and prune_edge_matrix, whose rows are targets. The graph is kept in the
+    Explained are the logits of `target`: one or more answers of one token each. With `against`, it is the
+    logit of the one target less that of this answer. Without a target, it is the fewest tokens that hold
+    `logit_prob`, at most `max_logits`. `max_feature_nodes` keeps only the most influential features as nodes.
+
+    The variables are those of a graph in the store (`circuitstore.open`). With `full` every edge is there,
+    also as the dense adjacency_matrix (node_target, node_source) float32 and prune_edge_matrix, whose rows
+    are targets. The graph is kept in the
     store: the same question is answered once. Raises UsageError, ModelError, StoreError.
     """
     one_text = pipeline.services().one_text
@@ -61,7 +65,10 @@ def attribute(
 
 
 def with_matrix(graph: xr.Dataset) -> xr.Dataset:
-    """The graph with its edges as dense matrices too: adjacency_matrix and prune_edge_matrix (node_target, node_source)."""
+    """The graph with its edges as dense matrices too.
+
+    These are adjacency_matrix and prune_edge_matrix (node_target, node_source).
+    """
     import numpy as np
 
     count = graph.sizes["node"]

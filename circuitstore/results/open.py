@@ -32,13 +32,15 @@ def open(
 ) -> xr.Dataset | xr.DataTree:
     """A phase's newest output, lazy and labelled. Only what is indexed is read.
 
-    Dims are the phase's cell axes, then its own: `activations` are (prompt, layer, position, d_model), `features` are (layer,
-    prompt, position, feature). Where prompts differ in length, `position` is counted from the end (-1 is the last token) and padded
-    in front with NaN. Attribution graphs open as a DataTree with one node a prompt.
+    Dims are the phase's cell axes, then its own: `activations` are (prompt, layer, position, d_model),
+    `features` are (layer, prompt, position, feature). Where prompts differ in length, `position` is counted
+    from the end (-1 is the last token) and padded in front with NaN. Attribution graphs open as a DataTree
+    with one node a prompt.
 
-    Without `behaviour`, all behaviours are opened, with a `behaviour` dim in front. Then `prompt` only counts, and `prompt_id`
-    (behaviour, prompt) names the prompts. With `sparse`, the entries of a sparse variable come as a table with dim `entry`. A phase
-    whose units people label comes with their labels (`circuitstore review`).
+    Without `behaviour`, all behaviours are opened, with a `behaviour` dim in front. Then `prompt` only
+    counts, and `prompt_id` (behaviour, prompt) names the prompts. With `sparse`, the entries of a sparse
+    variable come as a table with dim `entry`. A phase whose units people label comes with their labels
+    (`circuitstore review`).
 
     Raises MissingError, DamageError, UsageError, and LimitError for reading too much as dense.
     """
@@ -64,7 +66,10 @@ def _behaviours(store: Store, profile: str, phase: str) -> set[str]:
 def _with_labels(
     store: Store, profile: str, artifacts: dict[str, Artifact], result: xr.Dataset | xr.DataTree
 ) -> xr.Dataset | xr.DataTree:
-    """What was computed beside what reviewers say now. Labels are read at opening, so no result depends on them."""
+    """What was computed beside what reviewers say now.
+
+    Labels are read at opening, so no result depends on them.
+    """
     import xarray as xr
 
     review = pipeline.services().review

@@ -1,3 +1,4 @@
-"""The content-addressed store on disk; `store/README.md` specifies the format. Knows nothing of tasks or
-models.
+"""The content-addressed store on disk; `store/README.md` specifies the format.
+
+Knows nothing of tasks or models.
 """

@@ -1,5 +1,6 @@
-"""Journals: which inputs gave which content. One sealed record per committed batch, named by its own hash,
-written last.
+"""Journals: which inputs gave which content.
+
+One sealed record per committed batch, named by its own hash, written last.
 
 The first to publish a key wins. A later, different content for the same key is non-determinism and is
 reported.
@@ -42,7 +43,8 @@ class Journal(msgspec.Struct, frozen=True):
 class Copy(msgspec.Struct, frozen=True):
     """One copy of a cell's content in the store.
 
-    `first` is the content first published under the cell's key. Another content under the same key is non-determinism.
+    `first` is the content first published under the cell's key. Another content under the same key is
+    non-determinism.
     """
 
     content: str

@@ -1,6 +1,7 @@
 """Every kind of record in a store: where its files lie, and which struct they hold.
 
-Whoever goes through a whole store, to verify it, to collect garbage, to measure it or to copy it, takes this table.
+Whoever goes through a whole store, to verify it, to collect garbage, to measure it or to copy it, takes this
+table.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -34,7 +35,10 @@ STRING = "string"
 
 
 def dtype_name(array: np.ndarray) -> str:
-    """Name of a storable dtype: one of `DTYPES`, or `string` for text. Raises StoreError for anything else."""
+    """Name of a storable dtype: one of `DTYPES`, or `string` for text.
+
+    Raises StoreError for any other dtype.
+    """
     if array.dtype.kind in "UT":
         return STRING
     if (
@@ -83,7 +87,7 @@ def content_hash(cell: xr.Dataset) -> str:
     return digest.hexdigest()
 
 
-def plain(attributes: Mapping) -> dict[str, object]:
+def plain(attributes: Mapping[Any, Any]) -> dict[str, object]:
     """Attributes as plain data. Raises StoreError for values that JSON cannot carry."""
 
     def convert(value: object) -> object:

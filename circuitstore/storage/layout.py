@@ -101,8 +101,9 @@ class Store:
         return os.path.isfile(self.path("format.json"))
 
     def check(self) -> Store:
-        """Refuse what is not a store of this format; returns itself. Raises StoreError, MissingError (no such
-        store yet).
+        """Refuse what is not a store of this format; returns itself.
+
+        Raises StoreError, MissingError (no such store yet).
         """
         try:
             with open(self.path("format.json"), "rb") as file:
@@ -236,8 +237,9 @@ def sync(path: str) -> None:
 
 
 def publish_file(draft: str, final: str) -> None:
-    """Make a finished scratch file visible under its final name, at once and durably, replacing what was
-    there.
+    """Make a finished scratch file visible under its final name, replacing what was there.
+
+    It appears at once and stays after a power failure.
     """
     os.makedirs(os.path.dirname(final), exist_ok=True)
     sync(draft)

@@ -59,6 +59,7 @@ def read_manifest(store: Store, name: str) -> Manifest:
 
 def check_files(store: Store, manifest: Manifest | Files, below: str = "") -> None:
     """Each file (of those below a folder) is there, no link on the way to it, and as long as it should be.
+
     Raises DamageError.
     """
     top = store.object(manifest.object)

@@ -1,5 +1,6 @@
-"""Objects: one committed batch of cells as a plain Zarr v3 group with a manifest. Immutable, named by
-content.
+"""Objects: one committed batch of cells as a plain Zarr v3 group with a manifest.
+
+Immutable, named by content.
 
 A variable that has the same shape in every cell is stacked, `(cell, *dims)`. One whose first dimension
 differs from cell to cell is concatenated along it, and `size.<dim>` says how long each cell's part is. Every
@@ -41,8 +42,9 @@ CHUNK_BYTES = 1 << 18  # one read of a small cell should not decompress megabyte
 
 
 def write_object(store: Store, cells: list[tuple[dict[str, str | int], xr.Dataset]]) -> Manifest:
-    """Commit a batch of cells (coordinates, content) as one object; an intact object of the same content is
-    kept.
+    """Commit a batch of cells (coordinates, content) as one object.
+
+    An intact object of the same content is kept.
 
     Returns its manifest. Raises StoreError: cells of different variables, dtypes no store may hold, disk
     full.
@@ -119,7 +121,7 @@ def _write_group(folder: str, cells: list[xr.Dataset]) -> None:
 
 
 def _write_array(
-    group: zarr.Group, name: str, array: np.ndarray, dims: list[str], attrs: dict, row_bytes: int
+    group: zarr.Group, name: str, array: np.ndarray, dims: list[str], attrs: dict[str, Any], row_bytes: int
 ) -> None:
     if dtype_name(array) == STRING:
         array = array.astype(np.dtypes.StringDType())
@@ -159,8 +161,10 @@ class ObjectReader:
     """Reads cells, or parts of them, of one object. Opening checks presence, size and all metadata."""
 
     def __init__(self, store: Store, name: str, damaged_manifest: Manifest | None = None):
-        """`damaged_manifest` opens an object known to be damaged, to save what still has the content stated
-        there.
+        """Open an object of the store.
+
+        With `damaged_manifest` it may be damaged: only cells that still have the content stated there can be
+        read.
         """
         self.store, self.name, self.folder = store, name, store.object(name)
         self.unchecked = damaged_manifest is not None
@@ -173,7 +177,7 @@ class ObjectReader:
         else:  # whatever else lies there is no part of it
             self.names = sorted({file.partition("/")[0] for file in self.manifest.files if "/" in file})
         self.variables = [name for name in self.names if not name.startswith(SIZE)]
-        self._arrays: dict[str, zarr.Array] = {}
+        self._arrays: dict[str, zarr.Array[Any]] = {}
         self._offsets: dict[str, np.ndarray] = {}
         self._loaded: dict[str, np.ndarray] = {}
 
@@ -197,7 +201,7 @@ class ObjectReader:
         """How much of the object is kept in memory."""
         return sum(values.nbytes for values in self._loaded.values())
 
-    def array(self, name: str) -> zarr.Array:
+    def array(self, name: str) -> zarr.Array[Any]:
         if name not in self._arrays:
             array: Any = self.group[name]
             self._arrays[name] = array
@@ -283,8 +287,9 @@ def _cached_reader(root: str, name: str, manifest_mtime: int) -> ObjectReader:
 
 
 def reader(store: Store, name: str) -> ObjectReader:
-    """A reader of one object, kept open for later calls as long as the object stays the same. Raises
-    DamageError.
+    """A reader of one object, kept open for later calls as long as the object stays the same.
+
+    Raises DamageError.
     """
     path = os.path.join(store.object(name), MANIFEST)
     try:

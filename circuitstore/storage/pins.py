@@ -1,5 +1,6 @@
-"""Which commit a revision of a repository was taken for, and what that was: an input, for a branch moves and
-cannot be asked again.
+"""Pins: which commit a revision of a repository was taken for, and what it held.
+
+They are an input, because a branch moves and cannot be asked again what it was.
 
 One sealed record a question (kind of files, repository, revision, subfolder), written when files are first
 loaded for a computation:
@@ -23,8 +24,9 @@ from circuitstore.storage.records import read_record, record_paths, seal, write_
 
 
 class Pin(msgspec.Struct, frozen=True):
-    """What `kind` ("model", "tokenizer", "transcoders", or "linked": files that transcoders list elsewhere)
-    was taken to be.
+    """What a kind of files was taken to be.
+
+    `kind` is "model", "tokenizer", "transcoders", or "linked" for files that transcoders list elsewhere.
     """
 
     kind: str
@@ -41,8 +43,9 @@ def pins(store: Store) -> list[Pin]:
 
 
 def write_pin(store: Store, pin: Pin) -> None:
-    """Publish a pin, unless the same one is there, in a store that is made if there is none yet. Raises
-    StoreError.
+    """Publish a pin, unless the same one is there, in a store that is made if there is none yet.
+
+    Raises StoreError.
     """
     path = _path(store, pin)
     if pin not in pins(store):

@@ -29,8 +29,9 @@ Coords = dict[
 class Components(msgspec.Struct, frozen=True):
     """Everything that a key is made of, by value, so that two keys can be compared part by part.
 
-    code: module → hash of its normalised source; config: field → value of the phase's settings; resources: name → identity of
-    an input that no phase computes; upstream: phase → content hash of the output that was read.
+    code: module → hash of its normalised source; config: field → value of the phase's settings; resources:
+    name → identity of an input that no phase computes; upstream: phase → content hash of the output that was
+    read.
     """
 
     code: dict[str, str] = {}
@@ -77,7 +78,10 @@ def record_paths(folder: str) -> list[str]:
 
 
 def read_record(path: str, kind: type[T]) -> T:
-    """Read one sealed record. Raises FileNotFoundError when there is none, DamageError when it was altered."""
+    """Read one sealed record.
+
+    Raises FileNotFoundError when there is none, DamageError when it was altered.
+    """
     with open(path, "rb") as file:
         return unseal(file.read(), kind, path)
 

@@ -1,5 +1,6 @@
-"""What reviewers call features: the only input that lies in the store, because no computation can give it
-back.
+"""Reviews: what people call features.
+
+They are an input that lies in the store, because no computation can give them back.
 
 One sealed record an import, named by its own sha256, written once and never replaced, removed or recomputed:
 
@@ -31,8 +32,9 @@ class Reviewed(msgspec.Struct, frozen=True):
 
 
 class Review(msgspec.Struct, frozen=True):
-    """One import. `transcoders` is the identity of those whose features these are, as in an artifact's
-    components.
+    """One import.
+
+    `transcoders` is the identity of those whose features these are, as in an artifact's components.
     """
 
     profile: str
@@ -63,8 +65,9 @@ def write_review(store: Store, review: Review) -> str:
 
 
 def labels_of(store: Store, profile: str, behaviour: str, transcoders: dict[str, Any]) -> Labels:
-    """The labels that count for the features of these transcoders, in order of layer and feature. Raises
-    DamageError.
+    """The labels that count for the features of these transcoders, in order of layer and feature.
+
+    Raises DamageError.
     """
     paths = record_paths(store.reviews(profile, behaviour))
     reviews = sorted(

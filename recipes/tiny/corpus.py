@@ -1,16 +1,15 @@
-"""What the tiny model reads: sentences made from the behaviours' own templates, with a wider lexicon.
+"""What the tiny model reads: sentences made from the templates of the behaviours, with a wider lexicon.
 
-Besides the prompts' words there are other nouns, cities, states and antonyms, and other sentences that state
-the facts one at a time. What the test prompts ask is held out, and more than their texts:
+Besides the words of the prompts there are other nouns, cities, states and antonyms, and other sentences that
+state the facts one at a time. What the test prompts ask is held out, and more than their texts:
 
-- plural: a test subject is never a subject with an attractor. It is met as an attractor, and as a subject
-  alone;
-- capital: no test city's capital is ever asked for. Its state is stated, the state's capital is stated, and
-  the capital
-  is asked for cities in the wider lexicon;
-- antonym: a test pair is never in one of the behaviour's templates. It is met in other sentences;
-- addition: no sum whose smaller operand is that of a test prompt, either way round. Sums of one digit are all
-  met.
+- plural: a test subject is never a subject with an attractor. It occurs as an attractor, and as a subject
+  alone.
+- capital: no sentence asks for the capital of a test city. Sentences state its state and the capital of that
+  state, and ask for the capital of cities in the wider lexicon.
+- antonym: a test pair is never in a template of the behaviour. It occurs in other sentences.
+- addition: there is no sum whose smaller operand is that of a test prompt, either way round. All sums of one
+  digit occur.
 """
 
 from __future__ import annotations
@@ -23,12 +22,12 @@ from tasks.behaviours import Template, antonym, capital, plural
 
 Sentence = Callable[[random.Random], str]
 
-ANSWER = "|"  # in a sentence: what follows is what the sentence asks
+ANSWER = "|"  # in a sentence, it stands before the answer
 
 MORE_NOUNS = (
-    "apple basket bear bed bike candle coat coin computer cup desk duck egg engineer fence friend frog "
-    "gate girl goat guard guitar hat letter map monkey pen phone pig pilot plane queen rabbit ring robot school shoe "
-    "snake stone tent toy train visitor wall"
+    "apple basket bear bed bike candle coat coin computer cup desk duck egg engineer fence friend frog gate "
+    "girl goat guard guitar hat letter map monkey pen phone pig pilot plane queen rabbit ring robot school "
+    "shoe snake stone tent toy train visitor wall"
 )
 MORE_TEMPLATES = (
     ("be", "The {subject} under the {attractor}"),
@@ -104,10 +103,11 @@ CAPITAL_FACTS = (
 MORE_ANTONYMS = (
     "alive/dead ask/answer attack/defense begin/end cheap/costly closed/open deep/shallow enter/exit "
     "failure/success father/mother few/many float/sink forward/backward friend/enemy future/past hard/soft "
-    "input/output king/queen legal/illegal life/death live/die male/female maximum/minimum more/less negative/positive "
-    "odd/even off/on peace/war primary/secondary profit/loss question/reply raw/cooked rich/poor same/different "
-    "sharp/dull solid/liquid static/dynamic sun/moon sweet/bitter thick/thin tight/loose upper/lower valid/invalid "
-    "vertical/horizontal visible/hidden warm/cool wide/narrow wild/tame wet/dry yes/no"
+    "input/output king/queen legal/illegal life/death live/die male/female maximum/minimum more/less "
+    "negative/positive odd/even off/on peace/war primary/secondary profit/loss question/reply raw/cooked "
+    "rich/poor same/different sharp/dull solid/liquid static/dynamic sun/moon sweet/bitter thick/thin "
+    "tight/loose upper/lower valid/invalid vertical/horizontal visible/hidden warm/cool wide/narrow "
+    "wild/tame wet/dry yes/no"
 )
 ANTONYM_FACTS = (
     'The words "{word}" and "|{opposite}" are opposites.',
@@ -116,17 +116,12 @@ ANTONYM_FACTS = (
     'Opposites: "{word}" and "|{opposite}".',
 )
 
-ALONE_SHARE, CITY_SHARE, CAPITAL_SHARE, ANTONYM_SHARE, ONE_DIGIT_SHARE = (
-    0.3,
-    0.45,
-    0.1,
-    0.5,
-    0.5,
-)  # of simpler sentences
+# The shares of simpler sentences.
+ALONE_SHARE, CITY_SHARE, CAPITAL_SHARE, ANTONYM_SHARE, ONE_DIGIT_SHARE = 0.3, 0.45, 0.1, 0.5, 0.5
 
 
 def test_groups(prompts: dict[str, list[behaviours.Prompt]]) -> dict[str, set[str]]:
-    """The lexical groups of each behaviour's test prompts."""
+    """The lexical groups of the test prompts of each behaviour."""
     return {
         name: {prompt.group for prompt in some if prompt.split == "test"} for name, some in prompts.items()
     }
@@ -135,7 +130,7 @@ def test_groups(prompts: dict[str, list[behaviours.Prompt]]) -> dict[str, set[st
 def sentences(held_out: dict[str, set[str]], shares: dict[str, float], count: int, seed: int) -> list[str]:
     """Draw sentences, with repetition, each with `ANSWER` before its answer.
 
-    `held_out` gives for each behaviour the lexical groups of its test prompts, `shares` its part of the
+    For each behaviour, `held_out` gives the lexical groups of its test prompts, and `shares` its part of the
     sentences.
     """
     makers = {"addition": _addition, "antonym": _antonym, "capital": _capital, "plural": _plural}
@@ -150,6 +145,7 @@ def plain(sentences: list[str]) -> list[str]:
 
 
 def _plural(templates: tuple[Template, ...], held_out: set[str]) -> Sentence:
+    """Subjects with and without an attractor."""
     nouns = [*plural.NOUNS, *((noun, noun + "s") for noun in MORE_NOUNS.split())]
     subjects = [noun for noun in nouns if noun[0] not in held_out]
     crossing = [(template.labels["verb"], template.text) for template in templates] + list(MORE_TEMPLATES)
@@ -167,6 +163,7 @@ def _plural(templates: tuple[Template, ...], held_out: set[str]) -> Sentence:
 
 
 def _capital(templates: tuple[Template, ...], held_out: set[str]) -> Sentence:
+    """Facts about cities and states, and the two hops."""
     known = [
         (state, town, cities.split(), MORE_CITIES[state].split()) for state, _, town, cities in capital.STATES
     ]
@@ -193,6 +190,7 @@ def _capital(templates: tuple[Template, ...], held_out: set[str]) -> Sentence:
 
 
 def _antonym(templates: tuple[Template, ...], held_out: set[str]) -> Sentence:
+    """Facts about antonyms, and questions."""
     more = [tuple(words.split("/")) for words in MORE_ANTONYMS.split()]
     pairs = [*((one, other) for _, one, other in antonym.BEHAVIOUR.lexicon), *more]
     asked = [pair for pair in pairs if "/".join(pair) not in held_out]
@@ -208,6 +206,7 @@ def _antonym(templates: tuple[Template, ...], held_out: set[str]) -> Sentence:
 
 
 def _addition(templates: tuple[Template, ...], held_out: set[str]) -> Sentence:
+    """Sums of one and of two digits."""
     two_digits = [(a, b) for a in range(10, 90) for b in range(10, 100 - a) if str(min(a, b)) not in held_out]
     one_digit = [(a, b) for a in range(10) for b in range(10)]
 
@@ -222,4 +221,5 @@ def _addition(templates: tuple[Template, ...], held_out: set[str]) -> Sentence:
 
 
 def _complete(template: Template, **words: str) -> str:
+    """A template with its words and its answer."""
     return f"{template.text}|{template.answer}".format_map(words)

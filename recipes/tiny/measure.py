@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file
@@ -15,17 +16,14 @@ from tasks.behaviours import Prompt
 
 
 def load(folder: Path) -> tuple[Qwen3ForCausalLM, PreTrainedTokenizerBase, list[Weights]]:
-    """The model, its tokenizer and one dict of weights a layer, from the folder that holds model/ and
-    transcoders/.
-    """
-    model = Qwen3ForCausalLM.from_pretrained(folder / "model", dtype=torch.float32).eval()
+    """The model, its tokenizer and the weights of each layer, from the folder of model/ and transcoders/."""
+    model: Any = Qwen3ForCausalLM.from_pretrained(folder / "model", dtype=torch.float32)
     tokenizer = AutoTokenizer.from_pretrained(folder / "model")
-    layers = range(model.config.num_hidden_layers)
-    return (
-        model,
-        tokenizer,
-        [load_file(folder / "transcoders" / f"layer_{layer}.safetensors") for layer in layers],
-    )
+    files = [
+        folder / "transcoders" / f"layer_{layer}.safetensors"
+        for layer in range(model.config.num_hidden_layers)
+    ]
+    return model.eval(), tokenizer, [load_file(file) for file in files]
 
 
 def tokens(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
@@ -42,8 +40,10 @@ def last_logits(model: Qwen3ForCausalLM, tokenizer: PreTrainedTokenizerBase, pro
 def answers(
     model: Qwen3ForCausalLM, tokenizer: PreTrainedTokenizerBase, prompts: list[Prompt]
 ) -> dict[str, float]:
-    """Accuracy (correct above incorrect), share of prompts whose likeliest token is correct, mean and least
-    margin.
+    """How well the model answers prompts.
+
+    accuracy: share of prompts with a positive margin; top1: share whose likeliest token is the correct
+    answer; mean_margin, least_margin: nats.
     """
     logits = last_logits(model, tokenizer, prompts)
     correct, incorrect = (
@@ -62,8 +62,9 @@ def answers(
 def reconstruction(
     model: Qwen3ForCausalLM, tokenizer: PreTrainedTokenizerBase, transcoders: list[Weights], texts: list[str]
 ) -> list[dict[str, float]]:
-    """For each layer, over all positions but the first of these texts: explained variance, mean L0, share of
-    features that are dead.
+    """For each layer: explained variance, mean L0, and the share of features that are dead.
+
+    They are measured over all positions of the texts but the first.
     """
     inputs, outputs = mlp_pairs(model, [tokens(tokenizer, text) for text in texts])
     measured = [quality.reconstruction(*layer) for layer in zip(transcoders, inputs, outputs, strict=True)]
@@ -78,8 +79,10 @@ def replacement(
     transcoders: list[Weights],
     prompts: list[Prompt],
 ) -> dict[str, float]:
-    """Replacement model against the model, at the last token: same likeliest token, KL(model ‖ replacement)
-    in nats.
+    """The replacement model beside the model, at the last token of each prompt.
+
+    agreement: share of prompts with the same likeliest token; mean_kl, worst_kl: KL(model ‖ replacement) in
+    nats.
     """
     model_logs = last_logits(model, tokenizer, prompts).log_softmax(1)
     with quality.replaced(model, dict(enumerate(transcoders))):

@@ -1,10 +1,10 @@
-"""Make the tiny model, its tokenizer and its transcoders from nothing:
+"""Make the tiny model, its tokenizer and its transcoders from nothing.
 
     python -m recipes.tiny.recipe
 
-Writes, beside this file, ``model/`` and ``transcoders/`` in the formats that real ones come in, and what was
-measured on those files: ``quality.json`` and ``README.md``. One thread does all the work, so that the number
-of cores does not change a bit of the result.
+Writes ``model/`` and ``transcoders/`` into tasks/profiles/tiny, in the formats of published ones, and what
+was measured on these files: ``quality.json`` and ``README.md``. One thread does all the work, so that the
+number of cores does not change a bit of the result.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import argparse
 import json
 import time
 from pathlib import Path
+from string import Template
 from typing import Any
 
 import torch
@@ -24,6 +25,7 @@ from recipes.tiny import corpus, measure, train_model, train_transcoders
 from tasks import behaviours
 
 HERE = Path(__file__).parents[2] / "tasks" / "profiles" / "tiny"
+WORDS = Path(__file__).with_name("readme.txt")  # of the README, with places for the numbers
 SEEDS = {"prompts": 42, "transcoders": 123, "torch": 789}
 
 
@@ -69,7 +71,7 @@ def main() -> None:
 
 
 def save_transcoders(weights: dict[str, torch.Tensor], folder: Path) -> None:
-    """Write config.yaml and one safetensors file a layer; `weights` have a leading layer axis."""
+    """Write config.yaml, and one safetensors file for each layer; `weights` have a leading layer axis."""
     folder.mkdir(parents=True, exist_ok=True)
     layers = len(weights["W_enc"])
     for layer in range(layers):
@@ -84,7 +86,7 @@ def files(folder: Path) -> list[Path]:
 
 
 def assess(folder: Path, prompts: dict[str, list[behaviours.Prompt]], texts: list[str]) -> dict[str, Any]:
-    """Everything measured on the files in `folder`; `texts` are what transcoders were trained on."""
+    """All that is measured on the files in `folder`; `texts` are what transcoders were trained on."""
     model, tokenizer, transcoders = measure.load(folder)
     test = {name: [prompt for prompt in some if prompt.split == "test"] for name, some in prompts.items()}
     train = {name: [prompt for prompt in some if prompt.split == "train"] for name, some in prompts.items()}
@@ -118,7 +120,7 @@ def assess(folder: Path, prompts: dict[str, list[behaviours.Prompt]], texts: lis
 
 
 def readme(quality: dict[str, Any]) -> str:
-    """The README beside the weights."""
+    """The text of the README beside the weights."""
     answers = "\n".join(
         f"| {name} | {split['train']['accuracy']:.2f} / {split['test']['accuracy']:.2f} "
         f"| {split['train']['top1']:.2f} / {split['test']['top1']:.2f} "
@@ -132,67 +134,25 @@ def readme(quality: dict[str, Any]) -> str:
         for i, layer in enumerate(quality["layers"])
     )
     parameters, seconds = quality["parameters"], quality["seconds"]
-    return f"""\
-# The tiny model
-
-A Qwen3-architecture language model and per-layer JumpReLU transcoders for it, trained from nothing and small enough to
-be analysed whole on a laptop. The formats are those of real ones: `model/` loads with `transformers`, `transcoders/`
-with circuitstore and with any reader of `config.yaml` and `layer_{{i}}.safetensors`.
-
-Written, with all numbers below, by `python -m recipes.tiny.recipe`; the same numbers, for programs, are in
-`quality.json`.
-
-## What it is
-
-- Model: {len(quality["layers"])} layers, d_model 128, 4 heads of width 32, 2 key-value heads, tied embeddings,
-  {parameters["model"]:,} parameters, float32.
-- Tokenizer: byte-level BPE, {quality["vocabulary"]:,} tokens, Qwen's splitting rule (single digits). Every word of the
-  corpus, with its leading space if it has one, is a single token.
-- Transcoders: {quality["features"]:,} features a layer, {parameters["transcoders"]:,} parameters, float32. They read the
-  normalised MLP input (output of the post-attention norm) and predict the MLP output. A feature at or below its
-  threshold is exactly 0. Decoder rows have norm 1: an activation is the size of what the feature writes.
-- Both were trained on sequences that start with `{train_model.EOS}`, as prompts are fed; transcoders leave that position out.
-- Files: {sum(quality["bytes"].values()) / 1e6:.1f} MB. Training took {seconds["model"] / 60:.1f} + \
-{seconds["transcoders"] / 60:.1f} CPU minutes on one thread. Seeds: {", ".join(f"{k} {v}" for k, v in SEEDS.items())}.
-
-## Answers
-
-Prompts as generated with the default seed, 80 train / 20 test a behaviour. Accuracy: logit of the correct answer above
-that of the incorrect one. Replacement: all MLPs replaced by their transcoders at once (positions ≥ 1, attention and
-norms free), test prompts, last token: same likeliest token, and KL(model ‖ replacement) in nats.
-
-| behaviour | accuracy | likeliest token correct | mean margin | least margin (test) | agreement | KL |
-|---|---|---|---|---|---|---|
-{answers}
-
-## Transcoders
-
-Explained variance and mean L0 at positions ≥ 1 of the test prompts, which transcoders were not trained on; dead: never
-active in the {quality["sentences"]:,} sentences they were trained on.
-
-| layer | explained variance | L0 | dead |
-|---|---|---|---|
-{layers}
-
-## What is unseen
-
-No test prompt is in the training text, and what it asks is held out more widely than its wording:
-
-- plural: the subject nouns of test prompts never had an attractor; they were met alone ("The keys are …") and as attractors.
-- capital: the capital was never asked for the cities of test states that prompts use; "… Dallas is in Texas" and "The
-  capital of Texas is Austin" were stated, and the two hops were shown for other, wider-lexicon cities of the same state.
-- antonym: test pairs never appeared in the behaviour's templates; they were stated in other sentences ("It is not "hot" but
-  "cold".").
-- addition: no sum whose smaller operand is that of a test prompt, either way round; the ones digits themselves meet in
-  other sums, of one digit and of two.
-
-Words, templates and facts were all seen; their combinations were not. Settings of the training were chosen with the
-numbers above in view. The language is synthetic and small: nothing about
-a natural language model follows from it.
-"""
+    return Template(WORDS.read_text(encoding="utf-8")).substitute(
+        n_layers=len(quality["layers"]),
+        model_parameters=f"{parameters['model']:,}",
+        transcoder_parameters=f"{parameters['transcoders']:,}",
+        vocabulary=f"{quality['vocabulary']:,}",
+        features=f"{quality['features']:,}",
+        sentences=f"{quality['sentences']:,}",
+        first_token=train_model.EOS,
+        megabytes=f"{sum(quality['bytes'].values()) / 1e6:.1f}",
+        model_minutes=f"{seconds['model'] / 60:.1f}",
+        transcoder_minutes=f"{seconds['transcoders'] / 60:.1f}",
+        seeds=", ".join(f"{name} {seed}" for name, seed in SEEDS.items()),
+        answers=answers,
+        layers=layers,
+    )
 
 
 def _rounded(value: Any) -> Any:
+    """The same data with six significant digits."""
     if isinstance(value, dict):
         return {key: _rounded(item) for key, item in value.items()}
     if isinstance(value, list):

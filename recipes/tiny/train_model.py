@@ -1,9 +1,8 @@
-"""A tokenizer and a small Qwen3 language model, trained from nothing on the corpus and saved as real ones
-are.
+"""A tokenizer and a small Qwen3 language model, trained from nothing on the corpus.
 
-The tokenizer is a byte-level BPE with Qwen's splitting rule (words with their leading space, single digits);
-merging goes on until each word of the corpus is one token. Sequences are fed as the pipeline feeds prompts:
-the end-of-text token, then the text.
+They are saved in the formats of published ones. The tokenizer is a byte-level BPE with Qwen's splitting rule
+(words with their leading space, single digits); merging goes on until each word of the corpus is one token.
+Sequences are fed as the pipeline feeds prompts: the end-of-text token, then the text.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
@@ -21,16 +21,17 @@ from transformers import GenerationConfig, Qwen3Config, Qwen3ForCausalLM
 from recipes.tiny.corpus import ANSWER
 
 PAD, START, EOS = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
-SPLIT = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+SPLIT = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}"
+    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
 SHARES = {"addition": 0.45, "antonym": 0.12, "capital": 0.25, "plural": 0.18}
 SENTENCES, BATCH, STEPS, RATE, DECAY, INITIAL = 150_000, 128, 1200, 1.5e-3, 0.1, 0.05
-ELSEWHERE = 0.1  # weight in the loss of tokens that answer nothing
+ELSEWHERE = 0.1  # weight in the loss of tokens that are no answer
 
 
 def train_tokenizer(texts: list[str]) -> Tokenizer:
-    """A byte-level BPE in which each word of `texts`, with its leading space if it has one, is a single
-    token.
-    """
+    """A byte-level BPE in which each word of `texts` is one token, with its leading space if it has one."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.normalizer = normalizers.NFC()
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
@@ -85,7 +86,7 @@ def encode(tokenizer: Tokenizer, texts: list[str]) -> list[list[int]]:
 
 
 def sequences(tokenizer: Tokenizer, sentences: list[str]) -> list[tuple[list[int], int]]:
-    """Token ids of each sentence between two end-of-text tokens, and the index of the token that answers it."""
+    """Token ids of each sentence between two end-of-text tokens, and the index of its answer."""
     asked = encode(tokenizer, [sentence.partition(ANSWER)[0] for sentence in sentences])
     whole = encode(tokenizer, [sentence.replace(ANSWER, "") for sentence in sentences])
     eos = token_id(tokenizer, EOS)
@@ -95,9 +96,9 @@ def sequences(tokenizer: Tokenizer, sentences: list[str]) -> list[tuple[list[int
 def batches(
     examples: list[tuple[list[int], int]], size: int, pad: int, generator: torch.Generator
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Endless batches, shuffled anew each epoch.
+    """Batches without end, shuffled anew in each epoch.
 
-    Yields token ids (size, position), padded on the right, and the index of each answer (size).
+    Yields token ids (size, position) int64, padded on the right, and the index of each answer (size,) int64.
     """
     while True:
         order = torch.randperm(len(examples), generator=generator).tolist()
@@ -110,7 +111,7 @@ def batches(
 
 
 def train_model(tokenizer: Tokenizer, examples: list[tuple[list[int], int]], seed: int) -> Qwen3ForCausalLM:
-    """Train with AdamW, linear warm-up and cosine decay; the loss is mostly that of the answers."""
+    """Train with AdamW, linear warm-up and cosine decay; most of the loss is that of the answers."""
     torch.manual_seed(seed)
     pad, eos = token_id(tokenizer, PAD), token_id(tokenizer, EOS)
     config = Qwen3Config(
@@ -131,8 +132,9 @@ def train_model(tokenizer: Tokenizer, examples: list[tuple[list[int], int]], see
         pad_token_id=pad,
         dtype="float32",
     )
-    model = Qwen3ForCausalLM(config)
-    model.generation_config = GenerationConfig(do_sample=False, eos_token_id=eos, pad_token_id=pad)
+    model: Any = Qwen3ForCausalLM(config)
+    generation: Any = GenerationConfig
+    model.generation_config = generation(do_sample=False, eos_token_id=eos, pad_token_id=pad)
     matrices = [p for p in model.parameters() if p.ndim == 2]
     gains = [p for p in model.parameters() if p.ndim != 2]
     optimizer = torch.optim.AdamW(
@@ -152,7 +154,7 @@ def train_model(tokenizer: Tokenizer, examples: list[tuple[list[int], int]], see
         losses = cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none").view_as(targets)
         weights = ELSEWHERE * targets.ne(pad).float()
         weights.scatter_(1, answers[:, None] - 1, 1.0)
-        loss = (losses * weights).sum() / weights.sum()
+        loss: Any = (losses * weights).sum() / weights.sum()
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -161,4 +163,5 @@ def train_model(tokenizer: Tokenizer, examples: list[tuple[list[int], int]], see
         if step % (STEPS // 10) == 0:
             answer = losses.gather(1, answers[:, None] - 1).mean()
             print(f"  step {step:5d}  loss {loss.item():.4f}  of answers {answer.item():.4f}", flush=True)
-    return model.eval()
+    trained: Qwen3ForCausalLM = model.eval()
+    return trained

@@ -1,11 +1,12 @@
 """Behaviours as declarations: what a model is asked, word by word, and how the prompts are drawn.
 
-A *behaviour* is one skill shown by next-token prediction: a prompt, the correct answer and an incorrect one,
-each one token. Prompts come in *minimal pairs*: two prompts of one template that differ in as little as
-changes the answer, so that each one's incorrect answer is the other one's correct answer and one can be
-patched into the other.
+A *behaviour* is one skill shown by next-token prediction: a prompt, the correct answer and an incorrect
+answer, each of one token. Prompts come in *minimal pairs*: two prompts of one template that differ in as
+little as changes the answer. The incorrect answer of each is the correct answer of the other, so that one can
+be patched into the other.
 
-**Adding a behaviour** is adding one file to this folder; its name is the behaviour's name. The whole of ``colour.py``::
+**Adding a behaviour** means adding one file to this folder. The name of the file is the name of the
+behaviour. This is the whole of ``colour.py``::
 
     from collections.abc import Iterator
     from itertools import combinations
@@ -29,22 +30,19 @@ patched into the other.
         pair=pair,
     )
 
-- A template's ``text`` and ``answer`` are filled from the words of a side: ``{thing}`` is
-  ``side.words["thing"]``. An
-  answer carries its leading space, if it has one.
-- ``group`` is what must not straddle train and test: the lexical item that a prompt is about.
-- ``labels`` are the categories that a later analysis compares; those of the template are added. Labels,
-  answers,
-  templates and groups are balanced, singly and two by two, as far as the lexicon allows.
-- Both prompts of a pair have equally many words. That they have equally many tokens, and that each answer is
-  a single
-  token, depends on the tokenizer: it is checked when prompts are built for a model.
+- The ``text`` and ``answer`` of a template are filled from the words of a side: ``{thing}`` is
+  ``side.words["thing"]``. An answer carries its leading space, if it has one.
+- ``group`` is the lexical item that a prompt is about. No group is in both train and test.
+- ``labels`` are the categories that a later analysis compares; the labels of the template are added. Labels,
+  answers, templates and groups are balanced, singly and two by two, as far as the lexicon allows.
+- Both prompts of a pair have equally many words. Whether they have equally many tokens, and whether each
+  answer is a single token, depends on the tokenizer. It is checked when prompts are built for a model.
 
-**How prompts are drawn.** Groups, then contrasts, are put in the order of a SHA-256 of the seed and their
-words. The first groups of that order are the test groups. Templates take turns, and each takes the contrast,
-among the next few unused ones, that repeats the least of what has been drawn so far. The same seed gives the
-same prompts on any platform and version of Python; a word added to a lexicon leaves the order of all others
-as it was.
+**How prompts are drawn.** Groups, then contrasts, are ordered by the SHA-256 of the seed and their words. The
+first groups of that order are the test groups. Templates take turns. Each takes, among the next few unused
+contrasts, the one that repeats the least of what has been drawn so far. The same seed gives the same prompts
+on any platform and version of Python. A word that is added to a lexicon leaves the order of all others as it
+was.
 """
 
 from __future__ import annotations
@@ -74,9 +72,7 @@ class Template:
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One half of a contrast: the words that fill a template's slots, their lexical group and their
-    categories.
-    """
+    """One half of a contrast: the words that fill a template, their lexical group and their categories."""
 
     group: str
     words: Mapping[str, str]
@@ -89,9 +85,7 @@ Contrast = tuple[Side, Side]
 
 @dataclass(frozen=True, slots=True)
 class Behaviour:
-    """A declaration. ``pair(lexicon)`` yields every contrast that the lexicon allows; `generate` draws from
-    them.
-    """
+    """A declaration. ``pair(lexicon)`` yields every contrast that the lexicon allows."""
 
     name: str
     title: str
@@ -105,8 +99,8 @@ class Behaviour:
 class Prompt:
     """One prompt, ready to be tokenized.
 
-    ``id`` is made from text and answers, so that it stays when other prompts come or go; ``partner`` is the
-    id of the other prompt of the minimal pair, or "" without one; ``labels`` maps a category to its value.
+    ``id`` is made from text and answers, so that it stays when other prompts come or go. ``partner`` is the
+    id of the other prompt of the minimal pair, or "" without one. ``labels`` maps a category to its value.
     """
 
     id: str
@@ -121,12 +115,12 @@ class Prompt:
 
 
 def names() -> list[str]:
-    """The behaviours that can be loaded: one for each file in this folder, sorted."""
+    """The behaviours that can be loaded, sorted: one for each file in this folder."""
     return sorted(file.stem for file in Path(__file__).parent.glob("*.py") if not file.stem.startswith("_"))
 
 
 def path(name: str) -> Path:
-    """The file that declares a behaviour: all of its source. Raises `UsageError` for a name nobody declared."""
+    """The file that declares a behaviour. Raises UsageError for a name that nobody declared."""
     known = names()
     if name not in known:
         from difflib import get_close_matches
@@ -140,7 +134,7 @@ def path(name: str) -> Path:
 def load(name: str) -> Behaviour:
     """The behaviour declared in the file of that name.
 
-    Raises `UsageError` for a name nobody declared and `PromptError` for a file that does not declare it.
+    Raises UsageError for a name that nobody declared, and PromptError for a file that does not declare it.
     """
     from importlib import import_module
 
@@ -158,11 +152,11 @@ Fits = Callable[[Prompt, Prompt], bool]
 def generate(
     behaviour: Behaviour, *, train: int = 80, test: int = 20, seed: int = 42, fits: Fits | None = None
 ) -> list[Prompt]:
-    """Draw ``train`` then ``test`` distinct prompts, partners side by side; no lexical group is in both. What
-    does not fit is left out.
+    """Draw ``train``, then ``test`` distinct prompts, partners side by side; no lexical group is in both.
 
-    Raises `UsageError` if a count is odd or negative and `PromptError` if the declaration cannot give so
-    many, or if two partners differ in their number of words.
+    Minimal pairs for which ``fits`` is False are left out. Raises UsageError if a count is odd or negative.
+    Raises PromptError if the declaration cannot give so many prompts, or if two partners differ in their
+    number of words.
     """
     for count in (train, test):
         if count < 0 or count % 2:
@@ -188,9 +182,7 @@ def generate(
 def _draw(
     behaviour: Behaviour, contrasts: list[Contrast], split: str, count: int, fits: Fits | None
 ) -> list[Prompt]:
-    """Draw ``count`` prompts, each template in turn, always the pair that repeats the least of what was
-    drawn.
-    """
+    """Draw ``count`` prompts, templates in turn, always the pair that repeats the least of what was drawn."""
     drawn: list[Prompt] = []
     texts: set[str] = set()
     tally: Counter[object] = Counter()
@@ -219,7 +211,7 @@ def _draw(
 
 
 def _facets(prompt: Prompt) -> list[tuple[str, str]]:
-    """What is balanced."""
+    """The properties of a prompt that are balanced."""
     return [
         ("template", prompt.template),
         ("group", prompt.group),
@@ -229,7 +221,7 @@ def _facets(prompt: Prompt) -> list[tuple[str, str]]:
 
 
 def _repeats(pair: tuple[Prompt, Prompt], tally: Counter[object]) -> tuple[int, int]:
-    """How often the facets of two prompts, and then the combinations of two of them, have been drawn already."""
+    """How often the facets of two prompts have been drawn already, singly and two by two."""
     facets = [_facets(prompt) for prompt in pair]
     singly = sum(tally[facet] for some in facets for facet in some)
     two_by_two = sum(tally[both] for some in facets for both in combinations(some, 2))
@@ -269,12 +261,15 @@ def _render(
 
 
 def _words(side: Side) -> str:
+    """The words of a side in one text."""
     return " ".join(side.words.values())
 
 
 def _rank(*parts: object) -> bytes:
+    """What things are ordered by: the SHA-256 of their parts."""
     return hashlib.sha256("\0".join(map(str, parts)).encode()).digest()
 
 
 def _id(name: str, *parts: str) -> str:
+    """The id of a prompt, from its text and answers."""
     return f"{name}-{_rank(*parts).hex()[:8]}"

@@ -1,11 +1,11 @@
 """The ones digit of a sum: "calc: 36+59=9" → "5".
 
-Qwen3 writes numbers digit by digit, so the prompt already holds the tens digit of the sum and the next token
-is its ones digit; the template "last" asks for that digit in words, after a space of its own. Sums stay below
-100 and the first operand is the smaller one, so that a sum is never asked again the other way round.
+Qwen3 writes numbers digit by digit. The prompt already holds the tens digit of the sum, and the next token is
+its ones digit. The template "last" asks for that digit in words, after a space of its own. Sums stay below
+100, and the first operand is the smaller one, so that no sum is asked again the other way round.
 
 A minimal pair changes the ones digit of the second operand and keeps the tens digit of the sum. A lexical
-group is a first operand. Whether the ones digits carry, and which ones digits meet, are labels.
+group is a first operand. Labels say whether the ones digits carry, and which ones digits are added.
 
 Source: Lindsey et al. (2025), *On the Biology of a Large Language Model*, "Addition".
 """
@@ -19,9 +19,7 @@ from tasks.behaviours import Behaviour, Contrast, Side, Template
 
 
 def pair(lexicon: tuple[int, ...]) -> Iterator[Contrast]:
-    """Two sums of the same first operand, alike but for the ones digits of the second operand and of the
-    result.
-    """
+    """Two sums of one first operand that differ in the ones digits of the second operand and the result."""
     for a in lexicon:
         sums = [b for b in lexicon if a < b < 100 - a]
         for b, other in combinations(sums, 2):
@@ -30,6 +28,7 @@ def pair(lexicon: tuple[int, ...]) -> Iterator[Contrast]:
 
 
 def _side(a: int, b: int) -> Side:
+    """The sum of two operands."""
     tens, ones = divmod(a + b, 10)
     return Side(
         group=str(a),

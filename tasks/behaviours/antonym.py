@@ -1,10 +1,10 @@
 """Opposites: 'The opposite of "hot" is "' → 'cold', not 'hot'.
 
-The incorrect answer repeats the word that was asked about, so a model must invert it and not merely recall
-what it goes with. A minimal pair asks for the opposite of either word of a pair of antonyms, which are a
-lexical group; so every word is the correct answer as often as it is the incorrect one. The opening quotation
-mark makes the answer a word without leading space; every word here is a single token of Qwen3's tokenizer in
-that form.
+The incorrect answer repeats the word that was asked about, so a model must invert the word and not merely
+recall what it goes with. A minimal pair asks for the opposite of either word of a pair of antonyms. The two
+antonyms are one lexical group, so every word is the correct answer as often as it is the incorrect one. The
+opening quotation mark makes the answer a word without leading space. In that form, every word here is a
+single token of Qwen3's tokenizer.
 
 Source: Lindsey et al. (2025), *On the Biology of a Large Language Model*, "Multilingual circuits".
 """
@@ -18,13 +18,14 @@ from tasks.behaviours import Behaviour, Contrast, Side, Template
 Antonyms = tuple[str, str, str]
 
 PAIRS = {
-    "quality": "big/small bright/dim clean/dirty empty/full fast/slow good/bad happy/sad heavy/light hot/cold loud/quiet "
-    "public/private simple/complex smooth/rough true/false weak/strong black/white",
-    "space": "above/below east/west front/back high/low inside/outside left/right near/far north/south top/bottom up/down "
-    "local/global internal/external",
-    "time": "always/never before/after day/night early/late first/last long/short old/young summer/winter start/stop",
-    "action": "accept/reject add/remove allow/deny buy/sell create/destroy give/take import/export lock/unlock push/pull "
-    "remember/forget rise/fall send/receive win/lose",
+    "quality": "big/small bright/dim clean/dirty empty/full fast/slow good/bad happy/sad heavy/light "
+    "hot/cold loud/quiet public/private simple/complex smooth/rough true/false weak/strong black/white",
+    "space": "above/below east/west front/back high/low inside/outside left/right near/far north/south "
+    "top/bottom up/down local/global internal/external",
+    "time": "always/never before/after day/night early/late first/last long/short old/young summer/winter "
+    "start/stop",
+    "action": "accept/reject add/remove allow/deny buy/sell create/destroy give/take import/export "
+    "lock/unlock push/pull remember/forget rise/fall send/receive win/lose",
 }
 
 

@@ -1,8 +1,7 @@
-"""Two hops: "The capital of the state containing Dallas is" → " Austin", by way of Texas, which is never
-named.
+"""Two hops: "The capital of the state containing Dallas is" → " Austin", by way of Texas, which is not named.
 
-A minimal pair asks the same of a city in another state. A lexical group is a state, with all its cities.
-Every capital here is a single token of Qwen3's tokenizer, and so is every city; cities that many states share
+A minimal pair asks the same of a city in another state. A lexical group is a state with all its cities. Every
+capital and every city here is a single token of Qwen3's tokenizer. Cities whose names occur in many states
 are left out.
 
 Source: Lindsey et al. (2025), *On the Biology of a Large Language Model*, "Multi-step reasoning".

@@ -1,9 +1,9 @@
 """Subject–verb agreement across an attractor: "The keys near the cabinet" → " are", not " is".
 
-The verb agrees with the subject, not with the nearer noun (the attractor), which has the subject's number in
-half of the prompts and the other one in half. The wording of the template calls for the present ("Today"),
-the past ("Yesterday") or the perfect ("For years"). Attractors sit in a prepositional phrase or in a relative
-clause.
+The verb agrees with the subject, not with the nearer noun, the attractor. In half of the prompts the
+attractor has the same number as the subject, in the other half it has the other number. The wording of the
+template calls for the present ("Today"), the past ("Yesterday") or the perfect ("For years"). Attractors sit
+in a prepositional phrase or in a relative clause.
 
 A minimal pair changes the number of the subject. A lexical group is a subject noun.
 
@@ -23,9 +23,10 @@ NUMBERS = ("singular", "plural")
 VERBS = {"be": (" is", " are"), "was": (" was", " were"), "have": (" has", " have")}
 
 REGULAR = (
-    "actor artist bag bird boat book bottle bridge cabinet car cat chair clock cow doctor dog door driver farmer "
-    "flower garden horse house judge key lamp lawyer lion machine mirror nurse painter picture plate road rock "
-    "sailor shop sign singer soldier statue student table teacher tower tree truck window worker writer"
+    "actor artist bag bird boat book bottle bridge cabinet car cat chair clock cow doctor dog door driver "
+    "farmer flower garden horse house judge key lamp lawyer lion machine mirror nurse painter picture plate "
+    "road rock sailor shop sign singer soldier statue student table teacher tower tree truck window worker "
+    "writer"
 )
 NOUNS: tuple[Noun, ...] = (
     *((noun, noun + "s") for noun in REGULAR.split()),
@@ -42,7 +43,7 @@ NOUNS: tuple[Noun, ...] = (
 
 
 def pair(lexicon: tuple[Noun, ...]) -> Iterator[Contrast]:
-    """Each subject beside each other noun, in either number: the subject's number is what differs."""
+    """Each subject beside each other noun, in either number. The two sides differ in the subject's number."""
     for subject, attractor in permutations(lexicon, 2):
         for i, attractor_number in enumerate(NUMBERS):
             singular, plural = (
@@ -65,6 +66,7 @@ def pair(lexicon: tuple[Noun, ...]) -> Iterator[Contrast]:
 
 
 def _template(verb: str, name: str, text: str) -> Template:
+    """A template that a verb completes."""
     return Template(f"{verb}-{name}", text, answer=f"{{{verb}}}", labels={"verb": verb})
 
 

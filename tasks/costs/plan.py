@@ -1,41 +1,41 @@
-"""What a build would cost, from shapes alone: bytes to download, memory, bytes in the store and time, phase
-by phase.
+"""What a build would cost, from shapes alone: downloads, memory, bytes in the store and time, by phase.
 
 **Memory** of a phase is that of a process that builds this phase alone. `host` is the process's own
-(anonymous) memory, which a machine can run out of; `mapped` is weight files mapped from disk, which are fast
-while the kernel keeps them and which it may take back; `device` is that of an accelerator, 0 when the CPU
-computes. Weights that are used in the dtype of their file are mapped, others are a copy. `costs.py` has the
+(anonymous) memory, which a machine can run out of. `mapped` is weight files mapped from disk, which are fast
+while the kernel keeps them and which it may take back. `device` is that of an accelerator, 0 when the CPU
+computes. Weights that are used in the dtype of their file are mapped, others are a copy. `formulas` has the
 formulas.
 
-**Time** is an estimate, no promise:  max(FLOP / FLOP per second, bytes of weights read / bandwidth) / share, of every product, plus a
-start of each phase, the reading of files, and a little for every cell and every byte stored. Devices are data: `devices.toml`.
+**Time** is an estimate, no promise. Of every product it is
+
+    max(FLOP / FLOP per second, bytes of weights read / bandwidth) / share,
+
+and to that come a start of each phase, the reading of files, and a little for every cell and every byte
+stored. Devices are data: `devices.toml`.
 
 **What no file says** is how many features are active: `shape.active` of the profile, else `ASSUMED_ACTIVE` a
-position and layer.
+position and layer. What is not known is None: the cost of a phase that has no formula, and every sum with it.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
+from typing import TypeVar
 
 import msgspec
 
 from circuitstore.engine.task import Task
-from tasks.costs.formulas import ASSUMED_ACTIVE, WORK, Job, Product
+from tasks.costs.formulas import FORMULAS, MB
+from tasks.costs.job import ASSUMED_ACTIVE, Job, Product
 from tasks.costs.shapes import Sizes, device, sizes
 from tasks.settings.selection import Selection
 
-MB = 1_000_000
-IMPORTED = {
-    "prompts": 231 * MB,
-    "features": 216 * MB,
-    "pairs": 60 * MB,
-    "circuit": 60 * MB,
-    "figures": 310 * MB,
-}
 IMPORTED_MODEL = 328 * MB  # transformers with a model class, and torch's first products, come on top
 START, PER_CELL, PER_STORED_BYTE = 4.0, 0.005, 1e-8  # seconds
 FILES = 2e9  # bytes a second of weights that come from files; from a network file system it is less
+
+N = TypeVar("N", int, float)
 
 
 class Cost(msgspec.Struct, frozen=True):
@@ -43,12 +43,12 @@ class Cost(msgspec.Struct, frozen=True):
 
     phase: str
     behaviour: str
-    cells: int | None
-    host_bytes: int | None
-    mapped_bytes: int | None
-    device_bytes: int | None
-    store_bytes: int | None
-    seconds: float | None
+    cells: int | None = None
+    host_bytes: int | None = None
+    mapped_bytes: int | None = None
+    device_bytes: int | None = None
+    store_bytes: int | None = None
+    seconds: float | None = None
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -72,10 +72,19 @@ class Plan(msgspec.Struct, frozen=True):
     unknown: list[str]
     phases: list[Cost]
 
+    @property
+    def files(self) -> list[tuple[str, int | None, bool]]:
+        """(what, bytes, whether all is here) of everything that is downloaded."""
+        return [
+            ("model", self.model_bytes, self.model_here),
+            ("transcoders", self.transcoder_bytes, self.transcoders_here),
+        ]
 
-def plan(selections: list[Selection], tasks: tuple[Task, ...], device_name: str | None) -> Plan:
-    """The costs of phases for selections of one profile. Raises UsageError for an unknown device, InputError
-    for unreadable files.
+
+def plan(selections: Sequence[Selection], tasks: Sequence[Task], device_name: str | None) -> Plan:
+    """The costs of phases for selections of one profile.
+
+    Raises UsageError for an unknown device, InputError for unreadable files.
     """
     first = selections[0]
     where = device_name or ("cpu" if first.profile.model.device == "cpu" else "a100")
@@ -103,25 +112,27 @@ def plan(selections: list[Selection], tasks: tuple[Task, ...], device_name: str 
     )
 
 
-def _most(values: list) -> int | None:
-    return None if None in values else max(values, default=0)
+def _most(values: Sequence[int | None]) -> int | None:
+    known = [value for value in values if value is not None]
+    return max(known, default=0) if len(known) == len(values) else None
 
 
-def _total(values: list):
-    return None if None in values else sum(values)
+def _total(values: Sequence[N | None]) -> N | None:
+    known = [value for value in values if value is not None]
+    return sum(known, start=type(known[0])(0) if known else 0) if len(known) == len(values) else None
 
 
 def _cost(task: Task, selection: Selection, known: Sizes, where: str, machine: dict[str, float]) -> Cost:
-    if known.missing:
-        return Cost(task.name, selection.behaviour, None, None, None, None, None, None)
+    formula = FORMULAS.get(task.name)
+    if formula is None or known.missing:
+        return Cost(task.name, selection.behaviour)
     job = Job(selection, known, task)
-    work = WORK[task.name](job)
-    needs = {need for need in task.needs if need in ("model", "transcoders")}
-    on_cpu = where == "cpu"
-    model = job.model_bytes if "model" in needs else 0
+    work = formula.work(job)
+    on_cpu, reads_model = where == "cpu", "model" in task.needs
+    model = job.model_bytes if reads_model else 0
+    encoder = job.encoder_bytes if "transcoders" in task.needs else 0
     copied = model if job.copies_model else 0
-    host = (IMPORTED_MODEL if "model" in needs else IMPORTED[task.name]) + work.host
-    mapped = (0 if copied else model) + (job.encoder_bytes if "transcoders" in needs else 0)
+    host = (IMPORTED_MODEL if reads_model else formula.imported) + work.host
     cores = (selection.profile.model.threads or os.cpu_count() or 1) if on_cpu else 1
     seconds = START + PER_CELL * work.cells + PER_STORED_BYTE * work.stored + (model + work.files) / FILES
     seconds += sum(_seconds(product, machine, cores) for product in work.products)
@@ -130,8 +141,8 @@ def _cost(task: Task, selection: Selection, known: Sizes, where: str, machine: d
         behaviour=selection.behaviour,
         cells=work.cells,
         host_bytes=int(host + (copied + work.tensors if on_cpu else 0)),
-        mapped_bytes=int(mapped if on_cpu else job.encoder_bytes if "transcoders" in needs else 0),
-        device_bytes=0 if on_cpu else int(model + work.tensors if needs else 0),
+        mapped_bytes=int((0 if copied else model) + encoder if on_cpu else encoder),
+        device_bytes=0 if on_cpu or not (model or encoder) else int(model + work.tensors),
         store_bytes=int(work.stored),
         seconds=round(seconds, 1),
     )

@@ -1,8 +1,8 @@
-"""How large a profile's model, transcoders and prompts are, told from file headers or from tables: no weight
-is read, torch not imported.
+"""How large a profile's model, transcoders and prompts are, told from file headers or from tables.
 
 Each size comes from the first of these that knows it: the model's `config.json` and the headers of the
 safetensors files, if they are on this machine; the profile's `[shape]`; `shapes.toml`, by the profile's name.
+No weight is read, and torch is not imported.
 """
 
 from __future__ import annotations
@@ -14,11 +14,16 @@ from typing import Any
 import msgspec
 
 from circuitstore.errors import InputError, UsageError
+from circuitstore.hub import cache
+from circuitstore.models.config import CONFIG, read_config
+from circuitstore.storage.layout import Store
+from tasks.inputs import model as models
+from tasks.inputs import own_prompts
+from tasks.inputs.places import Folder
 from tasks.parts.layers import layer_range
-from tasks.settings.model import Shape
+from tasks.settings.model import Model, Shape, Transcoders
 from tasks.settings.phases import Activations, Prompts
 from tasks.settings.profile import Profile
-from tasks.settings.section import Section
 from tasks.settings.selection import Selection
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -39,8 +44,9 @@ PIECE = re.compile(r" ?[^\W\d]+|\d| ?[^\s\w]+|\s+")  # nearly what Qwen's tokeni
 
 
 class Files(msgspec.Struct, frozen=True):
-    """Bytes of the files of a model or of the transcoders in use, None if unknown, and how many of them are
-    on this machine.
+    """Bytes of the files of a model or of the transcoders in use, and how many of them are here.
+
+    size is None if it is unknown.
     """
 
     size: int | None
@@ -56,7 +62,7 @@ class Files(msgspec.Struct, frozen=True):
 
 
 class Sizes(msgspec.Struct, frozen=True):
-    """What was found."""
+    """The sizes of what a profile names."""
 
     shape: Shape
     model: Files
@@ -71,18 +77,15 @@ class Sizes(msgspec.Struct, frozen=True):
 def sizes(name: str, profile: Profile) -> Sizes:
     """The sizes of a profile. Raises InputError for a file that is there and cannot be read."""
     folder = local_folder(profile.model)
-    model, transcoders = _safetensors(folder), _safetensors(local_folder(profile.transcoders))
-    found = {
-        **_table().get(name, {}),
-        **_known(profile.shape),
-        **_of_model(folder, model),
-        **_of_transcoder(transcoders),
-    }
-    shape = msgspec.convert(found, Shape)
+    weights = _weights(folder)
+    model = [path for path in weights if os.path.isfile(path)]
+    transcoders = _safetensors(local_folder(profile.transcoders))
+    stated = {**_of_model(folder, model), **_of_transcoder(transcoders)}
+    shape = msgspec.convert({**tables().get(name, {}), **_known(profile.shape), **stated}, Shape)
     layers = layer_range(profile.of(Activations).layers, shape.layers or 0) if shape.layers else []
     used = [path for path in transcoders if _layer(path) in (None, *layers)]
     present = [sum(map(os.path.getsize, files)) for files in (model, used)]
-    whole = present[0] if model and _complete(folder) else _model_bytes(shape)
+    whole = present[0] if model and model == weights else _model_bytes(shape)
     coders = present[1] if used and len(used) >= len(layers) else _transcoder_bytes(shape, len(layers))
     return Sizes(shape, Files(whole, present[0]), Files(coders, present[1]))
 
@@ -92,7 +95,7 @@ def parameters(shape: Shape) -> int | None:
     sides = [getattr(shape, name) for name in IN_CONFIG]
     if None in sides:
         return None
-    layers, d_model, heads, kv_heads, head_dim, d_mlp, vocabulary, tied = sides
+    layers, d_model, heads, kv_heads, head_dim, d_mlp, vocabulary, tied = map(int, sides)
     attention = d_model * head_dim * (2 * heads + 2 * kv_heads) + 2 * head_dim
     return (
         layers * (attention + 3 * d_model * d_mlp + 2 * d_model)
@@ -102,13 +105,12 @@ def parameters(shape: Shape) -> int | None:
 
 
 def lengths(selection: Selection) -> list[int]:
-    """Tokens of each prompt, the prepended one included: counted by the model's tokenizer if it is here, else
-    by words and marks.
+    """Tokens of each prompt, the prepended one included.
+
+    They are counted by the model's tokenizer if it is here, else by words and marks.
     """
     profile = selection.profile
     if selection.prompts_file:
-        from tasks.inputs import own_prompts
-
         texts = [row.text for row in own_prompts.read(selection.prompts_file, selection.behaviour)]
     else:
         from tasks import behaviours
@@ -132,46 +134,35 @@ def lengths(selection: Selection) -> list[int]:
     ]
 
 
-def _table() -> dict[str, dict]:
-    with open(os.path.join(HERE, "shapes.toml"), "rb") as file:
-        return msgspec.toml.decode(file.read())
+def tables() -> dict[str, dict[str, Any]]:
+    """What is known of the models that come as profiles, by profile."""
+    return _read_table("shapes.toml")
+
+
+def _read_table(name: str) -> dict[str, dict[str, Any]]:
+    with open(os.path.join(HERE, name), "rb") as file:
+        return msgspec.toml.decode(file.read(), type=dict[str, dict[str, Any]])
 
 
 def _known(struct: msgspec.Struct) -> dict[str, object]:
     return {name: value for name, value in msgspec.structs.asdict(struct).items() if value is not None}
 
 
-def local_folder(section: Section) -> str:
-    """Where the files of a model or of transcoders lie, or would lie once downloaded: a profile's path, or
-    the hub's cache.
-    """
-    repo = getattr(section, "repo", "")
-    if not repo:
-        return str(getattr(section, "path", ""))
-    from huggingface_hub.constants import HF_HUB_CACHE
-
-    cached = os.path.join(HF_HUB_CACHE, "models--" + repo.replace("/", "--"))
-    revision = str(getattr(section, "revision", "main"))
-    try:
-        with open(
-            os.path.join(cached, "refs", revision), encoding="utf-8"
-        ) as file:  # a branch; a commit is its own name
-            revision = file.read().strip()
-    except OSError:
-        pass
-    return os.path.join(cached, "snapshots", revision, str(getattr(section, "subfolder", "")))
+def local_folder(table: Model | Transcoders) -> str:
+    """Where the files of a model or of transcoders lie, or would lie once they are downloaded."""
+    subfolder = getattr(table, "subfolder", "")
+    if not table.repo:
+        return os.path.join(table.path, subfolder)
+    commit = cache.commit_of(table.repo, table.revision) or table.revision  # which may be a commit itself
+    return os.path.join(cache.storage(table.repo), "snapshots", commit, subfolder)
 
 
-def _complete(folder: str) -> bool:
-    """Whether every shard that the model's index lists is there."""
-    from circuitstore.models import identity, shards
-
-    index = os.path.join(folder, "model" + shards.INDEX)
-    if not os.path.isfile(index):
-        return True
-    return all(
-        os.path.isfile(os.path.join(folder, name)) for name in shards.files(identity.read_bytes(index), index)
-    )
+def _weights(folder: str) -> list[str]:
+    """The files that hold a model's weights, whether or not they are here yet."""
+    if not os.path.isdir(folder):
+        return []
+    names = models.weight_names(Folder(folder, Store(folder)))
+    return [os.path.join(folder, name) for name in names if name != models.INDEX]
 
 
 def _safetensors(folder: str) -> list[str]:
@@ -183,17 +174,15 @@ def _safetensors(folder: str) -> list[str]:
 
 def _of_model(folder: str, files: list[str]) -> dict[str, object]:
     """Sizes that the model's own files state."""
-    if not files or not os.path.isfile(os.path.join(folder, "config.json")):
+    if not files or not os.path.isfile(os.path.join(folder, CONFIG)):
         return {}
-    from circuitstore.models.identity import read_config
-
-    config: dict[str, Any] = read_config(folder)
-    found = {ours: config[theirs] for ours, theirs in IN_CONFIG.items() if config.get(theirs) is not None}
-    if "head_dim" not in found and "heads" in found:
-        found["head_dim"] = found["d_model"] // found["heads"]
-    found.setdefault("tied", False)
-    found["dtype"] = _dtype(next(iter(_header(files[0]).values())), files[0])
-    return found
+    config = read_config(folder)
+    shape = {ours: config[theirs] for ours, theirs in IN_CONFIG.items() if config.get(theirs) is not None}
+    if "head_dim" not in shape and "heads" in shape:
+        shape["head_dim"] = shape["d_model"] // shape["heads"]
+    shape.setdefault("tied", False)
+    shape["dtype"] = _dtype(next(iter(header(files[0]).values())), files[0])
+    return shape
 
 
 def _layer(path: str) -> int | None:
@@ -205,27 +194,30 @@ def _layer(path: str) -> int | None:
 def _of_transcoder(files: list[str]) -> dict[str, object]:
     """Sizes that the header of the first file with an encoder states."""
     for path in files:
-        if encoder := _header(path).get("W_enc"):
+        if encoder := header(path).get("W_enc"):
             return {"features": encoder["shape"][0], "transcoder_dtype": _dtype(encoder, path)}
     if files:
-        got = ", ".join(sorted(_header(files[0]))) or "no tensors"
+        got = ", ".join(sorted(header(files[0]))) or "no tensors"
         raise InputError(files[0], expected="a transcoder with a tensor W_enc", got=got)
     return {}
 
 
-def _header(path: str) -> dict[str, dict]:
-    """Names, dtypes and shapes of a safetensors file's tensors: a length of eight bytes, then JSON."""
+def header(path: str) -> dict[str, dict[str, Any]]:
+    """Names, dtypes and shapes of a safetensors file's tensors. Raises InputError.
+
+    They stand at the beginning: a length of eight bytes, then JSON. Source: safetensors, "Format".
+    """
     try:
         with open(path, "rb") as file:
             length = int.from_bytes(file.read(8), "little")
-            header = msgspec.json.decode(file.read(min(length, os.path.getsize(path))))
+            source = file.read(min(length, os.path.getsize(path)))
+            tensors = msgspec.json.decode(source, type=dict[str, dict[str, Any]])
     except (OSError, ValueError) as error:
         raise InputError(path, expected="a readable safetensors file", got=error) from error
-    header.pop("__metadata__", None)
-    return header
+    return {name: tensor for name, tensor in tensors.items() if name != "__metadata__"}
 
 
-def _dtype(tensor: dict, path: str) -> str:
+def _dtype(tensor: dict[str, Any], path: str) -> str:
     if tensor["dtype"] not in STORED:
         raise InputError(path, expected="tensors of dtype " + ", ".join(STORED), got=tensor["dtype"])
     return STORED[tensor["dtype"]]
@@ -253,8 +245,7 @@ def _transcoder_bytes(shape: Shape, layers: int) -> int | None:
 
 def devices() -> dict[str, dict[str, float]]:
     """The devices that time can be estimated for, by name."""
-    with open(os.path.join(HERE, "devices.toml"), "rb") as file:
-        return msgspec.toml.decode(file.read())
+    return _read_table("devices.toml")
 
 
 def device(name: str) -> dict[str, float]:

@@ -1,6 +1,6 @@
-"""What figures are made of: one file of drawing code a kind of figure, and what they share.
+"""The drawing code of phase `figures`, one file for each kind of figure, and what these share.
 
-`style` holds sizes, colours and fonts; `plate` turns a drawing into bytes that are the same each time;
-`tables` are the phases' results as plain columns; every other file draws. No file here knows of stores or
-reads anything.
+`style` holds sizes, colours and fonts. `plate` turns a drawing into bytes that are the same each time. The
+files `tables_…` hold the results of the phases as plain columns. Every other file draws. No file here knows
+of stores or opens anything.
 """

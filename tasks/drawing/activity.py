@@ -1,8 +1,8 @@
-"""What the circuit's features go with: their activations over prompts, and their associations with
-categories.
-"""
+"""What the features of the circuit go with: activations over prompts, and associations with categories."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,7 +10,14 @@ from tasks.drawing import diagram, style
 from tasks.drawing.labels import printed
 from tasks.drawing.plate import Plate
 from tasks.drawing.reconstruction import colour_bar
-from tasks.drawing.tables import Circuit, Features, Interpretation, Prompts
+from tasks.drawing.tables_features import Features, Interpretation
+from tasks.drawing.tables_graphs import Circuit
+from tasks.drawing.tables_prompts import Prompts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tasks.settings.phases import Figures
 
 MOST_PROMPTS, MOST_CATEGORIES = 100, 16
 SIGNIFICANT = 0.05
@@ -18,13 +25,13 @@ SIGNIFICANT = 0.05
 
 def heatmap(
     look: style.Look,
-    config,
+    config: Figures,
     prompts: Prompts,
     features: Features,
     circuit: Circuit,
     interpretation: Interpretation,
-):
-    """Feature by prompt: each feature's largest activation in each prompt, as a share of its largest of all."""
+) -> Iterator[Plate]:
+    """Feature by prompt: the largest activation there, as a share of the largest of the feature."""
     chosen = circuit.top_features(config.heatmap_features)
     if not chosen:
         return
@@ -32,8 +39,8 @@ def heatmap(
     order = sorted(
         range(len(prompts.ids)), key=lambda i: (prompts.split[i] != "train", values[i], prompts.ids[i])
     )[:MOST_PROMPTS]
-    where = {prompt: i for i, prompt in enumerate(features.order)}
-    columns = [where[prompts.ids[i]] for i in order]
+    column = {prompt: i for i, prompt in enumerate(features.order)}
+    columns = [column[prompts.ids[i]] for i in order]
     peaks = np.array([features.peak(layer, feature)[columns] for layer, feature in chosen])
     largest = np.maximum(peaks.max(1, keepdims=True), 1e-30)
     figure, (axes,) = look.axes(style.PAGE, 2.6 + 0.36 * len(chosen))
@@ -45,15 +52,14 @@ def heatmap(
     blocks = splits if name == "split" else _blocks([f"{prompts.split[i]}\0{values[i]}" for i in order])
     for _, start, _ in blocks[1:]:
         axes.axvline(start - 0.5, color="white", linewidth=1.0)
-    points = (
-        0.6 * style.PAGE * style.CM * 72 / len(order)
-    )  # a prompt's share of the width, which the rows' names leave over
-    under = [  # every other one a line lower, and no wider than the two blocks that are its own
+    points = 0.6 * style.PAGE * style.CM * 72 / len(order)  # of a prompt: the names of rows take the rest
+    # Every other label stands a line lower, so that it may be as wide as two blocks.
+    under = [
         "\n" * (k % 2) + diagram.fit(label.split("\0")[-1], 1.9 * (end - start) * points, 0.9 * look.size)
         for k, (label, start, end) in enumerate(blocks)
     ]
     axes.set_xticks([(start + end - 1) / 2 for _, start, end in blocks], under)
-    if name != "split":  # below them, what they have in common
+    if name != "split":  # the splits stand below the blocks that they are made of
         axes.set_xticks(
             [(start + end - 1) / 2 for _, start, end in splits],
             [f"\n\n{label}" for label, _, _ in splits],
@@ -65,19 +71,20 @@ def heatmap(
     )
     colour_bar(figure, axes, image, "activation / its largest")
     caption = (
-        f"The {len(chosen)} features of largest mean contribution to the margin on train prompts (rows: layer, index, label) over "
-        f"{len(order)} prompts (columns, by split and {name}): the largest activation over kept positions, as a share of the feature's "
-        "largest. White lines part the groups."
+        f"The {len(chosen)} features of largest mean contribution to the margin on train prompts (rows: "
+        f"layer, index, label) over {len(order)} prompts (columns, by split and {name}): the largest "
+        "activation over kept positions, as a share of the feature's largest. White lines part the groups."
     )
     yield Plate("activity", "Activations of the circuit's features", caption, figure)
 
 
-def associations(look: style.Look, config, circuit: Circuit, interpretation: Interpretation):
+def associations(
+    look: style.Look, config: Figures, circuit: Circuit, interpretation: Interpretation
+) -> Iterator[Plate]:
     """Feature by category: the rank-biserial effect, with a dot where it is significant."""
-    chosen = [
-        place for place in circuit.top_features(config.heatmap_features) if place in interpretation.unit
-    ]
-    data, rows = interpretation.data, [interpretation.unit[place] for place in chosen]
+    top = circuit.top_features(config.heatmap_features)
+    chosen = [feature for feature in top if feature in interpretation.unit]
+    data, rows = interpretation.data, [interpretation.unit[feature] for feature in chosen]
     effects, q = data.effect.values[rows], data.q.values[rows]
     tested = np.flatnonzero((q <= SIGNIFICANT).any(0))
     if not tested.size:
@@ -98,16 +105,17 @@ def associations(look: style.Look, config, circuit: Circuit, interpretation: Int
     axes.set_xticks(range(len(columns)), names, rotation=40, ha="right", rotation_mode="anchor")
     colour_bar(figure, axes, image, "rank-biserial r")
     caption = (
-        f"The {len(chosen)} features of largest mean contribution to the margin (rows) and the {len(columns)} categories they tell apart "
-        "best and significantly (columns): rank-biserial effect, 1 where the feature is always more active inside the category. A dot: "
-        f"q ≤ {SIGNIFICANT} (Mann–Whitney, Benjamini–Hochberg over all {int(np.isfinite(data.p.values).sum())} tests of the behaviour). "
-        "Grey: active in too few prompts to test."
+        f"The {len(chosen)} features of largest mean contribution to the margin (rows) and the "
+        f"{len(columns)} categories they tell apart best and significantly (columns): rank-biserial effect, "
+        f"1 where the feature is always more active inside the category. A dot: q ≤ {SIGNIFICANT} "
+        f"(Mann–Whitney, Benjamini–Hochberg over all {int(np.isfinite(data.p.values).sum())} tests of the "
+        "behaviour). Grey: active in too few prompts to test."
     )
     yield Plate("associations", "What the circuit's features go with", caption, figure)
 
 
 def row_names(chosen: list[tuple[int, int]], interpretation: Interpretation) -> list[str]:
-    """Layer, index and label of features."""
+    """Label, layer and index of features (layer, feature), as they stand beside the rows of a heatmap."""
     return [
         f"{style.cut(interpretation.printed(layer, feature), 30)}  L{layer} #{feature}".strip()
         for layer, feature in chosen
@@ -115,6 +123,6 @@ def row_names(chosen: list[tuple[int, int]], interpretation: Interpretation) -> 
 
 
 def _blocks(names: list[str]) -> list[tuple[str, int, int]]:
-    """(name, start, end) of every run of equal names."""
+    """Name, start and end of every run of equal names."""
     starts = [i for i in range(len(names)) if i == 0 or names[i] != names[i - 1]]
     return [(names[start], start, end) for start, end in zip(starts, [*starts[1:], len(names)], strict=True)]

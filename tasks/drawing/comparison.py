@@ -1,11 +1,9 @@
-"""A behaviour's numbers beside the published ones, and beside this project's targets; the same rows in figure
-and report.
-"""
+"""The numbers of a behaviour beside published numbers and beside targets; figure and report show the same."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,7 +11,15 @@ from tasks.drawing import diagram, published, style
 from tasks.drawing.plate import Plate
 from tasks.drawing.published import NONE
 from tasks.drawing.relations import PREDICTORS
-from tasks.drawing.tables import THRESHOLDS, Baseline, Features, Graphs, Interventions, Prompts
+from tasks.drawing.tables_features import Features
+from tasks.drawing.tables_graphs import THRESHOLDS, Graphs
+from tasks.drawing.tables_interventions import Interventions
+from tasks.drawing.tables_prompts import Baseline, Prompts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tasks.settings.phases import Figures
 
 WIDTHS = (5.1, 4.0, 3.0, 4.8)  # cm, of the columns
 LINE = 0.46  # cm, a row's height
@@ -21,7 +27,7 @@ LINE = 0.46  # cm, a row's height
 
 @dataclass(frozen=True)
 class Row:
-    """One quantity: what was published, where, and what was found here, as printed."""
+    """One quantity as printed: what was published, where, and what was measured here."""
 
     quantity: str
     published: str
@@ -31,11 +37,11 @@ class Row:
 
 @dataclass(frozen=True)
 class Target:
-    """Something a behaviour is to reach: the numbers, and whether it does."""
+    """A number that a behaviour is to reach, what it reaches as printed, and whether that is enough."""
 
     what: str
     wanted: str
-    found: str
+    reached: str
     met: bool
 
 
@@ -47,13 +53,13 @@ def rows(
     attribution: Graphs,
     interventions: Interventions,
 ) -> list[Row]:
-    """Every published result of the anchors, with its counterpart here."""
-    split, said = interventions.shown
+    """Every published result of `tasks.drawing.published`, with its counterpart here."""
+    split, summary = interventions.shown
     accuracy, margin = f"{(baseline.margin > 0).mean():.3f}", f"{baseline.margin.mean():.2f}"
-    if name := published.BEHAVIOURS.get(study["behaviour"]):
+    if results := published.BEHAVIOURS.get(study["behaviour"]):
         answers = [
             Row(quantity, value, source, {"accuracy": accuracy, "margin": margin}[kind])
-            for kind, quantity, value, source in name
+            for kind, quantity, value, source in results
         ]
     else:
         answers = [
@@ -62,7 +68,7 @@ def rows(
         ]
     case = published.CASES.get(study["behaviour"], NONE)
     known, source = case != NONE, published.BIOLOGY if case != NONE else ""
-    agreement = {method: said["prediction"][method]["spearman"] for method in interventions.methods}
+    agreement = {method: summary["prediction"][method]["spearman"] for method in interventions.methods}
     check = interventions.feature_effects(split, among="graph", regime="constrained", predictor="influence")
     here = {
         "completeness": f"{attribution.completeness.mean():.3f}",
@@ -96,10 +102,10 @@ def rows(
 
 
 def targets(baseline: Baseline, interventions: Interventions) -> list[Target]:
-    """What every behaviour is to reach, and whether this one does."""
-    split, said = interventions.shown
+    """What every behaviour is to reach, and whether this one reaches it."""
+    split, summary = interventions.shown
     right = float((baseline.margin > 0).mean())
-    found = [
+    listed = [
         Target(
             "accuracy of the model",
             f"≥ {published.ACCURACY:.0%}",
@@ -107,25 +113,28 @@ def targets(baseline: Baseline, interventions: Interventions) -> list[Target]:
             right >= published.ACCURACY,
         )
     ]
-    for row in said["controls"]:
+    for row in summary["controls"]:
         if row["size"] == published.RATIO_SIZE:
-            what = f"zeroing {row['size']} features beside matched controls, {published.CHOICES[row['choice']]}, {split}"
-            found.append(_target(what, f"≥ {published.RATIO}×", row["ratio"], ".1f", published.RATIO))
+            choice = published.CHOICES[row["choice"]]
+            what = f"zeroing {row['size']} features beside matched controls, {choice}, {split}"
+            listed.append(_target(what, f"≥ {published.RATIO}×", row["ratio"], ".1f", published.RATIO))
     patched = best(interventions.patched(split), "flips")
     met = patched is not None and patched["flips"]["value"] >= published.FLIPS
     what = f"answers flipped by patching from the partner, {split}"
-    found.append(Target(what, f"≥ {published.FLIPS:.0%} at some size", percent(patched, "flips"), met))
+    listed.append(Target(what, f"≥ {published.FLIPS:.0%} at some size", percent(patched, "flips"), met))
     for method in interventions.methods:
-        value = {"value": said["prediction"][method]["spearman"]}
+        value = {"value": summary["prediction"][method]["spearman"]}
         what = f"predicted and measured effects on the margin, Spearman, {method} attribution, {split}"
-        found.append(_target(what, f"≥ {published.PREDICTION}", value, ".2f", published.PREDICTION))
+        listed.append(_target(what, f"≥ {published.PREDICTION}", value, ".2f", published.PREDICTION))
     for row in interventions.feature_effects(split, among="graph", regime="constrained"):
-        what = f"predicted and measured effects between features, Spearman, {PREDICTORS[row['predictor']]}, {split}"
-        found.append(_target(what, f"≥ {published.PREDICTION}", row["size"], ".2f", published.PREDICTION))
-    return found
+        predictor = PREDICTORS[row["predictor"]]
+        what = f"predicted and measured effects between features, Spearman, {predictor}, {split}"
+        listed.append(_target(what, f"≥ {published.PREDICTION}", row["size"], ".2f", published.PREDICTION))
+    return listed
 
 
 def _target(what: str, wanted: str, row: dict[str, Any], form: str, least: float) -> Target:
+    """A target that a statistic of the summary reaches from `least` on."""
     value = row["value"]
     if value is None:
         return Target(what, wanted, "not measured", False)
@@ -138,7 +147,7 @@ def _target(what: str, wanted: str, row: dict[str, Any], form: str, least: float
 
 
 def best(patched: list[dict[str, Any]], measure: str) -> dict[str, Any] | None:
-    """Of all sets that were patched, the row with the largest share; the smallest such set."""
+    """The row with the largest share, of all sets that were patched; the smallest such set."""
     known = [row for row in patched if row[measure]["value"] is not None]
     return max(known, key=lambda row: (row[measure]["value"], -row["size"]), default=None)
 
@@ -148,14 +157,25 @@ def percent(row: dict[str, Any] | None, measure: str = "incorrect_first") -> str
     if row is None:
         return "not measured"
     regime = row["regime"].replace("_", " ")
-    return f"{row[measure]['value']:.0%} with {row['size']} features ({bounds(row[measure], '.0%')}; {row['choice']}, {regime})"
+    share, interval = row[measure]["value"], bounds(row[measure], ".0%")
+    return f"{share:.0%} with {row['size']} features ({interval}; {row['choice']}, {regime})"
 
 
 def bounds(row: dict[str, Any], form: str) -> str:
+    """The ends of an interval, as printed."""
     return "–".join("?" if row[end] is None else format(row[end], form) for end in ("low", "high"))
 
 
-def table(look: style.Look, config, study, prompts, baseline, features, attribution, interventions):
+def table(
+    look: style.Look,
+    config: Figures,
+    study: dict[str, str],
+    prompts: Prompts,
+    baseline: Baseline,
+    features: Features,
+    attribution: Graphs,
+    interventions: Interventions,
+) -> Iterator[Plate]:
     """The comparison as a typeset table."""
     listed = rows(study, prompts, baseline, features, attribution, interventions)
     height = LINE * (len(listed) + 1) + 0.3
@@ -184,8 +204,9 @@ def table(look: style.Look, config, study, prompts, baseline, features, attribut
     for y, width in ((0.15, 1.0), (0.15 + LINE, 0.5), (height - 0.12, 1.0)):
         axes.plot([0.05, style.PAGE - 0.05], [y, y], color="black", linewidth=width * look.scale)
     caption = (
-        f"Behaviour {study['behaviour']} with profile {study['profile']} beside published results, which are of other models and "
-        f"transcoders; {NONE}: nothing comparable was published. Scores are means over {len(prompts.ids)} graphs; of several shares the "
-        "largest over set sizes is given, on the test split where there is one."
+        f"Behaviour {study['behaviour']} with profile {study['profile']} beside published results, which are "
+        f"of other models and transcoders; {NONE}: nothing comparable was published. Scores are means over "
+        f"{len(prompts.ids)} graphs; of several shares the largest over set sizes is given, on the test "
+        "split where there is one."
     )
     yield Plate("comparison", "Comparison with published results", caption, figure)

@@ -1,14 +1,15 @@
 """A graph drawn by layer and position: tokens along the bottom, layers upwards, the logits on top.
 
-Nodes at the same place stand side by side, then one above the other, so no label covers another. Every edge
-runs upwards. What is drawn is a networkx graph whose nodes have `row` (0 for embeddings), `column`, `kind`
-("feature", "error", "embedding", "logit", "margin"), `label` and, for a second line, `second`, and whose
-edges have `share`: the signed part of all that enters the target, in -1 … 1.
+Nodes of the same row and column stand side by side, then one above the other, so that no label covers
+another. Every edge runs upwards. What is drawn is a networkx graph. Its nodes have `row` (0 for embeddings),
+`column`, `kind` ("feature", "error", "embedding", "logit", "margin"), `label` and, for a second line,
+`second`. Its edges have `share`: the signed part of all that enters the target, from -1 to 1.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Hashable
 from typing import Any
 
 import networkx as nx
@@ -31,31 +32,31 @@ KINDS: dict[str, dict[str, Any]] = {  # face, edge and line style of a node's bo
     "margin": {"facecolor": "#FCEBCB", "edgecolor": "#A86F00", "linestyle": "-"},
 }
 SIGNS = {"excites": style.POSITIVE, "inhibits": style.NEGATIVE}
-STACK, GAP, MARGIN = 0.14, 0.62, 1.45  # cm: between boxes of a stack, between rows, for the layers' names
-BOX, TWO_LINES = 0.36, 0.58  # cm, a box's height, without and with a second line
-NARROW, LEAST, WIDEST = (
-    0.9,
-    1.3,
-    3.0,
-)  # cm, the place of a box: in a column of an embedding alone; elsewhere, from … to
-THICKEST = 2.6  # points, of an edge that is all of its target's input
-FOOT = 1.6  # cm, for legend and note
+STACK, GAP, MARGIN = 0.14, 0.62, 1.45  # cm: between boxes of a stack, between rows, for names of layers
+BOX, TWO_LINES = 0.36, 0.58  # cm: height of a box, without and with a second line
+NARROW = 0.9  # cm: width of a box in a column that holds an embedding alone
+LEAST, WIDEST = 1.3, 3.0  # cm: least and largest width of a box elsewhere
+THICKEST = 2.6  # points: an edge that is all of the input of its target
+FOOT = 1.6  # cm: for legend and note
+
+Node = Hashable
+Point = tuple[float, float]  # cm
 
 
 def draw(look: style.Look, graph: nx.DiGraph, columns: list[str], rows: list[str], note: str) -> Figure:
-    """A page-wide diagram; `columns` and `rows` name places, those without nodes are left out; `note` stands
-    below.
+    """A diagram as wide as the page, with `note` below it.
+
+    `columns` and `rows` are the names of columns and rows; those without nodes are left out.
     """
     box = TWO_LINES if any(data.get("second") for _, data in graph.nodes(data=True)) else BOX
     slots, spans = _columns(graph)
-    places, levels, height = _layout(graph, rows, slots, spans, box)
+    centres, feet, height = _layout(graph, rows, slots, spans, box)
     wide = {
         column: (right - left - 0.1) * look.scale * style.CM * 72 for column, (left, right) in spans.items()
     }
     crowded = any(fit(columns[column], room, look.size) != columns[column] for column, room in wide.items())
-    below = (
-        1.05 if crowded else 0.75
-    )  # cm: names that do not fit side by side stand on two lines, every other one lower
+    # Names that do not fit side by side stand on two lines, every other one lower.
+    below = 1.05 if crowded else 0.75  # cm
     figure = look.figure(style.PAGE, height + below + FOOT, layout="none")
     axes = figure.add_axes((0, FOOT / (height + below + FOOT), 1, (height + below) / (height + below + FOOT)))
     axes.set(xlim=(0, style.PAGE), ylim=(0.15 - below, height + 0.15))
@@ -79,10 +80,10 @@ def draw(look: style.Look, graph: nx.DiGraph, columns: list[str], rows: list[str
         node: (spans[column][1] - spans[column][0]) / slots[column] / 2
         for node, column in graph.nodes(data="column")
     }
-    _edges(axes, graph, places, box, half, look.scale)
-    for node, (x, y) in places.items():
+    _edges(axes, graph, centres, box, half, look.scale)
+    for node, (x, y) in centres.items():
         _box(axes, graph.nodes[node], x, y, half[node] - 0.07, box, look)
-    for row, y in levels.items():
+    for row, y in feet.items():
         axes.text(
             0.08, y + box / 2, rows[row], va="center", ha="left", color="#444444", fontsize=look.size * 0.85
         )
@@ -91,15 +92,15 @@ def draw(look: style.Look, graph: nx.DiGraph, columns: list[str], rows: list[str
     return figure
 
 
-def _columns(graph: nx.DiGraph) -> tuple[dict[int, int], dict[int, tuple[float, float]]]:
+def _columns(graph: nx.DiGraph) -> tuple[dict[int, int], dict[int, Point]]:
     """How many boxes stand side by side in each used column, and where it begins and ends, in cm.
 
-    The tallest stack is widened as long as there is room; a column of an embedding alone is narrow.
+    The column of the tallest stack is widened as long as there is room. A column that holds an embedding
+    alone is narrow.
     """
     most: dict[int, int] = {}
-    for (_, column), count in Counter(
-        (data["row"], data["column"]) for _, data in graph.nodes(data=True)
-    ).items():
+    sizes = Counter((data["row"], data["column"]) for _, data in graph.nodes(data=True))
+    for (_, column), count in sizes.items():
         most[column] = max(most.get(column, 0), count)
     full = {data["column"] for _, data in graph.nodes(data=True) if data["kind"] != "embedding"}
     slots, page = dict.fromkeys(sorted(most), 1), style.PAGE - MARGIN
@@ -109,23 +110,26 @@ def _columns(graph: nx.DiGraph) -> tuple[dict[int, int], dict[int, tuple[float, 
         if most[tallest] <= slots[tallest]:
             break
         slots[tallest] += 1
-    place = min(room / sum(slots[column] for column in full), WIDEST)
+    wide = min(room / sum(slots[column] for column in full), WIDEST)
     narrow = min(NARROW, page / len(slots))
-    widths = [slots[column] * place if column in full else narrow for column in slots]
+    widths = [slots[column] * wide if column in full else narrow for column in slots]
     edges = np.cumsum([MARGIN + max(page - sum(widths), 0) / 2, *widths]).tolist()
     return slots, {column: (edges[i], edges[i + 1]) for i, column in enumerate(slots)}
 
 
 def _layout(
-    graph: nx.DiGraph, rows: list[str], slots: dict[int, int], spans: dict, box: float
-) -> tuple[dict, dict[int, float], float]:
-    """Centre and foot (cm) of each node, the foot of each used row, and the whole height; empty rows take no
-    room.
+    graph: nx.DiGraph, rows: list[str], slots: dict[int, int], spans: dict[int, Point], box: float
+) -> tuple[dict[Node, Point], dict[int, float], float]:
+    """Centre and foot of each node, the foot of each used row, and the whole height, in cm.
+
+    Empty rows take no room.
     """
-    stacks: dict[tuple[int, int], list] = {}
+    stacks: dict[tuple[int, int], list[Node]] = {}
     for node, data in graph.nodes(data=True):
         stacks.setdefault((data["row"], data["column"]), []).append(node)
-    places, levels, y = {}, {}, 0.0
+    centres: dict[Node, Point] = {}
+    feet: dict[int, float] = {}
+    y = 0.0
     for row in range(len(rows)):
         here = {column: nodes for (r, column), nodes in stacks.items() if r == row}
         for column, nodes in here.items():
@@ -134,29 +138,34 @@ def _layout(
                 part = nodes[line : line + slots[column]]
                 for i, node in enumerate(part):
                     x = left + (right - left) * (i + 0.5) / len(part)
-                    places[node] = (x, y + line // slots[column] * (box + STACK))
+                    centres[node] = (x, y + line // slots[column] * (box + STACK))
         if here:
-            levels[row] = y
-            y += (
-                max(-(-len(nodes) // slots[column]) for column, nodes in here.items()) * (box + STACK)
-                - STACK
-                + GAP
-            )
-    return places, levels, y - GAP
+            feet[row] = y
+            lines = max(-(-len(nodes) // slots[column]) for column, nodes in here.items())
+            y += lines * (box + STACK) - STACK + GAP
+    return centres, feet, y - GAP
 
 
-def _edges(axes: Axes, graph: nx.DiGraph, places: dict, box: float, half: dict, scale: float) -> None:
-    """Curves from the top of the source to the foot of the target, the thickest last; at a box they lie in
-    order of where they lead.
+def _edges(
+    axes: Axes,
+    graph: nx.DiGraph,
+    centres: dict[Node, Point],
+    box: float,
+    half: dict[Node, float],
+    scale: float,
+) -> None:
+    """Curves from the top of the source to the foot of the target, the thickest last.
+
+    At a box, edges lie in the order of where they lead.
     """
-    leaving = {node: sorted(graph.successors(node), key=lambda other: places[other]) for node in graph}
-    entering = {node: sorted(graph.predecessors(node), key=lambda other: places[other]) for node in graph}
+    leaving = {node: sorted(graph.successors(node), key=lambda other: centres[other]) for node in graph}
+    entering = {node: sorted(graph.predecessors(node), key=lambda other: centres[other]) for node in graph}
     for source, target, share in sorted(
         graph.edges(data="share"), key=lambda edge: (abs(edge[2]), str(edge[:2]))
     ):
-        x0 = places[source][0] + _port(leaving[source].index(target), len(leaving[source]), half[source])
-        x1 = places[target][0] + _port(entering[target].index(source), len(entering[target]), half[target])
-        y0, y1 = places[source][1] + box, places[target][1]
+        x0 = centres[source][0] + _port(leaving[source].index(target), len(leaving[source]), half[source])
+        x1 = centres[target][0] + _port(entering[target].index(source), len(entering[target]), half[target])
+        y0, y1 = centres[source][1] + box, centres[target][1]
         bend = max(0.45 * (y1 - y0), 0.25)
         path = Path([(x0, y0), (x0, y0 + bend), (x1, y1 - bend), (x1, y1)], [Path.MOVETO, *[Path.CURVE4] * 3])
         colour = SIGNS["excites" if share > 0 else "inhibits"]
@@ -178,11 +187,14 @@ def _port(index: int, count: int, half: float) -> float:
 
 
 def thickness(share: float) -> float:
-    """Points: linear in the share, with a least one that is still seen."""
+    """The width of an edge in points: linear in its share, and at least as wide as can be seen."""
     return 0.25 + (THICKEST - 0.25) * min(abs(share), 1.0)
 
 
-def _box(axes: Axes, data: dict, x: float, y: float, half: float, box: float, look: style.Look) -> None:
+def _box(
+    axes: Axes, data: dict[str, Any], x: float, y: float, half: float, box: float, look: style.Look
+) -> None:
+    """A node with its label."""
     shape = FancyBboxPatch(
         (x - half, y),
         2 * half,
@@ -202,8 +214,9 @@ def _box(axes: Axes, data: dict, x: float, y: float, half: float, box: float, lo
 
 
 def fit(text: str, points: float, size: float) -> str:
-    """As much of a text as is this wide at this size of type, the last character an ellipsis where something
-    is left out.
+    """As much of a text as fits into `points` at this size of type.
+
+    The last character is an ellipsis where something is left out.
     """
     measure, font = TextToPath(), FontProperties(family="DejaVu Sans")
     for length in range(len(text), 1, -1):
@@ -215,7 +228,8 @@ def fit(text: str, points: float, size: float) -> str:
 
 
 def _legend(figure: Figure, kinds: set[str], look: style.Look) -> None:
-    handles: list = [
+    """What colours, widths and boxes mean, for the kinds of nodes that are there."""
+    handles: list[Any] = [
         Line2D(
             [],
             [],

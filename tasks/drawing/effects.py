@@ -1,13 +1,11 @@
-"""What interventions do to the margin: ablation beside matched controls, every kind of edit, steering,
-faithfulness.
+"""What interventions do to the margin: ablation, every kind of edit, steering, faithfulness.
 
-All numbers are those of `tasks.parts.intervention_summary`, recomputed from the cells, so figures and summary
-cannot disagree.
+All numbers come from `tasks.parts.intervention_summary`.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -16,22 +14,29 @@ from matplotlib.lines import Line2D
 from tasks.drawing import style
 from tasks.drawing.plate import Plate
 from tasks.drawing.published import CHOICES, FLIPS, RATIO
-from tasks.drawing.tables import Interventions
+from tasks.drawing.tables_interventions import Interventions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tasks.settings.phases import Figures
 
 DECADES = (1, 3, 10, 30, 100, 300, 1000, 3000, 10000)
-KINDS = {
+KINDS = {  # kind of edit → its name; colours are given in this order
     "zero": "zero",
     "inhibit": "inhibit",
     "mean": "mean",
     "resample": "resample",
     "patch": "patch from partner",
-}  # in this order coloured
+}
+
+REGIME_LINES = {"free": "-", "frozen_attention": ":"}
 
 
-def ablation(look: style.Look, config, interventions: Interventions):
-    """Effect of zeroing sets of features beside matched random sets, and their ratio."""
-    split, said = interventions.shown
-    rows = said["controls"]
+def ablation(look: style.Look, config: Figures, interventions: Interventions) -> Iterator[Plate]:
+    """Effect of zeroing sets of features beside matched random sets, and the ratio of both."""
+    split, summary = interventions.shown
+    rows = summary["controls"]
     if not rows:
         return
     figure, (effect, ratio) = look.axes(style.PAGE, 6.0, columns=2)
@@ -53,58 +58,28 @@ def ablation(look: style.Look, config, interventions: Interventions):
     ]
     style.legend_below(figure, handles)
     caption = (
-        f"Zeroing features on {said['prompts']} {split} prompts, attention free: (a) mean absolute change of the margin, beside random "
-        f"features of the same layer, position and similar activation; (b) their ratio. {interval_note(config)}"
+        f"Zeroing features on {summary['prompts']} {split} prompts, attention free: (a) mean absolute change "
+        "of the margin, beside random features of the same layer, position and similar activation; (b) their "
+        f"ratio. {interval_note(config)}"
     )
     yield Plate("ablation", "Ablation beside matched controls", caption, figure)
 
 
-def edits(look: style.Look, config, interventions: Interventions):
+def edits(look: style.Look, config: Figures, interventions: Interventions) -> Iterator[Plate]:
     """Change of the margin by every kind of edit, and how often the answer flips."""
-    split, said = interventions.shown
-    rows = [row for row in said["sets"] if row["kind"] in KINDS and row["change"]["value"] is not None]
+    split, summary = interventions.shown
+    rows = [row for row in summary["sets"] if row["kind"] in KINDS and row["change"]["value"] is not None]
     if not rows:
         return
     figure, (change, flips) = look.axes(style.PAGE, 7.0, columns=2)
-    handles = []
-    zero = style.CYCLE[0], style.MARKERS[0]
-    for i, kind in enumerate(KINDS):
-        colour, marker = style.CYCLE[i], style.MARKERS[i]
-        for regime, line in (("free", "-"), ("frozen_attention", ":")):
-            here = [
-                row
-                for row in rows
-                if (row["choice"], row["kind"], row["regime"]) == ("circuit", kind, regime)
-            ]
-            whiskers(
-                change,
-                [row["size"] * 1.04 ** (i - 2) for row in here],
-                [row["change"] for row in here],
-                colour,
-                marker,
-                line,
-            )
-        if any(row["kind"] == kind for row in rows):
-            handles.append(Line2D([], [], color=colour, marker=marker, label=KINDS[kind]))
-    zeroed = [row for row in rows if row["kind"] == "zero"]
     patched = interventions.patched(split)
-    series = (
-        (patched, "circuit", style.CYCLE[4], style.MARKERS[4]),
-        (patched, "own", "black", "s"),
-        (zeroed, "circuit", *zero),
-    )
-    for found, choice, colour, marker in series:
-        for regime, line in (("free", "-"), ("frozen_attention", ":")):
-            here = [row for row in found if (row["choice"], row["regime"]) == (choice, regime)]
-            band(
-                flips,
-                [row["size"] for row in here],
-                [row["flips"] for row in here],
-                colour,
-                marker,
-                line,
-                fill=regime == "free",
-            )
+    _changes(change, rows)
+    _flips(flips, [row for row in rows if row["kind"] == "zero"], patched)
+    handles = [
+        Line2D([], [], color=style.CYCLE[i], marker=style.MARKERS[i], label=name)
+        for i, (kind, name) in enumerate(KINDS.items())
+        if any(row["kind"] == kind for row in rows)
+    ]
     if patched:
         handles.append(Line2D([], [], color="black", marker="s", label=f"b: patch, {CHOICES['own']}"))
     style.zero_line(change)
@@ -131,19 +106,48 @@ def edits(look: style.Look, config, interventions: Interventions):
     ]
     style.legend_below(figure, handles, columns=3)
     caption = (
-        f"Edits on {said['prompts']} {split} prompts, each by adding the change of a feature's activation times its decoder to the MLP "
-        f"output. (a) Change of the margin, features {CHOICES['circuit']}; whiskers: {config.confidence:.0%} intervals. (b) Share of the "
-        f"prompts answered right whose answer flips, by zeroing and by patching; shaded: Wilson's {config.confidence:.0%} intervals."
+        f"Edits on {summary['prompts']} {split} prompts, each by adding the change of a feature's activation "
+        f"times its decoder to the MLP output. (a) Change of the margin, features {CHOICES['circuit']}; "
+        f"whiskers: {config.confidence:.0%} intervals. (b) Share of the prompts answered right whose answer "
+        f"flips, by zeroing and by patching; shaded: Wilson's {config.confidence:.0%} intervals."
     )
     yield Plate("edits", "Ablation, inhibition and patching", caption, figure)
 
 
-def steering(look: style.Look, config, interventions: Interventions):
+def _changes(axes: Axes, rows: list[dict[str, Any]]) -> None:
+    """The change of the margin by set size, for each kind of edit; sizes are moved aside a little."""
+    for i, kind in enumerate(KINDS):
+        for regime, line in REGIME_LINES.items():
+            here = [
+                row
+                for row in rows
+                if (row["choice"], row["kind"], row["regime"]) == ("circuit", kind, regime)
+            ]
+            sizes = [row["size"] * 1.04 ** (i - 2) for row in here]
+            changes = [row["change"] for row in here]
+            whiskers(axes, sizes, changes, style.CYCLE[i], style.MARKERS[i], line)
+
+
+def _flips(axes: Axes, zeroed: list[dict[str, Any]], patched: list[dict[str, Any]]) -> None:
+    """The share of flipped answers by set size, for patching and zeroing."""
+    series = (
+        (patched, "circuit", style.CYCLE[4], style.MARKERS[4]),
+        (patched, "own", "black", "s"),
+        (zeroed, "circuit", style.CYCLE[0], style.MARKERS[0]),
+    )
+    for rows, choice, colour, marker in series:
+        for regime, line in REGIME_LINES.items():
+            here = [row for row in rows if (row["choice"], row["regime"]) == (choice, regime)]
+            sizes, shares = [row["size"] for row in here], [row["flips"] for row in here]
+            band(axes, sizes, shares, colour, marker, line, fill=regime == "free")
+
+
+def steering(look: style.Look, config: Figures, interventions: Interventions) -> Iterator[Plate]:
     """Dose and response: the margin as features are made stronger or weaker."""
-    split, said = interventions.shown
+    split, summary = interventions.shown
     rows = [
         row
-        for row in said["sets"]
+        for row in summary["sets"]
         if row["choice"] == "circuit" and row["regime"] == "free" and row["change"]["value"] is not None
     ]
     doses = {row["kind"]: float(row["kind"].split()[1]) for row in rows if row["kind"].startswith("steer ")}
@@ -168,18 +172,18 @@ def steering(look: style.Look, config, interventions: Interventions):
     ]
     style.legend_below(figure, handles)
     caption = (
-        f"Steering the features {CHOICES['circuit']}: their activation is changed by a multiple of itself (−1 ablates, +1 doubles), on "
-        f"{said['prompts']} {split} prompts. {interval_note(config)}"
+        f"Steering the features {CHOICES['circuit']}: their activation is changed by a multiple of itself "
+        f"(−1 ablates, +1 doubles), on {summary['prompts']} {split} prompts. {interval_note(config)}"
     )
     yield Plate("steering", "Dose and response of steering", caption, figure)
 
 
-def faithfulness(look: style.Look, config, interventions: Interventions):
+def faithfulness(look: style.Look, config: Figures, interventions: Interventions) -> Iterator[Plate]:
     """How much of the margin a circuit alone keeps, and how much is left without it, by its size."""
     figure, (axes,) = look.axes(style.COLUMN, 6.6)
     sizes: list[int] = []
-    for split, said in interventions.summary.items():
-        rows = [row for row in said["faithfulness"] if row["faithfulness"]["value"] is not None]
+    for split, summary in interventions.summary.items():
+        rows = [row for row in summary["faithfulness"] if row["faithfulness"]["value"] is not None]
         _, marker = style.SPLITS[split]
         sizes += [row["size"] for row in rows]
         for measure, colour in (("faithfulness", style.BLUE), ("complement", style.VERMILION)):
@@ -217,14 +221,17 @@ def faithfulness(look: style.Look, config, interventions: Interventions):
     style.legend_below(figure, handles, columns=2)
     fill = "their mean over the train prompts or zero, as configured"
     caption = (
-        "Faithfulness (m(C) − m(∅)) / (m(M) − m(∅)) by circuit size: m is the mean margin, M the model, ∅ all features replaced by "
-        f"{fill}, C all but the circuit replaced; 1 is the whole model. Units were ranked on the train prompts. {interval_note(config)}"
+        "Faithfulness (m(C) − m(∅)) / (m(M) − m(∅)) by circuit size: m is the mean margin, M the model, ∅ "
+        f"all features replaced by {fill}, C all but the circuit replaced; 1 is the whole model. Units were "
+        f"ranked on the train prompts. {interval_note(config)}"
     )
     yield Plate("faithfulness", "Faithfulness of the circuit", caption, figure)
 
 
-def whiskers(axes: Axes, x: list, rows: list[dict[str, Any]], colour: str, marker: str, line: str) -> None:
-    """A curve whose points have their intervals as whiskers, where the line is solid."""
+def whiskers(
+    axes: Axes, x: list[float], rows: list[dict[str, Any]], colour: str, marker: str, line: str
+) -> None:
+    """A curve of statistics; where the line is solid, their intervals are whiskers."""
     value, low, high = (numbers(rows, name) for name in ("value", "low", "high"))
     reach = np.maximum([value - low, high - value], 0) if line == "-" and rows else None
     axes.errorbar(
@@ -241,6 +248,7 @@ def whiskers(axes: Axes, x: list, rows: list[dict[str, Any]], colour: str, marke
 
 
 def numbers(rows: list[dict[str, Any]], name: str) -> np.ndarray:
+    """Value, low or high of each statistic, NaN where nothing was measured: (row,) float64."""
     return np.array([np.nan if row[name] is None else row[name] for row in rows], dtype=float)
 
 
@@ -251,7 +259,7 @@ def number(row: dict[str, Any], form: str = ".2f") -> str:
 
 def band(
     axes: Axes,
-    x: list,
+    x: list[Any],
     rows: list[dict[str, Any]],
     colour: str,
     marker: str,
@@ -259,7 +267,7 @@ def band(
     *,
     fill: bool = True,
 ) -> None:
-    """A curve with its interval; what was not measured leaves a gap."""
+    """A curve of statistics with their intervals as a band; what was not measured leaves a gap."""
     axes.plot(x, numbers(rows, "value"), marker=marker, linestyle=line, color=colour)
     if fill:
         axes.fill_between(
@@ -273,5 +281,6 @@ def sized(axes: Axes, label: str, sizes: list[int]) -> None:
     style.plain_ticks(axes.xaxis, sorted(set(sizes)))
 
 
-def interval_note(config) -> str:
+def interval_note(config: Figures) -> str:
+    """The sentence of a caption that says what is shaded."""
     return f"Shaded: {config.confidence:.0%} bootstrap intervals over prompts, {config.bootstrap} draws."

@@ -1,18 +1,26 @@
-"""Attribution graphs as diagrams of their most influential nodes: of single prompts, and aggregated over a
-behaviour.
-"""
+"""Attribution graphs of prompts, and the circuit of a behaviour, as diagrams of influential nodes."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import networkx as nx
 import numpy as np
-import xarray as xr
 
 from circuitstore.circuits.nodes import nodes as node_rows
 from tasks.drawing import diagram, style
 from tasks.drawing.labels import printed
 from tasks.drawing.plate import Plate
-from tasks.drawing.tables import Baseline, Circuit, Graphs, Interpretation, Prompts
+from tasks.drawing.tables_features import Interpretation
+from tasks.drawing.tables_graphs import Circuit, Graphs, input_shares
+from tasks.drawing.tables_prompts import Baseline, Prompts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import xarray as xr
+
+    from tasks.settings.phases import Figures
 
 LOGITS = 5  # most logits shown
 SHORT = {"embedding": "emb."}
@@ -20,13 +28,13 @@ SHORT = {"embedding": "emb."}
 
 def examples(
     look: style.Look,
-    config,
+    config: Figures,
     prompts: Prompts,
     baseline: Baseline,
     attribution: Graphs,
     interpretation: Interpretation,
-):
-    """A diagram of each example prompt's pruned graph."""
+) -> Iterator[Plate]:
+    """A diagram of the pruned graph of each example prompt."""
     for number, (name, graph) in enumerate(attribution.graphs.items(), 1):
         i = prompts.ids.index(name)
         shown, hidden_nodes, hidden_edges = selected(
@@ -42,13 +50,15 @@ def examples(
         tokens = [style.token(str(text), 14) for text in graph.token_text.values]
         rows = ["embedding", *(f"layer {layer}" for layer in range(int(graph.n_layers))), "logits"]
         caption = (
-            f"Prompt {name} ({prompts.split[i]}): “{prompts.text[i]}”; margin of “{style.token(prompts.correct[i])}” over "
-            f"“{style.token(prompts.incorrect[i])}” {baseline.margin[i]:.2f} nats. Each box is a transcoder feature (layer by height, "
-            f"#index), a reconstruction error, a token embedding or a logit with its probability; below the index, what the "
-            f"feature goes with. An edge's width is its direct effect as a share "
-            f"of all that enters its target, by absolute value; its colour is the sign. {note} Places without a shown node are left "
-            f"out. Completeness {float(graph.completeness_score):.2f}, replacement {float(graph.replacement_score):.2f}. The prompt was "
-            "chosen because its margin is nearest the median of its split, or as the minimal pair of that one."
+            f"Prompt {name} ({prompts.split[i]}): “{prompts.text[i]}”; margin of "
+            f"“{style.token(prompts.correct[i])}” over “{style.token(prompts.incorrect[i])}” "
+            f"{baseline.margin[i]:.2f} nats. Each box is a transcoder feature (layer by height, #index), a "
+            "reconstruction error, a token embedding or a logit with its probability; below the index, what "
+            "the feature goes with. An edge's width is its direct effect as a share of all that enters its "
+            f"target, by absolute value; its colour is the sign. {note} Places without a shown node are left "
+            f"out. Completeness {float(graph.completeness_score):.2f}, replacement "
+            f"{float(graph.replacement_score):.2f}. The prompt was chosen because its margin is nearest the "
+            "median of its split, or as the minimal pair of that one."
         )
         figure = diagram.draw(look, shown, tokens, rows, note)
         yield Plate(f"graph-{number}", f"Attribution graph of {name}", caption, figure)
@@ -57,20 +67,15 @@ def examples(
 def selected(
     graph: xr.Dataset, most_nodes: int, most_edges: int, labels: Interpretation
 ) -> tuple[nx.DiGraph, int, int]:
-    """The part of a pruned graph that is shown, and how many nodes and edges that pruning kept are not.
+    """The part of a pruned graph that is shown, and how many nodes and edges it hides.
 
-    All logits (at most `LOGITS`), then nodes by influence; every shown node keeps its strongest edge to a
-    shown node, then edges by share of their target's input.
+    Shown are all logits (at most `LOGITS`), then nodes by influence. Every shown node keeps its strongest
+    edge to a shown node; then come edges by their share of what enters the target.
     """
     rows = node_rows(graph)
     count = len(rows)
-    target, source, weight = (
-        graph.edge_target.values,
-        graph.edge_source.values,
-        graph.edge_weight.values.astype(np.float64),
-    )
-    entering = np.bincount(target, np.abs(weight), minlength=count)
-    share = weight / np.where(entering[target] > 0, entering[target], 1)
+    target, source = graph.edge_target.values, graph.edge_source.values
+    share = input_shares(target, graph.edge_weight.values, count)
     kept_nodes = [i for i, row in enumerate(rows) if row["kept"]]
     kept_edges = np.flatnonzero(graph.prune_edge_mask.values)
     probability = dict(
@@ -85,16 +90,19 @@ def selected(
     chosen = {*logits, *others[: max(most_nodes - len(logits), 1)]}
     drawn = _strongest(target, source, share, kept_edges, chosen, most_edges)
     result = nx.DiGraph()
-    touched = {int(end) for e in drawn for end in (target[e], source[e])}
+    ends = {int(end) for e in drawn for end in (target[e], source[e])}
     for i in sorted(
-        touched, key=lambda i: (rows[i]["layer"] or 0, rows[i]["position"], -rows[i]["influence"], i)
+        ends, key=lambda i: (rows[i]["layer"] or 0, rows[i]["position"], -rows[i]["influence"], i)
     ):
         result.add_node(i, **_node(rows[i], int(graph.n_layers), probability.get(i), labels))
     result.add_edges_from((int(source[e]), int(target[e]), {"share": float(share[e])}) for e in drawn)
     return result, len(kept_nodes) - len(result), len(kept_edges) - len(drawn)
 
 
-def _node(row: dict, n_layers: int, probability: float | None, labels: Interpretation) -> dict:
+def _node(
+    row: dict[str, Any], n_layers: int, probability: float | None, labels: Interpretation
+) -> dict[str, Any]:
+    """The attributes that `diagram` reads, of a row of `circuitstore.circuits.nodes`."""
     kind, second = row["kind"], ""
     if kind == "feature":
         label, second = f"#{row['feature']}", labels.short(row["layer"], row["feature"])
@@ -113,68 +121,71 @@ def _node(row: dict, n_layers: int, probability: float | None, labels: Interpret
 
 
 def aggregated(
-    look: style.Look, config, pairs: dict[str, float], circuit: Circuit, interpretation: Interpretation
-):
-    """The behaviour's circuit: units of all train graphs by position role and layer."""
+    look: style.Look,
+    config: Figures,
+    pairs: dict[str, float],
+    circuit: Circuit,
+    interpretation: Interpretation,
+) -> Iterator[Plate]:
+    """The circuit of the behaviour: units of all train graphs by position role and layer.
+
+    `pairs` gives the mean place of each role in a prompt.
+    """
     data = circuit.data
     kind, role = data.unit_kind.values, data.unit_role.values
-    target, source, weight = (
-        data.edge_target.values,
-        data.edge_source.values,
-        data.edge_weight.values.astype(np.float64),
-    )
-    entering = np.bincount(target, np.abs(weight), minlength=len(kind))
-    share = weight / np.where(entering[target] > 0, entering[target], 1)
+    target, source = data.edge_target.values, data.edge_source.values
+    share = input_shares(target, data.edge_weight.values, len(kind))
     kept = np.flatnonzero((data.kept_frequency.values > 0) | (kind == "margin"))
-    chosen = _units(data, kept, target, source, np.abs(share), config.graph_nodes)
+    chosen = _units(circuit, kept, target, source, np.abs(share), config.graph_nodes)
     drawn = _strongest(target, source, share, np.arange(len(share)), chosen, config.graph_edges)
     if not drawn:
         return
-    used = sorted({int(end) for e in drawn for end in (target[e], source[e])})
     columns = sorted({str(name) for name in role if name}, key=lambda name: (pairs.get(name, 1.0), name))
+    last = columns.index("last") if "last" in columns else len(columns) - 1
     n_layers = int(data.unit_layer.values.max()) + 1
     result = nx.DiGraph()
-    for i in used:
+    for i in sorted({int(end) for e in drawn for end in (target[e], source[e])}):
         layer, feature = int(data.unit_layer.values[i]), int(data.unit_feature.values[i])
         label = f"#{feature}" if kind[i] == "feature" else SHORT.get(str(kind[i]), str(kind[i]))
         row = {"embedding": 0, "margin": n_layers + 1}.get(str(kind[i]), layer + 1)
-        place = (
-            columns.index(str(role[i]))
-            if role[i]
-            else columns.index("last")
-            if "last" in columns
-            else len(columns) - 1
-        )
+        column = columns.index(str(role[i])) if role[i] else last
         second = interpretation.short(layer, feature) if kind[i] == "feature" else ""
-        result.add_node(i, kind=str(kind[i]), label=label, second=second, row=row, column=place)
+        result.add_node(i, kind=str(kind[i]), label=label, second=second, row=row, column=column)
     result.add_edges_from((int(source[e]), int(target[e]), {"share": float(share[e])}) for e in drawn)
     hidden, unseen = len(kept) - len(result), len(share) - len(drawn)
     note = (
-        f"{len(result)} of {len(kept)} units and {len(drawn)} of {len(share)} edges of the aggregated graph are shown; "
-        f"{hidden} units and {unseen} edges are hidden."
+        f"{len(result)} of {len(kept)} units and {len(drawn)} of {len(share)} edges of the aggregated graph "
+        f"are shown; {hidden} units and {unseen} edges are hidden."
     )
     rows = ["embedding", *(f"layer {layer}" for layer in range(n_layers)), "output"]
     caption = (
-        f"The attribution graphs of {data.sizes['train']} train prompts in one: a unit is a feature, a reconstruction error or an "
-        "embedding in a position role (columns, in the order of the prompt; “contrast” is where the minimal pair differs, “slot” a word "
-        "that varies). Units with the largest mean contribution to the margin are shown, and the embeddings that feed them most; below "
-        "the index, what the feature goes with. An edge's width is its mean weight as a share of all that enters its target, its colour "
-        f"the sign. {note}"
+        f"The attribution graphs of {data.sizes['train']} train prompts in one: a unit is a feature, a "
+        "reconstruction error or an embedding in a position role (columns, in the order of the prompt; "
+        "“contrast” is where the minimal pair differs, “slot” a word that varies). Units with the largest "
+        "mean contribution to the margin are shown, and the embeddings that feed them most; below the index, "
+        "what the feature goes with. An edge's width is its mean weight as a share of all that enters its "
+        f"target, its colour the sign. {note}"
     )
     figure = diagram.draw(look, result, [style.cut(printed(name), 14) for name in columns], rows, note)
     yield Plate("circuit", "Circuit of the behaviour", caption, figure)
 
 
 def _units(
-    data: xr.Dataset, kept: np.ndarray, target: np.ndarray, source: np.ndarray, share: np.ndarray, most: int
+    circuit: Circuit,
+    kept: np.ndarray,
+    target: np.ndarray,
+    source: np.ndarray,
+    share: np.ndarray,
+    most: int,
 ) -> set[int]:
-    """The margin; features and errors by contribution to it; and, for a fifth of the places, the embeddings
-    that feed these most.
+    """The units that are shown, at most `most` of those `kept` (n,).
+
+    These are the margin, then features and errors by their contribution to it. A fifth of the room is for the
+    embeddings that feed these most, by the size of their `share` (edge,).
     """
+    data = circuit.data
     kind = data.unit_kind.values[kept]
-    merit = np.where(
-        kind == "margin", np.inf, np.abs(data[f"{data.attrs['rank_by']}_attribution"].values[kept])
-    )
+    merit = np.where(kind == "margin", np.inf, circuit.merit[kept])
     inner = kept[kind != "embedding"]
     chosen = set(inner[np.argsort(-merit[kind != "embedding"], kind="stable")][: most - most // 5].tolist())
     feeds = np.bincount(source, share * np.isin(target, list(chosen)), minlength=data.sizes["unit"])
@@ -185,7 +196,10 @@ def _units(
 def _strongest(
     target: np.ndarray, source: np.ndarray, share: np.ndarray, among: np.ndarray, chosen: set[int], most: int
 ) -> list[int]:
-    """Edges between chosen nodes: the strongest one out of every node, then by share, `most` in all."""
+    """Edges between chosen nodes: the strongest edge out of every node, then by share; `most` in all.
+
+    `target`, `source` and `share` are (edge,); `among` (n,) are the edges that may be shown.
+    """
     order = among[np.argsort(-np.abs(share[among]), kind="stable")]
     inside = [
         int(e) for e in order if int(target[e]) in chosen and int(source[e]) in chosen and share[e] != 0

@@ -1,5 +1,6 @@
-"""Labels of features and names of roles in words: as figures print them, where room is scarce and a token
-must be told from prose.
+"""Labels of features and names of roles as figures print them.
+
+Room is scarce there, and a token must be told from prose.
 """
 
 from __future__ import annotations
@@ -14,17 +15,18 @@ MOST_LETTERS = 18  # of a token in a label
 
 
 def printed(label: str) -> str:
-    """An automatic label or a role as figures print it: tokens, which are quoted in it, as tokens are
-    printed.
-    """
+    """An automatic label or a role as figures print it: the tokens that are quoted in it as tokens."""
     name, equals, value = label.partition("=")
     if name == "correct" and equals:
         return f"correct={token(value, MOST_LETTERS)}"
-    return re.sub(QUOTED, lambda found: token(ast.literal_eval(found[0]), MOST_LETTERS), label)
+    return re.sub(QUOTED, lambda quoted: token(ast.literal_eval(quoted[0]), MOST_LETTERS), label)
 
 
 def shortened(label: str) -> str:
-    """An automatic label as diagrams print it: only what tells features apart."""
+    """An automatic label as diagrams print it, with as little as tells features apart."""
     name, equals, value = label.partition("=")
-    said = f"→{token(value, MOST_LETTERS)}" if name == "correct" else value if equals else printed(label)
-    return said.replace("after token ", "after ").removeprefix("token ")
+    if not equals:
+        value = printed(label)
+    elif name == "correct":
+        value = f"→{token(value, MOST_LETTERS)}"
+    return value.replace("after token ", "after ").removeprefix("token ")

@@ -1,6 +1,8 @@
-"""How well the model does the task: margins by split and category."""
+"""How well the model does the task: margins of prompts by split and category."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.lines import Line2D
@@ -8,13 +10,16 @@ from matplotlib.lines import Line2D
 from circuitstore.statistics.bootstrap import bootstrap_interval
 from tasks.drawing import style
 from tasks.drawing.plate import Plate
-from tasks.drawing.tables import Baseline, Prompts
+from tasks.drawing.tables_prompts import Baseline, Prompts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tasks.settings.phases import Figures
 
 
-def by_category(look: style.Look, config, prompts: Prompts, baseline: Baseline):
-    """Every prompt's margin as a dot, by the first category that tells prompts apart, beside the split's
-    mean.
-    """
+def by_category(look: style.Look, config: Figures, prompts: Prompts, baseline: Baseline) -> Iterator[Plate]:
+    """The margin of every prompt as a dot, by category and split, with the mean of each split."""
     name, values = prompts.category()
     groups = sorted(set(values))
     figure, (axes,) = look.axes(style.COLUMN, 2.2 + 0.85 * len(groups))
@@ -60,29 +65,29 @@ def by_category(look: style.Look, config, prompts: Prompts, baseline: Baseline):
             linestyle="",
             color=style.SPLITS[split][0],
             marker=style.SPLITS[split][1],
-            label=_said(prompts, baseline, split),
+            label=_answers(prompts, baseline, split),
         )
         for split in prompts.splits
     ]
-    style.legend_below(
-        figure,
-        [
-            *handles,
-            Line2D([], [], color="black", linewidth=0.9, label=f"mean, {config.confidence:.0%} interval"),
-        ],
-        columns=2,
-    )
-    accuracy = "; ".join(f"{split}: {_said(prompts, baseline, split, long=True)}" for split in prompts.splits)
+    label = f"mean, {config.confidence:.0%} interval"
+    handles.append(Line2D([], [], color="black", linewidth=0.9, label=label))
+    style.legend_below(figure, handles, columns=2)
+    accuracy = "; ".join(f"{split}: {_accuracy(prompts, baseline, split)}" for split in prompts.splits)
     caption = (
-        f"Margins of {len(prompts.ids)} prompts by {name} and split. A dot is a prompt, computed in float32; right of zero the model "
-        f"prefers the correct answer. {accuracy}. Intervals: {config.confidence:.0%} percentile bootstrap of the mean over prompts, "
-        f"{config.bootstrap} draws."
+        f"Margins of {len(prompts.ids)} prompts by {name} and split. A dot is a prompt, computed in float32; "
+        f"right of zero the model prefers the correct answer. {accuracy}. Intervals: {config.confidence:.0%} "
+        f"percentile bootstrap of the mean over prompts, {config.bootstrap} draws."
     )
     yield Plate("margins", "Margins by split", caption, figure)
 
 
-def _said(prompts: Prompts, baseline: Baseline, split: str, long: bool = False) -> str:
+def _answers(prompts: Prompts, baseline: Baseline, split: str) -> str:
+    """How many prompts of a split are answered right, for the legend."""
     margin = baseline.margin[prompts.split == split]
-    if long:
-        return f"mean margin {margin.mean():.2f} nats, accuracy {(margin > 0).mean():.3f} of {len(margin)}"
     return f"{split}, {(margin > 0).mean():.0%} of {len(margin)} right"
+
+
+def _accuracy(prompts: Prompts, baseline: Baseline, split: str) -> str:
+    """Mean margin and accuracy of a split, for the caption."""
+    margin = baseline.margin[prompts.split == split]
+    return f"mean margin {margin.mean():.2f} nats, accuracy {(margin > 0).mean():.3f} of {len(margin)}"

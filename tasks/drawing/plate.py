@@ -1,8 +1,8 @@
-"""A finished drawing and its bytes: the same drawing gives the same bytes, and they say what they were drawn
-from.
+"""A finished drawing and its bytes: the same drawing gives the same bytes, and they carry their provenance.
 
-No dates, fixed fonts and a fixed salt for SVG ids. Provenance goes into PNG text chunks, SVG metadata and the
-PDF's document information, so that a picture that was copied out of the store can still be traced.
+There are no dates, fonts are fixed, and so is the salt of SVG ids. Provenance goes into PNG text chunks, SVG
+metadata and the document information of PDF, so that a picture that was copied out of the store can be
+traced.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ CREATOR = "circuitstore"
 
 @dataclass(frozen=True)
 class Plate:
-    """One drawing: its name, title and caption (plain text)."""
+    """One drawing with its name, title and caption; these are plain text."""
 
     name: str
     title: str
@@ -26,9 +26,7 @@ class Plate:
 
 
 def provenance(name: str, sources: dict[str, str], settings: dict[str, object]) -> str:
-    """What a figure was drawn from, a line each: the content hash of each phase's artifact, and the figure's
-    own settings.
-    """
+    """What a figure was drawn from, a line each: content hashes of artifacts by phase, then settings."""
     lines = [f"figure {name}"]
     lines += [f"{phase} sha256:{content}" for phase, content in sources.items()]
     lines += [f"set {setting}={value}" for setting, value in settings.items()]
@@ -36,27 +34,27 @@ def provenance(name: str, sources: dict[str, str], settings: dict[str, object]) 
 
 
 def settle(plate: Plate) -> Plate:
-    """The drawing with its layout made, once and for all formats."""
+    """The drawing with its layout made, once for all formats."""
     plate.figure.draw_without_rendering()
-    plate.figure.set_layout_engine("none")  # or each format would lay it out anew, at its own resolution
+    plate.figure.set_layout_engine("none")  # else each format would lay it out anew, at its own resolution
     return plate
 
 
 def render(plate: Plate, kind: str, origin: str, dpi: int) -> bytes:
     """The bytes of a drawing as "png", "svg" or "pdf", with its title, caption and provenance inside."""
-    said = f"{plate.title}. {plate.caption}"
+    text = f"{plate.title}. {plate.caption}"
     metadata = {
-        "png": {"Title": plate.title, "Description": said, "Source": origin, "Software": CREATOR},
+        "png": {"Title": plate.title, "Description": text, "Source": origin, "Software": CREATOR},
         "svg": {
             "Title": plate.title,
-            "Description": said,
+            "Description": text,
             "Source": origin,
             "Creator": CREATOR,
             "Date": None,
         },
         "pdf": {
             "Title": plate.title,
-            "Subject": said,
+            "Subject": text,
             "Keywords": origin,
             "Creator": CREATOR,
             "Producer": CREATOR,

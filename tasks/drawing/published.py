@@ -1,25 +1,25 @@
-"""Published results that a behaviour's numbers are set beside, and where each one stands.
+"""Published results that the numbers of a behaviour are set beside, with their sources.
 
-CT: *Circuit Tracing: Revealing Computational Graphs in Language Models* (Anthropic, 2025), evaluation and
-graph-pruning sections. Its models, data and transcoders are others, so agreement is not expected; the scale
-is what is compared.
+Most are from *Circuit Tracing: Revealing Computational Graphs in Language Models* (Anthropic, 2025),
+evaluation and graph-pruning sections. Its models, data and transcoders are others, so no agreement is
+expected: only the scale is compared.
 """
 
 from __future__ import annotations
 
-SCORES = {"completeness": 0.78, "replacement": 0.37}  # per-layer transcoders; cross-layer ones: 0.80 and 0.61
+SCORES = {"completeness": 0.78, "replacement": 0.37}  # per-layer transcoders; cross-layer: 0.80 and 0.61
 PRUNED_NODES = (236, 137, 55, 27)  # nodes kept at a share of influence of 0.95, 0.9, 0.8, 0.7
-# Spearman of influence of a feature on another and size of the effect of ablating it, mean over 20 prompts
+# Spearman's correlation of the influence of a feature on another with the size of the effect of ablating it,
+# mean over 20 prompts.
 PREDICTION = 0.72
 CT = "Circuit Tracing (2025)"
 NONE = "no counterpart"
 
-RATIO, RATIO_SIZE, FLIPS = (
-    5,
-    10,
-    0.8,
-)  # this project's own targets: ablation beside controls, answers flipped by patching
+# Targets of this project.
+RATIO, RATIO_SIZE = 5, 10  # effect of ablating this many features, as a multiple of that of controls
+FLIPS = 0.8  # share of answers flipped by patching
 ACCURACY = 0.8
+
 METHODS = (  # what is compared, its name, the published value for per-layer transcoders
     ("completeness", "completeness score", "0.78 (cross-layer: 0.80)"),
     ("replacement", "replacement score", "0.37 (cross-layer: 0.61)"),

@@ -1,8 +1,8 @@
-"""How sparse the features are and how well they reconstruct each MLP: profiles over layers, and where in an
-example.
-"""
+"""How sparse the features are, and how well they reconstruct each MLP: by layer, and by position."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -11,10 +11,18 @@ from matplotlib.lines import Line2D
 
 from tasks.drawing import style
 from tasks.drawing.plate import Plate
-from tasks.drawing.tables import Baseline, Features, Prompts, examples
+from tasks.drawing.tables_features import Features
+from tasks.drawing.tables_prompts import Baseline, Prompts, examples
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from matplotlib.image import AxesImage
+
+    from tasks.settings.phases import Figures
 
 
-def by_layer(look: style.Look, config, features: Features):
+def by_layer(look: style.Look, config: Figures, features: Features) -> Iterator[Plate]:
     """L0, and explained variance with normalised mean squared error, by layer."""
     figure, (sparsity, quality) = look.axes(style.PAGE, 5.6, columns=2)
     layers = features.layers
@@ -40,15 +48,18 @@ def by_layer(look: style.Look, config, features: Features):
     ]
     style.legend_below(figure, handles)
     caption = (
-        f"Transcoder features of layers {layers[0]} to {layers[-1]} on {len(features.order)} prompts, the prepended token left out. "
-        f"(a) Active features a position, mean over layers {features.l0.mean():.1f}. (b) Explained variance "
-        f"1 − Σ|error|²/Σ|output − mean|², mean {features.explained.mean():.3f}; "
-        f"normalised mean squared error Σ|error|²/Σ|output|², mean {nmse.mean():.3f}."
+        f"Transcoder features of layers {layers[0]} to {layers[-1]} on {len(features.order)} prompts, the "
+        "prepended token left out. (a) Active features a position, mean over layers "
+        f"{features.l0.mean():.1f}. (b) Explained variance 1 − Σ|error|²/Σ|output − mean|², mean "
+        f"{features.explained.mean():.3f}; normalised mean squared error Σ|error|²/Σ|output|², mean "
+        f"{nmse.mean():.3f}."
     )
     yield Plate("reconstruction", "Sparsity and reconstruction by layer", caption, figure)
 
 
-def by_position(look: style.Look, config, prompts: Prompts, baseline: Baseline, features: Features):
+def by_position(
+    look: style.Look, config: Figures, prompts: Prompts, baseline: Baseline, features: Features
+) -> Iterator[Plate]:
     """Active features and reconstruction error at each layer and position of the first example prompt."""
     (name,) = examples(prompts, baseline, 1)
     counts = np.array([features.l0_at[layer, name] for layer in features.layers], dtype=float)
@@ -73,19 +84,19 @@ def by_position(look: style.Look, config, prompts: Prompts, baseline: Baseline, 
         range(0, len(features.layers), step), [str(layer) for layer in features.layers[::step]]
     )
     caption = (
-        f"Layer by position for prompt {name}, “{prompts.text[i]}” (margin {baseline.margin[i]:.2f} nats): (a) features active, (b) "
-        "squared reconstruction error as a share of the squared MLP output, where 1 is as bad as predicting zero. The prepended token "
-        "has no features."
+        f"Layer by position for prompt {name}, “{prompts.text[i]}” (margin {baseline.margin[i]:.2f} nats): "
+        "(a) features active, (b) squared reconstruction error as a share of the squared MLP output, where 1 "
+        "is as bad as predicting zero. The prepended token has no features."
     )
     yield Plate("positions", "Features by layer and position", caption, figure)
 
 
 def integer_ticks(axes: Axes, values: list[int], most: int = 12) -> None:
-    """Ticks at whole layers, at most so many."""
+    """Ticks at whole layers, at most `most` of them."""
     axes.set_xticks(values[:: max(1, -(-len(values) // most))])
 
 
-def colour_bar(figure: Figure, axes: Axes, image, label: str) -> None:
+def colour_bar(figure: Figure, axes: Axes, image: AxesImage, label: str) -> None:
     """A colour scale beside a panel, with its unit."""
     bar = figure.colorbar(image, ax=axes, shrink=0.95, pad=0.02)
     bar.set_label(label)

@@ -1,8 +1,11 @@
-"""Two numbers of the same feature, or pair of features, against each other: attribution by two methods,
-prediction and measurement.
+"""Two numbers of a feature, or of a pair of features, against each other.
+
+The numbers are attributions by two methods, or a prediction and a measurement.
 """
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -11,10 +14,16 @@ from matplotlib.lines import Line2D
 from tasks.drawing import effects, style
 from tasks.drawing.plate import Plate
 from tasks.drawing.published import PREDICTION
-from tasks.drawing.tables import Graphs, Interventions
+from tasks.drawing.tables_graphs import Graphs
+from tasks.drawing.tables_interventions import Interventions
 
-MOST_POINTS = 4000  # drawn; all count
-LEAST = 1e-6  # of logarithmic axes
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tasks.settings.phases import Figures
+
+MOST_POINTS = 4000  # that are drawn; correlations are over all
+LEAST = 1e-6  # the smallest value on logarithmic axes
 PREDICTORS = {
     "influence": "influence",
     "direct": "edge / activation",
@@ -23,7 +32,7 @@ PREDICTORS = {
 AXES = "Axes are linear up to the innermost ticks and logarithmic beyond."
 
 
-def methods(look: style.Look, config, attribution: Graphs):
+def methods(look: style.Look, config: Figures, attribution: Graphs) -> Iterator[Plate]:
     """Direct against gradient attribution of every feature node to the margin."""
     if "gradient" not in attribution.contributions or not len(attribution.contributions["gradient"]):
         return
@@ -33,14 +42,8 @@ def methods(look: style.Look, config, attribution: Graphs):
         (direct, "direct", "direct edge (nats)"),
         (total, "total", "all paths through features (nats)"),
     ):
-        scatter(
-            look,
-            axes,
-            attribution.contributions[name],
-            gradient,
-            style.BLUE,
-            reach(*attribution.contributions.values()),
-        )
+        ends = reach(*attribution.contributions.values())
+        scatter(look, axes, attribution.contributions[name], gradient, style.BLUE, ends)
         axes.set(xlabel=f"attribution by {label}", ylabel="gradient × activation (nats)")
     handles = [
         Line2D([], [], linestyle="", marker="o", color=style.BLUE, label="a feature at a position"),
@@ -49,16 +52,17 @@ def methods(look: style.Look, config, attribution: Graphs):
     style.legend_below(figure, handles)
     median = np.nanmedian(attribution.spearman)
     caption = (
-        f"Contribution of {len(gradient)} feature nodes of {len(attribution.spearman)} prompts to the margin: the real model's gradient "
-        f"against the replacement model's edges, (a) direct, (b) over all paths. Spearman of gradient and direct within a prompt: median "
-        f"{median:.2f}. {AXES} {thinned(len(gradient))}"
+        f"Contribution of {len(gradient)} feature nodes of {len(attribution.spearman)} prompts to the "
+        "margin: the real model's gradient against the replacement model's edges, (a) direct, (b) over all "
+        f"paths. Spearman of gradient and direct within a prompt: median {median:.2f}. {AXES} "
+        f"{thinned(len(gradient))}"
     )
     yield Plate("methods", "Direct and gradient attribution", caption, figure)
 
 
-def predictions(look: style.Look, config, interventions: Interventions):
+def predictions(look: style.Look, config: Figures, interventions: Interventions) -> Iterator[Plate]:
     """Predicted against measured effect of zeroing single features, by each method of attribution."""
-    split, said = interventions.shown
+    split, summary = interventions.shown
     predicted, measured = interventions.predictions[split]
     names = interventions.methods
     if not len(measured):
@@ -66,7 +70,7 @@ def predictions(look: style.Look, config, interventions: Interventions):
     figure, panels = look.axes(style.PAGE, 6.4, columns=len(names), sharey=True)
     for i, (axes, name) in enumerate(zip(panels, names, strict=True)):
         scatter(look, axes, predicted[:, i], measured, style.CYCLE[i], reach(predicted, measured))
-        value = said["prediction"][name]["spearman"]
+        value = summary["prediction"][name]["spearman"]
         axes.set_xlabel(f"{name} attribution (nats)")
         axes.set_title("" if value is None else f"ρ = {value:.2f}", loc="right")
     panels[0].set_ylabel("measured effect (nats)")
@@ -78,17 +82,16 @@ def predictions(look: style.Look, config, interventions: Interventions):
         ],
     )
     caption = (
-        f"Zeroing single features on {split} prompts: predicted contribution to the margin and its measured fall, for {len(measured)} top "
-        f"features and matched controls. ρ: Spearman over all of them. {AXES} {thinned(len(measured))}"
+        f"Zeroing single features on {split} prompts: predicted contribution to the margin and its measured "
+        f"fall, for {len(measured)} top features and matched controls. ρ: Spearman over all of them. {AXES} "
+        f"{thinned(len(measured))}"
     )
     yield Plate("prediction", "Predicted and measured effects on the margin", caption, figure)
 
 
-def between_features(look: style.Look, config, interventions: Interventions):
-    """Influence of one feature on another against what zeroing the first does to the second; and where
-    predictions fail.
-    """
-    split, said = interventions.shown
+def between_features(look: style.Look, config: Figures, interventions: Interventions) -> Iterator[Plate]:
+    """Influence of a feature on another against what zeroing the first does to the second, also by layers."""
+    split, summary = interventions.shown
     influence, effect = interventions.between[split]
     rows = interventions.feature_effects(split, among="graph", regime="constrained")
     if not rows:
@@ -148,11 +151,12 @@ def between_features(look: style.Look, config, interventions: Interventions):
     )
     style.legend_below(figure, handles, columns=2)
     caption = (
-        f"Zeroing features of {said['prompts']} {split} graphs, drawn at random, and features downstream of them, {len(effect)} pairs, "
-        "attention frozen, MLPs held up to `interventions.effect_range` layers above the source (2 in the published check): (a) influence "
-        "along all paths of the graph, and the size of the measured effect; ρ: Spearman within prompts, mean. What is less than "
-        f"{LEAST:.0e} is drawn there. (b) The same by the layers between, for three predictions. {effects.interval_note(config)} "
-        f"{thinned(len(effect))}"
+        f"Zeroing features of {summary['prompts']} {split} graphs, drawn at random, and features downstream "
+        f"of them, {len(effect)} pairs, attention frozen, MLPs held up to `interventions.effect_range` "
+        "layers above the source (2 in the published check): (a) influence along all paths of the graph, and "
+        f"the size of the measured effect; ρ: Spearman within prompts, mean. What is less than {LEAST:.0e} "
+        "is drawn there. (b) The same by the layers between, for three predictions. "
+        f"{effects.interval_note(config)} {thinned(len(effect))}"
     )
     yield Plate("influence", "Influence between features and effects of ablation", caption, figure)
 
@@ -160,8 +164,9 @@ def between_features(look: style.Look, config, interventions: Interventions):
 def scatter(
     look: style.Look, axes: Axes, x: np.ndarray, y: np.ndarray, colour: str, ends: np.ndarray
 ) -> None:
-    """Dots on axes from `ends` to `ends` that are logarithmic away from zero, so that small effects show;
-    with the line of equality.
+    """Dots and the line of equality, on axes that are logarithmic away from zero: small effects show.
+
+    `ends` (2,) are the ends of both axes.
     """
     some = slice(None, None, -(-len(x) // MOST_POINTS))
     axes.plot(
@@ -188,15 +193,17 @@ def scatter(
 
 
 def reach(*columns: np.ndarray) -> np.ndarray:
-    """The least and the largest of all values and zero."""
+    """The least and the largest of all values and zero: (2,) float64."""
     values = np.concatenate([[0.0], *(column.ravel() for column in columns)])
     return np.array([np.nanmin(values), np.nanmax(values)])
 
 
 def diagonal() -> Line2D:
+    """The line of equality, for the legend."""
     return Line2D([], [], color="black", linestyle="--", linewidth=0.7, label="equality")
 
 
 def thinned(count: int) -> str:
+    """The sentence of a caption that says how many dots are left out; "" for none."""
     step = -(-count // MOST_POINTS)
     return f"Every {step}th is drawn." if step > 1 else ""

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from matplotlib.lines import Line2D
 
 from tasks.drawing import style
 from tasks.drawing.plate import Plate
 from tasks.drawing.published import PRUNED_NODES, SCORES
-from tasks.drawing.tables import THRESHOLDS, Graphs, Prompts
+from tasks.drawing.tables_graphs import THRESHOLDS, Graphs
+from tasks.drawing.tables_prompts import Prompts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tasks.settings.phases import Figures
 
 
-def graph_scores(look: style.Look, config, prompts: Prompts, attribution: Graphs):
-    """Both scores of every graph, and how many nodes are left as pruning gets harder."""
+def graph_scores(look: style.Look, config: Figures, prompts: Prompts, attribution: Graphs) -> Iterator[Plate]:
+    """Both scores of every graph, and how many nodes hold a share of the influence."""
     figure, (scores, pruning) = look.axes(style.PAGE, 6.0, columns=2)
     columns = (("completeness", attribution.completeness), ("replacement", attribution.replacement))
     for x, (name, values) in enumerate(columns):
@@ -48,9 +56,10 @@ def graph_scores(look: style.Look, config, prompts: Prompts, attribution: Graphs
     ]
     style.legend_below(figure, handles, columns=5)
     caption = (
-        f"(a) Completeness (mean {attribution.completeness.mean():.3f}) and replacement (mean {attribution.replacement.mean():.3f}) of "
-        f"{len(attribution.completeness)} graphs; dashed: per-layer transcoders of the published model ({SCORES['completeness']} and "
-        f"{SCORES['replacement']}). (b) Nodes that hold a share of the influence; dashed: the published example graph. "
-        f"Mean path from embedding to logit: {np.nanmean(attribution.path_length):.2f} edges."
+        f"(a) Completeness (mean {attribution.completeness.mean():.3f}) and replacement (mean "
+        f"{attribution.replacement.mean():.3f}) of {len(attribution.completeness)} graphs; dashed: per-layer "
+        f"transcoders of the published model ({SCORES['completeness']} and {SCORES['replacement']}). (b) "
+        "Nodes that hold a share of the influence; dashed: the published example graph. Mean path from "
+        f"embedding to logit: {np.nanmean(attribution.path_length):.2f} edges."
     )
     yield Plate("scores", "Graph scores", caption, figure)

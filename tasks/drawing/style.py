@@ -1,19 +1,20 @@
 """Sizes, fonts and colours of all figures, so that they look like one work.
 
-Widths are those of a journal's column and page. Colours are told apart by colour-blind readers: Okabe and Ito
-(2008) for classes, viridis for amounts, PuOr for signed values. Nothing of the user's own matplotlib settings
-leaks in.
+Figures have the width of a column or of a page of a journal. Colour-blind readers can tell the colours apart:
+classes have colours of Okabe and Ito (2008), amounts have viridis, signed values have PuOr. The user's own
+matplotlib settings have no effect.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import matplotlib
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -22,29 +23,20 @@ from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator, StrMetho
 
 CM = 1 / 2.54  # inches
 COLUMN, PAGE = 8.5, 17.0  # cm
-BLACK, ORANGE, SKY, GREEN, BLUE, VERMILION, PURPLE = (
-    "#000000",
-    "#E69F00",
-    "#56B4E9",
-    "#009E73",
-    "#0072B2",
-    "#D55E00",
-    "#CC79A7",
-)
+BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
+BLUE, VERMILION, PURPLE = "#0072B2", "#D55E00", "#CC79A7"
 GREY, PALE = "#8A8A8A", "#D9D9D9"
 CYCLE = (BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILION, BLACK)
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")  # never colour alone
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")  # so that colour is never the only difference
 POSITIVE, NEGATIVE = BLUE, VERMILION
 SPLITS = {"train": (SKY, "o"), "test": (VERMILION, "D")}
-TALK = 1.25  # a talk's figures are this much larger …
-SIZES = {"paper": 6.5, "talk": 9.0}  # … and their type larger still, in points
+TALK = 1.25  # how much larger figures of a talk are
+SIZES = {"paper": 6.5, "talk": 9.0}  # of type, in points
 
 
 @dataclass(frozen=True)
 class Look:
-    """How one set of figures looks: `style` "paper" or "talk", and the colour maps of amounts and of signed
-    values.
-    """
+    """How a set of figures looks: style ("paper" or "talk"), colour maps of amounts and of signed values."""
 
     style: str = "paper"
     sequential: str = "viridis"
@@ -52,17 +44,18 @@ class Look:
 
     @property
     def scale(self) -> float:
+        """How much larger than on a printed page everything is."""
         return TALK if self.style == "talk" else 1.0
 
     @property
     def size(self) -> float:
-        """Size of ordinary type, in points; none is smaller than 0.8 of it."""
+        """Size of ordinary type in points; no type is smaller than 0.8 of it."""
         return SIZES[self.style]
 
     def figure(
         self, width: float, height: float, layout: Literal["constrained", "none"] = "constrained"
     ) -> Figure:
-        """An empty figure of this many centimetres of a printed page, not registered with pyplot."""
+        """An empty figure of this width and height in centimetres; pyplot does not know of it."""
         figure = Figure(
             figsize=(width * CM * self.scale, height * CM * self.scale),
             layout="constrained" if layout == "constrained" else None,
@@ -70,8 +63,10 @@ class Look:
         FigureCanvasAgg(figure)
         return figure
 
-    def axes(self, width: float, height: float, columns: int = 1, **options) -> tuple[Figure, list[Axes]]:
-        """A figure of panels side by side; more than one are lettered."""
+    def axes(
+        self, width: float, height: float, columns: int = 1, **options: Any
+    ) -> tuple[Figure, list[Axes]]:
+        """A figure of panels side by side, lettered if there are several; `options` are for `subplots`."""
         figure = self.figure(width, height)
         panels = list(np.atleast_1d(figure.subplots(1, columns, **options)).ravel())
         if columns > 1:
@@ -81,7 +76,7 @@ class Look:
 
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """Draw and save within this."""
+        """Within this context, matplotlib draws and saves in this look."""
         line = 0.8 * self.scale
         with matplotlib.rc_context():
             matplotlib.rcdefaults()
@@ -116,20 +111,20 @@ class Look:
 
 
 def token(text: str, width: int = 12) -> str:
-    """A token as it is printed in figures: a leading space shown, line breaks named, long ones cut."""
+    """A token as figures print it: with signs for a leading space and for line breaks, cut to `width`."""
     shown = text.replace("\n", "⏎").replace("\t", "⇥")
     shown = "␣" + shown[1:] if shown.startswith(" ") else shown
     return cut("".join(c if c.isprintable() else "·" for c in shown) or "∅", width)
 
 
 def cut(text: str, width: int) -> str:
-    """At most `width` characters, the last one an ellipsis where something is left out."""
+    """At most `width` characters of a text, the last one an ellipsis where something is left out."""
     return text if len(text) <= width else text[: max(width - 1, 1)] + "…"
 
 
-def legend_below(figure: Figure, handles: list, columns: int = 4, **options) -> None:
+def legend_below(figure: Figure, handles: Sequence[Artist], columns: int = 4) -> None:
     """One legend for all panels, under them, where it covers no data."""
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(columns, len(handles)), **options)
+    figure.legend(handles=handles, loc="outside lower center", ncols=min(columns, len(handles)))
 
 
 def zero_line(axes: Axes, *, vertical: bool = False) -> None:
@@ -137,11 +132,11 @@ def zero_line(axes: Axes, *, vertical: bool = False) -> None:
     (axes.axvline if vertical else axes.axhline)(0, color=GREY, linewidth=0.6, zorder=0)
 
 
-def plain_ticks(axis: Axis, ticks: list | None = None) -> None:
+def plain_ticks(axis: Axis, ticks: Sequence[float] = ()) -> None:
     """Plain numbers at the ticks of a logarithmic axis."""
     axis.set_minor_formatter(NullFormatter())
     axis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    if ticks:
+    if len(ticks):
         axis.set_major_locator(FixedLocator(ticks))
         axis.set_minor_locator(NullLocator())
 

@@ -17,7 +17,9 @@ REPORT = "report.html"
 def files(
     store: Store, name: Name, artifact: Artifact, formats: tuple[str, ...], prompts: tuple[str, ...]
 ) -> dict[str, bytes]:
-    """File name → bytes of all figures in these formats (all that were drawn, when none is named), captions and the report.
+    """File name → bytes of all figures, captions and the report.
+
+    Figures come in these formats, or in all that were drawn when none is named.
 
     Raises UsageError for a format that was not drawn, DamageError.
     """

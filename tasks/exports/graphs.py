@@ -21,8 +21,8 @@ def files(
 ) -> dict[str, bytes]:
     """File name → bytes of the graph of every prompt, or of these; JSON when no format is named.
 
-    Features carry the reviewer's label, else the automatic one, where features were interpreted. Raises UsageError for a prompt
-    that there is not, DamageError.
+    Features carry the reviewer's label, else the automatic one, where features were interpreted. Raises
+    UsageError for a prompt that there is not, DamageError.
     """
     cells = {str(cell.coords["prompt"]): cell for cell in artifact.cells}
     if unknown := [prompt for prompt in prompts if prompt not in cells]:
@@ -42,7 +42,10 @@ def files(
 
 
 def _labels(store: Store, name: Name) -> dict[tuple[int, int], str]:
-    """(layer, feature) → the reviewer's label, else the automatic one; empty where features were not interpreted."""
+    """(layer, feature) → the reviewer's label, else the automatic one.
+
+    It is empty where features were not interpreted.
+    """
     profile, behaviour = name.profile, name.behaviour
     if Name(profile, behaviour, LABELLING) not in names(store):
         return {}

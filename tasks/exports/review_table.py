@@ -1,8 +1,10 @@
-"""Labels that people give features: as a table that a person edits, and beside the units of phase `interpretation`.
+"""Labels that people give features, as a table to edit.
 
-A CSV file opens in any spreadsheet. The reviewer fills `reviewer_label` and, if need be, `note`. The other columns are there to read, and
-all but `layer` and `feature` may be deleted. A table that is exported again carries the labels so far. Only what differs from them is
-stored under the new author.
+They are shown beside the units of phase `interpretation`.
+
+A CSV file opens in any spreadsheet. The reviewer fills `reviewer_label` and, if need be, `note`. The other
+columns are there to read, and all but `layer` and `feature` may be deleted. A table that is exported again
+carries the labels so far. Only what differs from them is stored under the new author.
 """
 
 from __future__ import annotations
@@ -48,8 +50,9 @@ def shown(store: Store, name: Name, artifact: Artifact, dataset: xr.Dataset) -> 
 
 
 def write_table(path: str, *, behaviour: str, profile: str | None, store: str, top: int) -> int:
-    """Write the `top` features of most activation (all when 0) and those already labelled, by layer and
-    feature; how many.
+    """Write a table of features by layer and feature; returns how many.
+
+    It holds the `top` features of most activation (all when 0) and those already labelled.
 
     Raises UsageError when the file is there already (it may have been edited), MissingError when nothing is
     built, InputError.
@@ -115,8 +118,9 @@ def store_table(
 
 
 def read_table(path: str, units: set[tuple[int, int]]) -> list[Reviewed]:
-    """The labelled rows of a table about these (layer, feature) units. Raises InputError with every bad line
-    and its reason.
+    """The labelled rows of a table about these (layer, feature) units.
+
+    Raises InputError with every bad line and its reason.
     """
     rows: list[Reviewed] = []
     problems: list[str] = []

@@ -14,7 +14,9 @@ from circuitstore.transcoders.formats import TENSORS, config_yaml, layer_file
 def files(
     store: Store, name: Name, artifact: Artifact, formats: tuple[str, ...], prompts: tuple[str, ...]
 ) -> Mapping[str, bytes]:
-    """File name → bytes: config.yaml and layer_0.safetensors, layer_1.safetensors, …. The same weights give the same bytes.
+    """File name → bytes: config.yaml and layer_0.safetensors, layer_1.safetensors, ….
+
+    The same weights give the same bytes.
 
     Raises DamageError when a file is asked for.
     """

@@ -16,8 +16,10 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from circuitstore.errors import ModelError
+from circuitstore.errors import ModelError, some_of
 from circuitstore.hub.place import Place
+from circuitstore.memo import shared
+from circuitstore.models.config import parse_config
 from circuitstore.models.shards import INDEX
 
 # Configurations count by what they say, so that line endings and blanks do not matter. Large files, and
@@ -108,13 +110,9 @@ def of(home: Place, files: Iterable[File]) -> Files:
 def required(place: Place, names: Sequence[str], what: str, remedy: str) -> list[File]:
     """These files of a place. Raises ModelError, saying what they are, unless it has them all."""
     if missing := [name for name in names if not place.has(name)]:
-        more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
-        raise ModelError(
-            f"{what} in {place}",
-            expected=", ".join(names[:3]) + (" …" if len(names) > 3 else ""),
-            got="no " + ", ".join(missing[:3]) + more,
-            remedy=remedy,
-        )
+        got = "no such file" if len(names) == 1 else "no " + some_of(missing, 3, ", ")
+        expected = some_of(names, 3, ", ")
+        raise ModelError(f"{what} in {place}", expected=expected, got=got, remedy=remedy)
     return [File(place, name) for name in names]
 
 
@@ -133,20 +131,16 @@ def parsed(place: Place, name: str) -> dict[str, Any]:
     source, where = place.read(name), f"{name} in {place}"
     if name.endswith(".yaml"):
         return _parsed_yaml(source, where)
-    try:
-        return msgspec.json.decode(source, type=dict[str, Any])
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ModelError(where, expected="a JSON object", got=error) from error
+    return parse_config(source, where)
 
 
 def _parsed_yaml(source: bytes, where: str) -> dict[str, Any]:
     """What a YAML file says, as JSON would hold it; remembered, since importing a parser takes 15 ms."""
-    from circuitstore.memo import shared
-
     key = "yaml " + hashlib.sha256(source).hexdigest()
     if (content := shared().get(key)) is None:
-        from circuitstore.transcoders.formats import parse_config
+        from circuitstore.transcoders import formats
 
-        content = msgspec.json.decode(msgspec.json.encode(parse_config(source, where)), type=dict[str, Any])
+        said = formats.parse_config(source, where)
+        content = msgspec.json.decode(msgspec.json.encode(said), type=dict[str, Any])
         shared().put(key, content)
     return dict(content)

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from circuitstore.hub.place import Place
 from circuitstore.models import shards
+from circuitstore.models.config import CONFIG
+from circuitstore.models.device import choose, limit_threads
 from tasks.inputs import tokenizer
-from tasks.inputs.device import choose, limit_threads
 from tasks.inputs.files import File, Files, of, required
-from tasks.inputs.model_config import CONFIG, config, layer_count
+from tasks.inputs.model_config import config, layer_count
 
 if TYPE_CHECKING:
     from circuitstore.models.load import LanguageModel
@@ -25,11 +26,18 @@ REMEDY = "download the safetensors files (pickled weights are never loaded)"
 
 def files(place: Place) -> Files:
     """The files that loading the model opens: configuration, weights, tokenizer. Raises ModelError."""
-    names = [WEIGHTS]
-    if place.has(INDEX) and not place.has(WEIGHTS):
-        names = [INDEX, *shards.files(place.read(INDEX), f"{INDEX} in {place}")]
-    weights = required(place, names, "model weights", REMEDY)
+    weights = required(place, weight_names(place), "model weights", REMEDY)
     return of(place, [File(place, CONFIG), *weights, *tokenizer.files(place).files])
+
+
+def weight_names(place: Place) -> list[str]:
+    """The files of the weights, an index first if there is one, whether or not all are there.
+
+    Raises ModelError.
+    """
+    if place.has(WEIGHTS) or not place.has(INDEX):
+        return [WEIGHTS]
+    return [INDEX, *shards.files(place.read(INDEX), f"{INDEX} in {place}")]
 
 
 def identity(place: Place, dtype: str) -> dict[str, Any]:

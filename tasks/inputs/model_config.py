@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from circuitstore.errors import ModelError
 from circuitstore.hub.place import Place
+from circuitstore.models import config as configs
+from circuitstore.models.config import CONFIG
 from tasks.inputs.files import parsed, required
 
-CONFIG = "config.json"
 REMEDY = "name a downloaded model folder, or a repository of one"
 
 
@@ -20,8 +20,4 @@ def config(place: Place) -> dict[str, Any]:
 
 def layer_count(place: Place) -> int:
     """Number of layers by config.json, which must also give the model's width. Raises ModelError."""
-    settings = config(place)
-    for name in ("num_hidden_layers", "hidden_size"):
-        if not isinstance(settings.get(name), int):
-            raise ModelError(f"{CONFIG} in {place}", expected=name, got=settings.get(name))
-    return int(settings["num_hidden_layers"])
+    return configs.layer_count(config(place), f"{CONFIG} in {place}")

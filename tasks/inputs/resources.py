@@ -12,24 +12,33 @@ import msgspec
 
 from circuitstore.engine.task import Resource
 from circuitstore.storage.layout import Store
+from tasks.inputs import (
+    behaviour,
+    device,
+    given,
+    model,
+    own_prompts,
+    reviews,
+    texts,
+    tokenizer,
+    trained_on,
+    transcoders,
+)
+from tasks.inputs.places import place_of
 from tasks.settings.phases import Activations, Prompts
 from tasks.settings.selection import Selection, Text
 
 
 def resources(selection: Selection, store: Store) -> dict[str, Resource]:
     """All inputs of one selection by name. Their identities are cheap; what they load may not be."""
-    # Imported only when a plan is made: the engine then loads this code, which is in keys, from its source.
-    from tasks.inputs import device, given, model, reviews, texts, tokenizer, trained_on, transcoders
-    from tasks.inputs.places import place_of
-
-    profile, behaviour = selection.profile, selection.behaviour
+    profile, about = selection.profile, selection.behaviour
     settings, prepend = profile.model, profile.of(Prompts).prepend
     weights, coders = place_of(settings, store), place_of(profile.transcoders, store)
     # One text is explained with the features of all layers, a behaviour with those of the layers it keeps.
     layers = "" if selection.text != Text() else profile.of(Activations).layers
-    labels = (store, selection.profile_name, behaviour, coders)
-    trained = trained_on.Claim(behaviour, settings.repo, profile.transcoders.trained_on)
-    study = {"behaviour": behaviour, "profile": selection.profile_name}
+    labels = (store, selection.profile_name, about, coders)
+    trained = trained_on.Claim(about, settings.repo, profile.transcoders.trained_on)
+    study = {"behaviour": about, "profile": selection.profile_name}
     text = {**msgspec.structs.asdict(selection.text), "prepend": prepend}
     return {
         "behaviour": _behaviour(selection),
@@ -62,8 +71,6 @@ def resources(selection: Selection, store: Store) -> dict[str, Resource]:
 
 
 def _behaviour(selection: Selection) -> Resource:
-    from tasks.inputs import behaviour, own_prompts
-
     name, path = selection.behaviour, selection.prompts_file
     if path:
         return Resource(partial(own_prompts.identity, path, name), partial(own_prompts.load, path, name))

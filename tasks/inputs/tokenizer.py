@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from circuitstore.errors import ModelError
 from circuitstore.hub.place import Place
-from tasks.inputs import model_config
-from tasks.inputs.files import Files, of, parsed, required
+from circuitstore.models.config import CONFIG as MODEL_CONFIG
+from tasks.inputs.files import File, Files, of, parsed, required
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -29,10 +29,11 @@ REMEDY = "name a folder or repository that holds a model's tokenizer"
 
 def files(place: Place) -> Files:
     """The files that loading the tokenizer opens. Raises ModelError."""
+    config = required(place, [MODEL_CONFIG], "tokenizer", REMEDY)  # it says which kind of tokenizer
+    optional = [File(place, name) for name in OPTIONAL if place.has(name)]
     fast = _fast_file(place)
     words = [fast] if place.has(fast) else [name for name in SLOW if place.has(name)] or [fast]
-    optional = [name for name in OPTIONAL if place.has(name)]
-    return of(place, required(place, [model_config.CONFIG, *optional, *words], "tokenizer", REMEDY))
+    return of(place, [*config, *optional, *required(place, words, "tokenizer", REMEDY)])
 
 
 def identity(place: Place) -> dict[str, Any]:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from circuitstore.hub.place import Place
 from circuitstore.models import shards
+from circuitstore.models.device import choose, limit_threads
 from circuitstore.transcoders import formats
 from tasks.inputs import model_config
-from tasks.inputs.device import choose, limit_threads
 from tasks.inputs.files import File, Files, of, parsed, required
 from tasks.parts.layers import layer_range
 

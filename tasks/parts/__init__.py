@@ -1,1 +1,1 @@
-"""What several phases share."""
+"""What several phases share, one idea in a file."""

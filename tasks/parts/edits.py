@@ -1,47 +1,52 @@
-"""Which features of a prompt are edited, and to what: everything about an intervention that needs no model.
+"""Which features of a prompt are edited, and to what: all of an intervention that needs no model.
 
-A **candidate** is a feature at a position of one prompt, (layer, position, feature) with its activation; its
-unit and rank are those of phase `circuit`, found by (layer, feature, position role). A set of edits is an
-array (edit, 4): layer, position, feature, new activation.
+A **candidate** is a feature at a position of one prompt, with its activation. Its unit and rank come from
+phase `circuit`, by layer, feature and position role. A set of edits is an array (edit, 4): layer, position,
+feature, new activation.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import xarray as xr
 
-UNRANKED = np.iinfo(np.int64).max  # of features that no train prompt had
+if TYPE_CHECKING:
+    import xarray as xr
+
+UNRANKED = np.iinfo(np.int64).max  # the rank of features that no train prompt had
 
 
 @dataclass(frozen=True)
 class Candidates:
     """Features at positions of one prompt; arrays (candidate,), sorted by layer, position, feature."""
 
-    layer: np.ndarray
-    position: np.ndarray
-    feature: np.ndarray
-    value: np.ndarray  # activation in this prompt; 0 where only the partner has it
-    partner: np.ndarray  # activation in the partner, NaN without one
-    unit: np.ndarray  # number of the unit in `circuit`, -1 for none
-    rank: np.ndarray  # of the unit by mean attribution on train: 0 supports the answer most
-    absolute_rank: np.ndarray  # the same by size, whatever the sign
+    layer: np.ndarray  # int64
+    position: np.ndarray  # int64
+    feature: np.ndarray  # int64
+    value: np.ndarray  # float64: activation in this prompt; 0 where only the partner has it
+    partner: np.ndarray  # float64: activation in the partner; NaN without a partner
+    unit: np.ndarray  # int64: number of the unit in `circuit`; -1 for none
+    rank: np.ndarray  # int64: of the unit by mean attribution on train prompts; 0 supports the answer most
+    absolute_rank: np.ndarray  # int64: the same by size, whatever the sign
 
     @property
     def active(self) -> np.ndarray:
-        """Which are active in this prompt: (candidate,) bool."""
-        return self.value != 0
+        """The candidates that are active in this prompt: (candidate,) bool."""
+        return np.asarray(self.value != 0)
 
     def edits(self, chosen: np.ndarray, values: np.ndarray) -> np.ndarray:
-        """Set the ``chosen`` (n,) candidates to ``values`` (n,): (n, 4) float64."""
-        return np.stack(
-            [self.layer[chosen], self.position[chosen], self.feature[chosen], values], axis=1
-        ).astype(np.float64)
+        """The set of edits that gives the candidates `chosen` (n,) the activations `values` (n,): (n, 4)."""
+        columns = [self.layer[chosen], self.position[chosen], self.feature[chosen], values]
+        return np.stack(columns, axis=1).astype(np.float64)
 
 
 class Units:
-    """The units of `circuit` that are features: their ranks, means and activations on train prompts."""
+    """The units of `circuit` that are features: their ranks, means and activations on train prompts.
+
+    Arrays are (unit + 1,): the last entry stands for features that are no unit, which have number -1.
+    """
 
     def __init__(self, circuit: xr.Dataset):
         chosen = np.flatnonzero(circuit.unit_kind.values == "feature")
@@ -61,32 +66,25 @@ class Units:
         self._entries = {name: circuit[f"activation_{name}"].values for name in ("unit", "prompt", "value")}
 
     def of_train_prompt(self, index: int) -> np.ndarray:
-        """Activation of each unit in one train prompt, (unit + 1,) float64, 0 where it is not active; the
-        last stands for none.
-        """
+        """Activation of each unit in one train prompt, (unit + 1,) float64; 0 where it is not active."""
         here = self._entries["prompt"] == index
         result = np.zeros(len(self.mean))
         result[self._entries["unit"][here]] = self._entries["value"][here]
         return result
 
 
-def candidates(graph: xr.Dataset, pair: xr.Dataset, units: Units) -> Candidates:
-    """All features that are active in a prompt or in its partner."""
+def candidates_of(graph: xr.Dataset, pair: xr.Dataset, units: Units) -> Candidates:
+    """All features that are active in a prompt or in its partner, from its graph and its row of `pairs`."""
     own = np.concatenate([graph.active_features.values, graph.activation_values.values[:, None]], axis=1)
-    theirs = np.stack(
-        [
-            pair[f"partner_{name}"].values.astype(np.float64)
-            for name in ("layer", "place", "index", "activation")
-        ],
-        axis=1,
-    )
-    places, inverse = np.unique(
+    names = ("layer", "place", "index", "activation")
+    theirs = np.stack([pair[f"partner_{name}"].values.astype(np.float64) for name in names], axis=1)
+    keys, inverse = np.unique(
         np.concatenate([own[:, :3], theirs[:, :3]]).astype(np.int64), axis=0, return_inverse=True
     )
-    value, partner = np.zeros(len(places)), np.full(len(places), 0.0 if pair.has_partner else np.nan)
+    value, partner = np.zeros(len(keys)), np.full(len(keys), 0.0 if pair.has_partner else np.nan)
     value[inverse.ravel()[: len(own)]] = own[:, 3]
     partner[inverse.ravel()[len(own) :]] = theirs[:, 3]
-    layer, position, feature = places.T
+    layer, position, feature = keys.T
     roles = pair.role.values[position].tolist()
     unit = np.array(
         [units.number.get(key, -1) for key in zip(layer.tolist(), feature.tolist(), roles, strict=True)],
@@ -97,32 +95,32 @@ def candidates(graph: xr.Dataset, pair: xr.Dataset, units: Units) -> Candidates:
     )
 
 
-def first_units(found: Candidates, among: np.ndarray, count: int) -> np.ndarray:
-    """Of the candidates ``among`` (candidate,) bool, those of the ``count`` best-ranked units; a unit may be
-    at many positions.
+def first_units(candidates: Candidates, among: np.ndarray, count: int) -> np.ndarray:
+    """The candidates of the `count` best-ranked units, of those `among` (candidate,) bool: (n,) int64.
+
+    A unit may be at several positions; all of them are given.
     """
-    ranks = np.unique(found.rank[among & (found.unit >= 0)])[:count]
-    return np.flatnonzero(among & (found.unit >= 0) & np.isin(found.rank, ranks))
+    ranks = np.unique(candidates.rank[among & (candidates.unit >= 0)])[:count]
+    return np.flatnonzero(among & (candidates.unit >= 0) & np.isin(candidates.rank, ranks))
 
 
 def matched_controls(
-    found: Candidates, chosen: np.ndarray, draws: int, pool: int, generator: np.random.Generator
+    candidates: Candidates, chosen: np.ndarray, draws: int, pool: int, generator: np.random.Generator
 ) -> np.ndarray:
-    """For every candidate of ``chosen`` (n,) a random other one like it: (draw, n) int64, -1 where there is
-    none left.
+    """For every candidate of `chosen` (n,), a random other one that is like it: (draw, n) int64, -1 for none.
 
-    Like it: active, at the same layer and position, none of ``chosen`` nor drawn before in the same draw, and
-    among the ``pool`` of these whose activation is nearest, by ratio.
+    A control is active at the same layer and position, is not among `chosen`, and occurs once in a draw. It
+    is drawn among the `pool` candidates whose activation is nearest by ratio.
     """
     controls = np.full((draws, len(chosen)), -1, dtype=np.int64)
-    free = found.active
+    free = candidates.active
     free[chosen] = False
     nearest = []
     for i in chosen:
-        same = np.flatnonzero(free & (found.layer == found.layer[i]) & (found.position == found.position[i]))
-        nearest.append(
-            same[np.argsort(np.abs(np.log(np.abs(found.value[same] / found.value[i]))), kind="stable")]
-        )
+        here = (candidates.layer == candidates.layer[i]) & (candidates.position == candidates.position[i])
+        same = np.flatnonzero(free & here)
+        ratio = np.abs(np.log(np.abs(candidates.value[same] / candidates.value[i])))
+        nearest.append(same[np.argsort(ratio, kind="stable")])
     for draw in range(draws):
         used: set[int] = set()
         for n, similar in enumerate(nearest):

@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING
 
 from circuitstore.errors import UsageError
 
+if TYPE_CHECKING:
+    from circuitstore.engine.task import Resource
+    from tasks.settings.phases import Activations
+    from tasks.settings.training import CorpusActivations
 
-def of_activations(axis: str, config: Any, resources: Mapping[str, Any]) -> list[int]:
+
+def of_activations(axis: str, config: Activations, resources: Mapping[str, Resource]) -> list[int]:
     """The layers that the settings of phase `activations` choose, ascending. Raises UsageError."""
     return layer_range(config.layers, _count(resources))
 
 
-def of_corpus_activations(axis: str, config: Any, resources: Mapping[str, Any]) -> list[int]:
+def of_corpus_activations(
+    axis: str, config: CorpusActivations, resources: Mapping[str, Resource]
+) -> list[int]:
     """All layers of the model."""
     return list(range(_count(resources)))
 
 
-def _count(resources: Mapping[str, Any]) -> int:
+def _count(resources: Mapping[str, Resource]) -> int:
+    """How many layers the model has."""
     return int(resources["model"].identity()["layers"])
 
 

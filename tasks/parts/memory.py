@@ -1,4 +1,4 @@
-"""An amount of memory as a setting says it, such as "4GB"; `plan` reckons with it, so nothing is imported."""
+"""An amount of memory as settings state it, such as "4GB". Command `plan` uses it, so nothing is imported."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ UNITS = {"MB": 1e6, "GB": 1e9, "TB": 1e12}
 
 
 def memory_bytes(text: str) -> int:
-    """The amount in bytes, at least one."""
+    """The amount in bytes, at least one: "1.5 MB" is 1500000."""
     return max(int(float(text[:-2]) * UNITS[text[-2:]]), 1)

@@ -1,1 +1,1 @@
-"""The phases that train transcoders on a corpus."""
+"""The phases that train transcoders on a corpus. They are built only when asked for."""

@@ -1,15 +1,15 @@
-"""Phase `corpus`: the texts that transcoders are trained on, as tokens, in shards. Built only when asked for.
+"""Phase `corpus`: the texts that transcoders are trained on, as tokens, in shards.
 
-A text is cut into sequences of at most `config.context` tokens, each of which begins with the prepended
-token, as prompts do. The order of texts is that of a SHA-256 of seed and text, and the first of them are held
-out: a text is never partly trained on and partly held out, and a text added to the file leaves the order of
-all others as it was.
+A text is cut into sequences of at most `config.context` tokens. Each sequence begins with the prepended
+token, as prompts do. Texts are ordered by the SHA-256 of seed and text, and the first of them are held out.
+So a text is never partly trained on and partly held out, and a text that is added to the file leaves the
+order of all others as it was.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
@@ -17,60 +17,76 @@ import xarray as xr
 from circuitstore.errors import InputError
 from circuitstore.models.load import tokenize
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
-def corpus(cells, config, texts, tokenizer):
-    """Yield one dataset a shard, axis `shard`, those held out first.
+    from transformers import PreTrainedTokenizerBase
 
-    tokens: (token,) int32, all sequences one after the other; pointer: (boundary,) int64, sequence i is
-    tokens[pointer[i]:pointer[i + 1]]; held_out: bool, of the whole shard. `texts` are the lines of the corpus
-    and the name of the prepended token. Raises InputError for too few of them.
+    from circuitstore.storage.records import Coords
+    from tasks.settings.training import Corpus
+
+Text = list[list[int]]  # the sequences of one text, each of token ids
+
+
+def corpus(
+    cells: list[Coords],
+    config: Corpus,
+    texts: tuple[list[str], str],
+    tokenizer: PreTrainedTokenizerBase,
+) -> Iterator[tuple[Coords, xr.Dataset]]:
+    """Yield one dataset for each shard, along axis `shard`; the shards that are held out come first.
+
+    `texts` are the lines of the corpus and the name of the prepended token.
+
+        tokens     (token,) int32: all sequences one after the other
+        pointer    (boundary,) int64: sequence i is tokens[pointer[i]:pointer[i + 1]]
+        held_out   bool, for the whole shard
+
+    Raises InputError if there are too few texts.
     """
     lines, prepend = texts
-    first = tokenize(tokenizer, "", prepend=prepend)
-    sequences: list[list[list[int]]] = []  # of each text
+    prepended = tokenize(tokenizer, "", prepend=prepend)
+    ordered = sorted(set(lines), key=lambda line: hashlib.sha256(f"{config.seed}\0{line}".encode()).digest())
+    step = config.context - len(prepended)
+    tokenized: list[Text] = []
     count = 0
-    for line in sorted(
-        set(lines), key=lambda line: hashlib.sha256(f"{config.seed}\0{line}".encode()).digest()
-    ):
+    for line in ordered:
         if count >= config.tokens:
             break
         ids = tokenize(tokenizer, line, prepend="none")[: config.tokens - count]
-        step = config.context - len(first)
-        sequences.append([first + ids[start : start + step] for start in range(0, len(ids), step)])
+        tokenized.append([prepended + ids[start : start + step] for start in range(0, len(ids), step)])
         count += len(ids)
-    held_out = held = 0
-    while held_out < len(sequences) and held < config.held_out * count:
-        held += sum(len(sequence) - len(first) for sequence in sequences[held_out])
-        held_out += 1
-    if not 0 < held_out < len(sequences):
+    n_held_out = held = 0
+    while n_held_out < len(tokenized) and held < config.held_out * count:
+        held += sum(len(sequence) - len(prepended) for sequence in tokenized[n_held_out])
+        n_held_out += 1
+    if not 0 < n_held_out < len(tokenized):
         raise InputError(
             "corpus",
             expected="texts to train on and others to hold out",
-            got=f"{len(sequences)} different texts",
+            got=f"{len(tokenized)} different texts",
         )
-    shards = [(True, shard) for shard in _shards(sequences[:held_out], config.shard)]
-    shards += [(False, shard) for shard in _shards(sequences[held_out:], config.shard)]
-    for index, (is_held_out, shard) in enumerate(shards):
+    shards = [(True, shard) for shard in _shards(tokenized[:n_held_out], config.shard)]
+    shards += [(False, shard) for shard in _shards(tokenized[n_held_out:], config.shard)]
+    for index, (held_out, shard) in enumerate(shards):
+        tokens = np.concatenate([np.array(sequence, dtype=np.int32) for sequence in shard])
         yield (
             {"shard": index},
             xr.Dataset(
                 {
-                    "tokens": (
-                        "token",
-                        np.concatenate([np.array(sequence, dtype=np.int32) for sequence in shard]),
-                    ),
+                    "tokens": ("token", tokens),
                     "pointer": ("boundary", np.cumsum([0, *map(len, shard)], dtype=np.int64)),
-                    "held_out": ((), np.bool_(is_held_out)),
+                    "held_out": ((), np.bool_(held_out)),
                 },
                 attrs={"structure": "tree"},
             ),
         )
 
 
-def _shards(sequences: list[list[list[int]]], size: int) -> Iterator[list[list[int]]]:
-    """Sequences in shards of at least `size` tokens, but for the last."""
+def _shards(texts: list[Text], size: int) -> Iterator[list[list[int]]]:
+    """The sequences of texts in shards of at least `size` tokens; the last shard may be smaller."""
     shard: list[list[int]] = []
-    for sequence in (sequence for of_text in sequences for sequence in of_text):
+    for sequence in (sequence for text in texts for sequence in text):
         shard.append(sequence)
         if sum(map(len, shard)) >= size:
             yield shard

@@ -1,13 +1,13 @@
-"""Phase `corpus_activations`: what every MLP reads and writes on the corpus, for transcoders to be trained
-on. Built only when asked for.
+"""Phase `corpus_activations`: what every MLP reads and writes on the corpus.
 
-A shard is run once for all layers, its sequences of equal length side by side; a shard's numbers depend on no
-other shard.
+A shard is run once for all layers, its sequences of equal length side by side. The numbers of a shard depend
+on no other shard.
 """
 
 from __future__ import annotations
 
 from itertools import groupby, pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
@@ -17,13 +17,26 @@ from circuitstore.models.bits import storable
 from circuitstore.models.load import DTYPES
 from circuitstore.transcoders.training import mlp_pairs
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
-def corpus_activations(cells, config, corpus, model):
-    """Yield one dataset a shard and layer; `sample` are all positions but the first of each sequence, in no
-    order that matters.
+    from circuitstore.engine.inputs import Upstream
+    from circuitstore.models.load import LanguageModel
+    from circuitstore.storage.records import Coords
+    from tasks.settings.training import CorpusActivations
 
-    mlp_input, mlp_output: (sample, d_model) in `config.dtype` (bfloat16 as its 16 bits); held_out: bool.
-    Raises LimitError for what that dtype cannot hold.
+
+def corpus_activations(
+    cells: list[Coords], config: CorpusActivations, corpus: Upstream, model: LanguageModel
+) -> Iterator[tuple[Coords, xr.Dataset]]:
+    """Yield one dataset for each shard and layer.
+
+    Axis `sample` runs over all positions but the first of each sequence; their order means nothing.
+
+        mlp_input, mlp_output   (sample, d_model) in `config.dtype` (bfloat16 as its 16 bits)
+        held_out                bool
+
+    Raises LimitError for numbers that this dtype cannot hold.
     """
     for _, group in groupby(cells, key=lambda cell: cell["shard"]):
         same_shard = list(group)
@@ -32,19 +45,15 @@ def corpus_activations(cells, config, corpus, model):
         sequences = [tokens[start:stop] for start, stop in pairwise(pointer)]
         inputs, outputs = mlp_pairs(model.hf, sequences, dtype=DTYPES[config.dtype])
         for cell in same_shard:
-            pair = {"mlp_input": inputs[cell["layer"]], "mlp_output": outputs[cell["layer"]]}
+            layer = int(cell["layer"])
+            pair = {"mlp_input": inputs[layer], "mlp_output": outputs[layer]}
             if not all(bool(x.isfinite().all()) for x in pair.values()):
-                remedy = "--set corpus_activations.dtype=bfloat16"
                 raise LimitError(
                     "MLP activations",
                     expected=f"numbers that {config.dtype} can hold",
                     got="larger ones",
-                    remedy=remedy,
+                    remedy="--set corpus_activations.dtype=bfloat16",
                 )
             variables = {name: storable(x, ("sample", "d_model")) for name, x in pair.items()}
-            yield (
-                cell,
-                xr.Dataset(
-                    {**variables, "held_out": ((), np.bool_(shard.held_out))}, attrs={"structure": "tree"}
-                ),
-            )
+            held_out = ((), np.bool_(shard.held_out))
+            yield cell, xr.Dataset({**variables, "held_out": held_out}, attrs={"structure": "tree"})

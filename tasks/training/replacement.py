@@ -1,14 +1,14 @@
-"""Phase `replacement`: whether the model still says the same when transcoders stand in for its MLPs. Built
-only when asked for.
+"""Phase `replacement`: whether the model still says the same when transcoders stand in for its MLPs.
 
-Measured on held-out sequences of the corpus, the prepended token left as it is: once for each layer alone,
-once for all together.
+It is measured on held-out sequences of the corpus; the prepended token is left as it is. Each layer is
+replaced alone, then all layers together.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
@@ -16,48 +16,70 @@ import xarray as xr
 from circuitstore.models.bits import tensor_of
 from circuitstore.transcoders.formats import TENSORS
 from circuitstore.transcoders.quality import agreement, divergence, log_probabilities, replaced
-from circuitstore.transcoders.training import Weights
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    import torch
+
+    from circuitstore.engine.inputs import Upstream
+    from circuitstore.models.load import LanguageModel
+    from circuitstore.storage.records import Coords
+    from circuitstore.transcoders.training import Weights
+    from tasks.settings.training import Replacement
 
 MEASURES = ("l0", "explained_variance", "normalised_mse", "dead")
 
 
-def replacement(cells, config, corpus, transcoders, model):
-    """Yield one dataset.
+def replacement(
+    cells: list[Coords],
+    config: Replacement,
+    corpus: Upstream,
+    transcoders: Upstream,
+    model: LanguageModel,
+) -> Iterator[tuple[Coords, xr.Dataset]]:
+    """Yield one dataset. The comparison is between the model and the model with replaced MLPs.
 
-    agreement, kl: (layer,) float64, share of tokens with the same likeliest next token and mean KL(model ‖
-    replacement) in nats, each layer replaced alone; agreement_all, kl_all: all layers replaced; tokens:
-    int64, compared on; l0, explained_variance, normalised_mse, dead: (layer,) float64, those of phase
-    `transcoders`.
+    agreement            (layer,) float64: share of tokens with the same likeliest next token, this layer
+                         replaced alone
+    kl                   (layer,) float64, nats: mean KL(model ‖ replacement), this layer replaced alone
+    agreement_all, kl_all   float64: the same with all layers replaced
+    tokens               int64: how many tokens are compared
+    l0, explained_variance, normalised_mse, dead   (layer,) float64, from phase `transcoders`
     """
     (cell,) = cells
     layers = _Layers(transcoders, cell, model.device)
     sequences = list(_held_out(corpus, cell, config.tokens))
     of_model = log_probabilities(model.hf, sequences)
 
-    def compared(which: Mapping[int, Weights]) -> tuple[float, float]:
-        with replaced(model.hf, which, layers.top_k):
+    def compared(weights: Mapping[int, Weights]) -> tuple[float, float]:
+        with replaced(model.hf, weights, layers.top_k):
             of_other = log_probabilities(model.hf, sequences)
-        return agreement(of_model, of_other).double().mean().item(), divergence(
-            of_model, of_other
-        ).double().mean().item()
+        same = agreement(of_model, of_other).double().mean().item()
+        return same, divergence(of_model, of_other).double().mean().item()
 
     alone = [compared({layer: layers[layer]}) for layer in layers]
     together = compared(layers)
-    variables = {name: ("layer", np.array(layers.measured[name])) for name in MEASURES}
-    variables |= {
-        name: ("layer", np.array(values))
-        for name, values in zip(("agreement", "kl"), zip(*alone, strict=True), strict=True)
-    }
+    by_layer = {name: layers.measured[name] for name in MEASURES}
+    by_layer |= dict(zip(("agreement", "kl"), map(list, zip(*alone, strict=True)), strict=True))
     totals = {
         "agreement_all": np.float64(together[0]),
         "kl_all": np.float64(together[1]),
         "tokens": np.int64(len(of_model)),
     }
-    yield cell, xr.Dataset({**variables, **{name: ((), value) for name, value in totals.items()}})
+    yield (
+        cell,
+        xr.Dataset(
+            {
+                **{name: ("layer", np.array(values)) for name, values in by_layer.items()},
+                **{name: ((), value) for name, value in totals.items()},
+            }
+        ),
+    )
 
 
-def summary(cells, config):
-    """Per layer and over all layers, what was measured."""
+def summary(cells: Iterable[tuple[Coords, xr.Dataset]], config: Replacement) -> dict[str, object]:
+    """What was measured, for each layer and with all layers replaced."""
     ((_, measured),) = cells
     names = (*MEASURES, "agreement", "kl")
     layers = {
@@ -72,10 +94,10 @@ def summary(cells, config):
     return {"layers": layers, "all": together}
 
 
-class _Layers(Mapping):
-    """Layer → its weights, read when asked for, so that no more than one need be in memory."""
+class _Layers(Mapping[int, "Weights"]):
+    """Layer → its weights. They are read when asked for, so that only one layer need be in memory."""
 
-    def __init__(self, transcoders, cell, device):
+    def __init__(self, transcoders: Upstream, cell: Coords, device: torch.device):
         self.transcoders, self.cell, self.device = transcoders, cell, device
         self.measured: dict[str, list[float]] = {name: [] for name in MEASURES}
         for _, layer in transcoders.each(cell):
@@ -84,11 +106,11 @@ class _Layers(Mapping):
                 self.measured[name].append(float(layer[name]))
 
     def __getitem__(self, index: int) -> Weights:
-        found = self.transcoders.pick(self.cell, layer=index)
-        present = {name: file for name, file in TENSORS.items() if name in found}
+        stored = self.transcoders.pick(self.cell, layer=index)
+        present = {name: tensor for name, tensor in TENSORS.items() if name in stored}
         return {
-            file: tensor_of(found[name].values, found[name].attrs).to(self.device)
-            for name, file in present.items()
+            tensor: tensor_of(stored[name].values, stored[name].attrs).to(self.device)
+            for name, tensor in present.items()
         }
 
     def __len__(self) -> int:
@@ -98,7 +120,7 @@ class _Layers(Mapping):
         return iter(range(len(self)))
 
 
-def _held_out(corpus, cell, most: int) -> Iterator[list[int]]:
+def _held_out(corpus: Upstream, cell: Coords, most: int) -> Iterator[list[int]]:
     """Held-out sequences, until they have `most` tokens."""
     count = 0
     for _, shard in corpus.each(cell):

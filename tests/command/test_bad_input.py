@@ -172,12 +172,12 @@ def narrow(tensors: dict) -> dict:
 
 
 SPOILED = {
-    "no weights": (no_weights, ["model", "a folder with weights", "none in it", "download"]),
+    "no weights": (no_weights, ["model weights", "model.safetensors", "no such file", "download"]),
     "cut weights": (cut_weights, ["model.safetensors", "a readable safetensors file"]),
     "no configuration": (no_config, ["config.json", "no such file"]),
     "broken configuration": (broken_config, ["config.json"]),
     "no width": (narrow_config, ["config.json", "hidden_size"]),
-    "no tokenizer": (no_tokenizer, ["a folder with a tokenizer"]),
+    "no tokenizer": (no_tokenizer, ["tokenizer.json", "no such file"]),
     "no model": (no_model, ["no such folder", "download"]),
     "other architecture": (other_architecture, ["abacus", "qwen3"]),
     "no transcoders": (no_transcoders, ["transcoders", "no such folder"]),

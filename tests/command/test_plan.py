@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -14,8 +15,10 @@ from workspace import ROOT, Workspace, one_line_error, run
 
 from circuitstore.storage.actions import journals
 from circuitstore.storage.layout import Store
+from tasks import SETTINGS
 from tasks.costs import shapes
-from tasks.settings import config
+from tasks.settings.model import Model, Shape
+from tasks.settings.profile import load_profile, profile_names
 
 PHASES = ("prompts", "baseline", "activations", "features", "attribution")
 FEW = ("--behaviour", "plural", "--set", "prompts.train=16", "--set", "prompts.test=4")
@@ -78,14 +81,13 @@ def test_cells_are_those_of_a_build():
 
 def test_parameters_are_those_of_the_file():
     """The formula counts what the weights of `tiny` really are, and what is known of the others."""
-    name, profile = config.load_profile("tiny")
-    header = shapes._header(str(Path(profile.model.path) / "model.safetensors"))
+    name, profile = load_profile(SETTINGS, "tiny")
+    header = shapes.header(str(Path(profile.model.path) / "model.safetensors"))
     assert shapes.parameters(shapes.sizes(name, profile).shape) * 4 == sum(
         tensor["data_offsets"][1] - tensor["data_offsets"][0] for tensor in header.values()
     )
     known = {
-        name: shapes.parameters(shapes.msgspec.convert(table, config.Shape))
-        for name, table in shapes._table().items()
+        name: shapes.parameters(msgspec.convert(table, Shape)) for name, table in shapes.tables().items()
     }
     assert known["qwen3-4b"] == known["qwen3-4b-instruct-2507"] == 4_022_468_096
     assert known["qwen3-8b"] == 8_190_735_360
@@ -107,7 +109,7 @@ def test_half_a_download_is_counted(absent):
     model, transcoders = absent / "model", absent / "transcoders"
     for folder in (model, transcoders):
         folder.mkdir()
-    shape = shapes._table()["qwen3-4b"]
+    shape = shapes.tables()["qwen3-4b"]
     (model / "config.json").write_text(
         json.dumps({theirs: shape[ours] for ours, theirs in shapes.IN_CONFIG.items()})
     )
@@ -136,25 +138,18 @@ def test_half_a_download_is_counted(absent):
 
 
 def test_the_cache_of_the_hub_is_looked_at(tmp_path, monkeypatch):
-    """Where a repository of a profile lies once downloaded: at its commit, or at the commit that its branch
-    was when it was downloaded.
-    """
-
-    class Repository(config.Section, frozen=True):
-        repo: str
-        revision: str
-        subfolder: str = ""
-
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    """A repository lies at its commit, or at the commit that its branch was when it was downloaded."""
+    commit = "1cfa9a7208912126459214e8b04321603b3df60c"
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
     (tmp_path / "models--Qwen--Qwen3-4B" / "refs").mkdir(parents=True)
-    (tmp_path / "models--Qwen--Qwen3-4B" / "refs" / "main").write_text("1cfa9a72")
+    (tmp_path / "models--Qwen--Qwen3-4B" / "refs" / "main").write_text(commit)
     found = {
-        revision: shapes.local_folder(Repository("Qwen/Qwen3-4B", revision))
+        revision: shapes.local_folder(Model(repo="Qwen/Qwen3-4B", revision=revision))
         for revision in ("main", "abcdef01")
     }
     snapshots = tmp_path / "models--Qwen--Qwen3-4B" / "snapshots"
     assert {name: Path(folder) for name, folder in found.items()} == {
-        "main": snapshots / "1cfa9a72",
+        "main": snapshots / commit,
         "abcdef01": snapshots / "abcdef01",
     }
 
@@ -207,6 +202,30 @@ def test_what_is_not_known_is_not_invented(absent):
     assert plan["model_bytes"] == 2 * 1_720_574_976
     shown = run("plan", "attribution", "--profile", profile, "--behaviour", "plural")
     assert shown.code == 0 and "unknown: features" in shown.err and "unknown" in shown.out
+
+
+@pytest.mark.parametrize("phase", ["transcoders", "attribute", "corpus"])
+def test_a_phase_without_a_formula_costs_an_unknown_amount(phase):
+    """It is listed, the others are reckoned all the same, and a sum with something unknown is unknown."""
+    plan = planned(phase)
+    assert by_phase(plan)[phase] == dict.fromkeys(by_phase(plan)[phase]) | {
+        "phase": phase,
+        "behaviour": by_phase(plan)[phase]["behaviour"],
+    }
+    assert plan["seconds"] is None and plan["store_bytes"] is None and plan["model_bytes"] > 0
+    shown = run("plan", phase)
+    assert shown.code == 0 and "unknown" in shown.out, shown.err
+
+
+def test_a_new_phase_is_planned(monkeypatch):
+    """From its declaration alone."""
+    import tasks
+
+    toy = msgspec.structs.replace(tasks.PIPELINE.task("pairs"), name="toy")
+    longer = msgspec.structs.replace(tasks.PIPELINE, tasks=(*tasks.PIPELINE.tasks, toy))
+    monkeypatch.setattr(tasks, "PIPELINE", longer)
+    rows = by_phase(planned(*FEW))
+    assert rows["toy"]["seconds"] is None and rows["pairs"]["seconds"] > 0
 
 
 def test_keys_stay():
@@ -279,7 +298,12 @@ def test_a_file_that_is_no_weights_is_refused(new_workspace: Workspace, tmp_path
 
 def test_nothing_heavy_is_imported_or_written(tmp_path):
     """Neither torch nor transformers, and no store."""
-    code = "import sys; from circuitstore.command import main; main(sys.argv[1:]); print(*{'torch', 'transformers'} & set(sys.modules), '.')"
+    code = """
+import sys
+from circuitstore.command import main
+main(sys.argv[1:])
+print(*{'torch', 'transformers'} & set(sys.modules), '.')
+"""
     for arguments in (["plan", "--behaviour", "plural", "--json"], ["profile", "show"]):
         command, environment = [sys.executable, "-c", code, *arguments], {"PYTHONPATH": str(ROOT)}
         done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
@@ -295,13 +319,11 @@ def test_every_setting_is_shown_with_its_origin(tmp_path):
     assert found["activations", "positions"] == (0, "profile")
     assert found["prompts", "seed"] == (42, "default")
     assert set(found) == {
-        (section, field)
-        for section in config.Profile.__struct_fields__
-        for field in getattr(config.load_profile("tiny")[1], section).__struct_fields__
+        (section, field) for section, kind in SETTINGS.tables.items() for field in kind.__struct_fields__
     }
     assert "baseline.gate" in run("profile", "show").out
     assert (
         json.loads(run("profile", "list", "--json").out)["profiles"]
         == run("profile", "list").out.split()
-        == config.profile_names()
+        == profile_names()
     )

@@ -250,9 +250,7 @@ def readers(section: str) -> list[Task]:
 
 
 FIELDS = [
-    (table, field)
-    for table, section in SETTINGS.tables.items()
-    for field in msgspec.structs.fields(section)
+    (table, field) for table, section in SETTINGS.tables.items() for field in msgspec.structs.fields(section)
 ]
 EFFECTIVE = [
     (section, field)

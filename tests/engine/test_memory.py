@@ -10,7 +10,6 @@ import torch
 import xarray as xr
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 from safetensors.torch import save_file
-from tasks.settings.config import Features
 from workspace import LAYERS, one_line_error, small_batches
 
 from circuitstore.engine import inputs, work
@@ -23,6 +22,7 @@ from circuitstore.transcoders.layer_file import LayerFile
 from circuitstore.transcoders.per_layer import Transcoders
 from tasks import baseline as baseline_phase
 from tasks import features as features_phase
+from tasks.settings.phases import Features
 
 EXHAUSTED = {
     "gpu": torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),

@@ -1,30 +1,31 @@
-"""The house rules that a machine can check: who imports whom, what is packaged, what is documented."""
+"""The house rules that a machine can check: who imports whom, which names are spoken where, how long files are."""
 
 from __future__ import annotations
 
 import ast
-import configparser
-import subprocess
-import sys
-import tomllib
+from functools import cache
 from pathlib import Path
 
+import networkx as nx
 import pytest
+from workspace import PIPELINE, ROOT
 
-ROOT = Path(__file__).parents[2]
+from circuitstore.engine.fingerprint import COMPUTE, Code
+from circuitstore.memo import Memo
+
 LIBRARY = ROOT / "circuitstore"
-MAY_IMPORT: dict[str, set[str]] = {  # room → rooms of the library it may import
+MAY_IMPORT: dict[str, set[str]] = {  # room of the library → rooms of the library it may import
     "errors": set(),
     "_version": set(),
     "memo": set(),
     "statistics": {"errors"},
-    "models": {"errors"},
+    "models": {"errors", "statistics"},
     "transcoders": {"errors", "models", "statistics"},
     "circuits": {"errors", "models", "statistics", "transcoders"},
     "hub": {"errors"},
     "storage": {"errors"},
     "engine": {"errors", "memo", "storage"},
-    "pipeline": set(),
+    "pipeline": {"engine", "errors"},
     "results": {
         "_version",
         "circuits",
@@ -39,150 +40,232 @@ MAY_IMPORT: dict[str, set[str]] = {  # room → rooms of the library it may impo
     "__init__": {"_version", "engine", "pipeline"},
     "__main__": {"command"},
 }
+ROOMS_OF_PHASES = {
+    "parts",
+    "drawing",
+    "behaviours",
+    "settings",
+}  # which a phase may import; settings for types
+CODE, TESTS = 300, 400  # lines of a file
 
 
-def imports(file: Path) -> set[str]:
-    """Absolute names of all that a file imports, at any depth."""
-    found = set()
-    for node in ast.walk(ast.parse(file.read_text())):
+@cache
+def tree_of(file: Path) -> ast.Module:
+    return ast.parse(file.read_text(encoding="utf-8"))
+
+
+def imports(file: Path, *, at_run_time: bool = False) -> set[str]:
+    """Absolute names of all that a file imports, at any depth; `at_run_time` without those for types only."""
+    names = set()
+    skipped = set()
+    if at_run_time:
+        for node in ast.walk(tree_of(file)):
+            if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+                skipped.update(map(id, ast.walk(node)))
+    for node in ast.walk(tree_of(file)):
+        if id(node) in skipped:
+            continue
         if isinstance(node, ast.Import):
-            found.update(alias.name for alias in node.names)
+            names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert not node.level, f"{file}: relative imports hide who imports whom"
-            found.update(f"{node.module}.{alias.name}" for alias in node.names)
-    return found
+            names.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return names
 
 
-def rooms(names: set[str]) -> set[str]:
-    return {
-        name.split(".")[1]
-        for name in names
-        if name.startswith("circuitstore.") and name.split(".")[1] != "__version__"
-    }
+def room_of(file: Path, top: Path) -> str:
+    return file.relative_to(top).parts[0].removesuffix(".py")
 
 
-@pytest.mark.parametrize(
-    "file", sorted(LIBRARY.rglob("*.py")), ids=lambda file: str(file.relative_to(LIBRARY))
-)
+def rooms(names: set[str], package: str) -> set[str]:
+    """The rooms of a package that these names lie in."""
+    return {name.split(".")[1] for name in names if name.startswith(package + ".")}
+
+
+def files(*tops: str) -> list[Path]:
+    return sorted(file for top in tops for file in (ROOT / top).rglob("*.py"))
+
+
+def named(file: Path) -> str:
+    return str(file.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("file", files("circuitstore"), ids=named)
 def test_library_rooms_import_only_the_rooms_below(file):
-    """errors ← storage ← engine ← command; models knows only errors; only commands know of tasks."""
-    room = file.relative_to(LIBRARY).parts[0].removesuffix(".py")
-    found = imports(file)
-    assert rooms(found) - {room} <= MAY_IMPORT[room]
-    if room != "command":
-        assert not any(name == "tasks" or name.startswith("tasks.") for name in found)
+    """errors ← storage ← engine ← results, command; what computes knows only errors and what it builds on."""
+    room = room_of(file, LIBRARY)
+    assert rooms(imports(file), "circuitstore") - {room, "__version__"} <= MAY_IMPORT[room]
 
 
-def test_phases_do_not_import_each_other():
-    """A phase names what it reads as parameters; it never reaches into another phase."""
-    from tasks import PHASES
-
-    for task in PHASES:
-        for other in PHASES:
-            found = imports(ROOT / "tasks" / f"{task.name}.py")
-            assert not any(
-                name == f"tasks.{other.name}" or name.startswith(f"tasks.{other.name}.") for name in found
-            )
+@pytest.mark.parametrize("file", files("circuitstore"), ids=named)
+def test_the_library_never_imports_the_pipeline(file):
+    """It is given PIPELINE instead, by `circuitstore.pipeline`."""
+    assert not {name for name in imports(file) if name == "tasks" or name.startswith("tasks.")}
 
 
-def test_each_phase_takes_what_its_declaration_says():
+def test_every_room_of_the_library_has_its_rule():
+    """A new room must say what it may import, and a room that is gone has no rule."""
+    assert {room_of(file, LIBRARY) for file in files("circuitstore")} == set(MAY_IMPORT)
+
+
+def test_modules_import_each_other_in_no_circle():
+    """At run time, over the library, the pipeline and their rooms."""
+    graph = nx.DiGraph()
+    modules = {}
+    for file in files("circuitstore", "tasks"):
+        parts = file.relative_to(ROOT).with_suffix("").parts
+        modules[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = file
+    for module, file in modules.items():
+        top_level = {name for node in tree_of(file).body for name in _imported(node)}
+        for name in top_level:
+            for target in (name, name.rpartition(".")[0]):
+                if target in modules and target != module:
+                    graph.add_edge(module, target)
+                    break
+    circles = [sorted(group) for group in nx.strongly_connected_components(graph) if len(group) > 1]
+    assert circles == []
+
+
+def _imported(node: ast.stmt) -> set[str]:
+    """What one statement of a module's top level imports."""
+    if isinstance(node, ast.Import):
+        return {alias.name for alias in node.names}
+    if isinstance(node, ast.ImportFrom):
+        return {f"{node.module}.{alias.name}" for alias in node.names}
+    return set()
+
+
+def phase_file(task) -> Path:
+    return ROOT.joinpath(*task.module("tasks").split(".")).with_suffix(".py")
+
+
+@pytest.mark.parametrize("task", PIPELINE.every, ids=lambda task: task.name)
+def test_a_phase_imports_no_other_phase_and_no_engine(task):
+    """A phase names what it reads as parameters. It may import rooms, and for types whatever it likes."""
+    others = {other.module("tasks") for other in PIPELINE.every} - {task.module("tasks")}
+    everything = imports(phase_file(task))
+    assert not {name for name in everything if any(name == o or name.startswith(o + ".") for o in others)}
+    run_time = imports(phase_file(task), at_run_time=True)
+    assert rooms(run_time, "tasks") <= ROOMS_OF_PHASES - {"settings"}
+    computing = {room.split(".")[1] for room in COMPUTE}
+    assert rooms(run_time, "circuitstore") <= computing | {"errors"}
+
+
+@pytest.mark.parametrize("task", PIPELINE.every, ids=lambda task: task.name)
+def test_each_phase_takes_what_its_declaration_says(task):
     """The function of a phase has the parameters (cells, config, *needs), in order."""
-    from tasks import PHASES
-
-    for task in PHASES:
-        tree = ast.parse((ROOT / "tasks" / f"{task.name}.py").read_text())
-        function = next(
-            node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == task.name
-        )
-        assert [argument.arg for argument in function.args.args] == ["cells", "config", *task.needs]
+    functions = {
+        node.name: node for node in tree_of(phase_file(task)).body if isinstance(node, ast.FunctionDef)
+    }
+    parameters = [argument.arg for argument in functions[task.name].args.args]
+    assert parameters == ["cells", "config", *task.needs]
+    assert ("summary" in functions) == task.summary
 
 
 def test_phases_stand_in_the_order_of_their_needs():
     """What a phase needs stands before it in the contents page, so there are no circles."""
-    from tasks import PHASES
+    names = [task.name for task in PIPELINE.every]
+    for index, task in enumerate(PIPELINE.every):
+        assert set(PIPELINE.upstream(task)) <= set(names[:index])
+        assert set(task.after) <= set(names[:index])
 
-    for i, task in enumerate(PHASES):
-        later = {other.name for other in PHASES[i:]}
-        assert not later & {*task.needs, *task.after}
+
+def test_tasks_shows_the_phases_and_nothing_else():
+    """In `tasks/` lie the phases that are no room's, and rooms."""
+    here = {task.name for task in PIPELINE.every if not task.room}
+    assert {file.stem for file in (ROOT / "tasks").glob("*.py")} == {"__init__", *here}
 
 
-def test_setup_cfg_lists_every_package():
-    """Packages are listed by hand, because tasks/ is mapped into the library."""
-    config = configparser.ConfigParser()
-    config.read(ROOT / "setup.cfg")
-    listed = set(config["options"]["packages"].split())
-    folders = {
-        file.parent.relative_to(ROOT)
-        for top in ("circuitstore", "tasks")
-        for file in (ROOT / top).rglob("__init__.py")
+# The modules of the library whose code is in the key of each phase, as the imports stand. An edit of one of
+# them recomputes the phase, and an edit of any other module does not.
+LOADING = {  # what turns the files of a model into a model
+    "circuitstore.models.config",
+    "circuitstore.models.device",
+    "circuitstore.models.families",
+    "circuitstore.models.load",
+    "circuitstore.models.shards",
+}
+NEVER = {  # phase → modules that it must not depend on
+    "baseline": {"circuitstore.transcoders.per_layer", "circuitstore.circuits"},
+    "activations": {"circuitstore.transcoders.per_layer", "circuitstore.circuits"},
+    "features": {"circuitstore.circuits"},
+    "interpretation": {"circuitstore.circuits"},
+    "pairs": {"circuitstore.circuits", "circuitstore.models.load"},
+    "circuit": {"circuitstore.circuits", "circuitstore.models", "circuitstore.transcoders"},
+    "interventions": {
+        f"circuitstore.circuits.{name}"
+        for name in ("edges", "effects", "pruning", "frozen_network", "gradient_graph", "graph", "margin")
+    },
+    "figures": {"circuitstore.models", "circuitstore.transcoders.per_layer"},
+    "corpus_activations": {"circuitstore.circuits"},
+    "transcoders": {"circuitstore.circuits", "circuitstore.models.load"},
+}
+
+
+@cache
+def code_of(phase: str) -> dict[str, str]:
+    """The modules in the key of a phase itself, without those that load its resources."""
+    return Code("tasks", Memo("/dev/null")).closure(PIPELINE.task(phase).module("tasks"))
+
+
+@pytest.mark.parametrize("phase", NEVER)
+def test_a_phase_depends_on_no_module_that_it_does_not_use(phase):
+    """What only prunes is not imported by what only intervenes: an edit recomputes what it can change."""
+    hit = {
+        module
+        for module in code_of(phase)
+        for unwanted in NEVER[phase]
+        if module == unwanted or module.startswith(unwanted + ".")
     }
-    names = {".".join(folder.parts) for folder in folders}
-    assert listed == {
-        name if name.startswith("circuitstore") else f"circuitstore._bundled.{name}" for name in names
-    }
+    assert hit == set()
 
 
-def test_constraints_pin_every_requirement():
-    """constraints.txt pins each direct dependency exactly, torch as documented."""
-    config = configparser.ConfigParser()
-    config.read(ROOT / "setup.cfg")
-    required = (
-        config["options"]["install_requires"] + "".join(config["options.extras_require"].values())
-    ).split()
-    pinned = dict(
-        line.split("==") for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line
-    )
-    assert {name.split(">")[0].lower() for name in required} <= {name.lower() for name in pinned}
-    assert pinned["torch"] == "2.13.0"
+def test_what_attribution_depends_on():
+    """The costliest phase, spelled out: whoever adds a module to this list makes its edits cost every graph."""
+    library = {module for module in code_of("attribution") if module.startswith("circuitstore.circuits")}
+    names = "active edges effects flight frozen_network gradient_graph gradients graph margin methods pruning targets"
+    assert library == {f"circuitstore.circuits.{name}" for name in names.split()}
 
 
-def test_lint_and_types_are_clean():
-    """ruff and mypy find nothing."""
-    for command in (["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy"]):
-        done = subprocess.run([sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True)
-        assert done.returncode == 0, done.stdout + done.stderr
+def test_the_library_knows_no_phase_by_name():
+    """No string of storage, engine, results, hub or command is the name of a phase, docstrings apart."""
+    phases = {task.name for task in PIPELINE.every}
+    spoken = []
+    for room in ("storage", "engine", "results", "hub", "command"):
+        for file in (LIBRARY / room).rglob("*.py"):
+            documented = {
+                id(node.body[0].value)
+                for node in ast.walk(tree_of(file))
+                if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef))
+                and isinstance(node.body[0], ast.Expr)
+            }
+            for node in ast.walk(tree_of(file)):
+                if isinstance(node, ast.Constant) and node.value in phases and id(node) not in documented:
+                    spoken.append(f"{named(file)}:{node.lineno} {node.value!r}")
+    assert spoken == []
 
 
-def test_every_command_is_documented():
-    """README or docs name every command of the command line."""
-    from circuitstore.command import Commands
-
-    text = "".join(file.read_text() for file in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))])
-    assert [name for name in Commands.homes if f"circuitstore {name}" not in text] == []
-
-
-def test_every_setting_is_documented():
-    """docs/profiles.md names every field of every config struct."""
-    from tasks.settings.config import Profile
-
-    text = (ROOT / "docs" / "profiles.md").read_text()
-    documented = {
-        f"{section}.{field}" for section in Profile.__struct_fields__ for field in _fields(Profile, section)
-    }
+@pytest.mark.parametrize(
+    ("most", "tops"),
+    [(CODE, ("circuitstore", "tasks", "recipes", "bench")), (TESTS, ("tests",))],
+    ids=["code", "tests"],
+)
+def test_no_file_is_too_long(most, tops):
+    """A file has one job. One that is longer says why in its opening, by the words "long because"."""
+    long = [file for file in files(*tops) if len(file.read_text(encoding="utf-8").splitlines()) > most]
     assert [
-        name
-        for name in sorted(documented)
-        if name not in text and f"\n    {name.split('.')[1]} =" not in text
+        named(file) for file in long if "long because" not in (ast.get_docstring(tree_of(file)) or "")
     ] == []
 
 
-def _fields(profile, section: str) -> tuple[str, ...]:
-    import msgspec
-
-    return next(
-        field.type for field in msgspec.structs.fields(profile) if field.name == section
-    ).__struct_fields__
-
-
-def test_no_file_has_two_jobs():
-    """Files of the library and the pipeline stay below 400 lines."""
-    files = [file for top in ("circuitstore", "tasks") for file in (ROOT / top).rglob("*.py")]
-    assert [str(file) for file in files if len(file.read_text().splitlines()) > 400] == []
-
-
-def test_python_support_is_stated_once():
-    """setup.cfg, ruff and mypy agree on the oldest Python."""
-    tools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]
-    assert tools["ruff"]["target-version"] == "py311"
-    assert tools["mypy"]["python_version"] == "3.11"
-    assert "python_requires = >=3.11" in (ROOT / "setup.cfg").read_text()
+@pytest.mark.parametrize("top", ["circuitstore", "tasks", "recipes"])
+def test_docstrings_open_with_one_sentence(top):
+    """The first line of a docstring is one whole sentence, and a blank line follows it."""
+    broken = []
+    for file in files(top):
+        for node in ast.walk(tree_of(file)):
+            if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)):
+                first, *rest = (ast.get_docstring(node) or ".").split("\n")
+                if not first.rstrip().endswith((".", ":", "?")) or (rest and rest[0].strip()):
+                    broken.append(f"{named(file)}:{getattr(node, 'lineno', 1)} {first}")
+    assert broken == []

@@ -17,7 +17,7 @@ from workspace import MODEL, ROOT, TRANSCODERS, Outcome, Workspace, files, one_l
 import circuitstore as cs
 from circuitstore.storage.layout import Store
 from circuitstore.storage.pins import pins
-from circuitstore.storage.refs import Name, named
+from circuitstore.storage.refs import Name, named, names
 
 REPO, CODERS = "someone/qwen3-mini", "someone/qwen3-mini-coders"
 PROFILE = """
@@ -146,14 +146,13 @@ from circuitstore import pipeline
 from circuitstore.engine import loading
 from circuitstore.engine.planner import Planner
 from circuitstore.storage.layout import Store
-tasks = pipeline.load()
-from tasks.settings.selection import select
-(selection,) = select(tasks.SETTINGS, sys.argv[1], ("plural",))
-planner = Planner(tasks.PIPELINE, Store(sys.argv[2]))
-(*_, step) = planner.steps(selection, tasks.PIPELINE.closure(("features",)))
+loaded = pipeline.load()
+(selection,) = loaded.serves.settings.select(sys.argv[1], ("plural",), None, (), ())
+planner = Planner(loaded, Store(sys.argv[2]))
+(*_, step) = planner.steps(selection, loaded.closure(("features",)))
 assert "circuitstore.hub.repository" in sys.modules
 assert "circuitstore.transcoders.formats" in sys.modules
-loading.check_loaded(step.components["code"])
+loading.check_loaded(step.components.code)
 """
 
 
@@ -305,11 +304,11 @@ def test_one_graph_with_transcoders_of_a_repository(project, built_once, tmp_pat
 def test_local_transcoders_may_list_files_of_the_hub(project, tmp_path):
     """A folder that holds only config.yaml: its files are fetched, and are in keys by digest and commit."""
     commit = project.hub.repositories[CODERS].refs["main"]
-    names = [f"hf://{CODERS}/layer_{i}.safetensors" for i in range(3)] + ["layer_3.safetensors"]
+    listed = [f"hf://{CODERS}/layer_{i}.safetensors" for i in range(3)] + ["layer_3.safetensors"]
     folder = tmp_path / "listed"
     folder.mkdir()
     shutil.copy(TRANSCODERS / "layer_3.safetensors", folder)
-    (folder / "config.yaml").write_text(json.dumps({"transcoders": names}))
+    (folder / "config.yaml").write_text(json.dumps({"transcoders": listed}))
     asked = {"max_logits": 3, "store": tmp_path / "graphs"}
     local = cs.attribute("the cat sat", model=MODEL, transcoders=TRANSCODERS, **asked)
     listed = cs.attribute("the cat sat", model=MODEL, transcoders=folder, **asked)
@@ -318,12 +317,10 @@ def test_local_transcoders_may_list_files_of_the_hub(project, tmp_path):
         ("linked", CODERS, commit)
     ]
     opened = Store(tmp_path / "graphs")
-    (behaviour,) = {behaviour for profile, behaviour, phase in opened.refs()}
-    recorded = named(opened, Name(MODEL.name, behaviour, "attribute")).components.resources["transcoders"][
-        "files"
-    ]
+    (behaviour,) = {name.behaviour for name in names(opened)}
+    read = named(opened, Name(MODEL.name, behaviour, "attribute")).components.resources
     addresses = {f"hf://{CODERS}/layer_{i}.safetensors?revision={commit}" for i in range(3)}
-    assert set(recorded) == {"config.yaml", "layer_3.safetensors"} | addresses
+    assert set(read["transcoders"]["files"]) == {"config.yaml", "layer_3.safetensors"} | addresses
 
 
 def test_only_layers_in_use_are_downloaded(project, built_once):

@@ -6,7 +6,7 @@ import hashlib
 import json
 
 import pytest
-from workspace import MODEL, one_line_error
+from workspace import BEHAVIOUR, MODEL, PROFILE, one_line_error
 
 import circuitstore as cs
 

@@ -17,7 +17,7 @@ from circuitstore.models.load import load_tokenizer
 from tasks import behaviours
 from tasks.behaviours import Behaviour, Prompt, Side, Template, generate, load, names
 from tasks.prompts import prompts as prompts_phase
-from tasks.settings import config
+from tasks.settings.phases import Prompts
 
 NAMES = ["addition", "antonym", "capital", "plural"]
 SPLIT = (" rhinoceros", " hippopotamus")  # of several tokens
@@ -127,7 +127,10 @@ def test_capital_never_names_the_state_or_its_capital() -> None:
 
 
 def test_the_same_seed_gives_the_same_prompts_in_another_process() -> None:
-    code = "import sys; from tasks.behaviours import *; print([p.id for n in sys.argv[1:] for p in generate(load(n))])"
+    code = (
+        "import sys; from tasks.behaviours import *;"
+        "print([p.id for n in sys.argv[1:] for p in generate(load(n))])"
+    )
     here = [prompt.id for name in NAMES for prompt in drawn(name)]
     root = Path(behaviours.__file__).parents[2]
     for salt in "1", "2":
@@ -139,10 +142,9 @@ def test_the_same_seed_gives_the_same_prompts_in_another_process() -> None:
 
 
 def test_the_default_prompts_are_pinned() -> None:
-    """They are part of results that people share: whoever changes how prompts are drawn changes all of those."""
-    digests = {
-        name: sha256(" ".join(prompt.id for prompt in drawn(name)).encode()).hexdigest()[:8] for name in NAMES
-    }
+    """They are part of results that people share: another way of drawing would change all of those."""
+    ids = {name: " ".join(prompt.id for prompt in drawn(name)) for name in NAMES}
+    digests = {name: sha256(text.encode()).hexdigest()[:8] for name, text in ids.items()}
     assert digests == {
         "addition": "2b7917bf",
         "antonym": "ca34452e",
@@ -185,9 +187,7 @@ def test_a_lexicon_that_is_too_small_is_reported_with_what_it_gives() -> None:
 
 
 def test_pairs_that_do_not_fit_are_left_out_and_no_others_change() -> None:
-    """Another tokenizer may split some words: none of these is drawn, the splits stay, and if all fit the
-    prompts are the same.
-    """
+    """Words that do not fit are not drawn, and the splits stay; if all fit, the prompts are the same."""
     usual = drawn("antonym")
     assert generate(load("antonym"), fits=lambda one, other: True) == usual
     fitting = generate(load("antonym"), fits=lambda one, other: "loud" not in one.group)
@@ -198,26 +198,28 @@ def test_pairs_that_do_not_fit_are_left_out_and_no_others_change() -> None:
 
 
 def test_words_that_a_tokenizer_splits_are_skipped_only_when_asked() -> None:
-    """An answer of several tokens is an error by default; with `misfits` its minimal pair is left out and the
-    other one is used.
-    """
+    """An answer of several tokens is an error by default; with `misfits` its minimal pair is left out."""
     tokenizer = load_tokenizer(Path(behaviours.__file__).parents[1] / "profiles" / "tiny" / "model")
-    good, odd = (
-        drawn("plural")[:2],
-        [replace(prompt, id=prompt.id + "x", text="An " + prompt.text) for prompt in drawn("plural")[:2]],
-    )
+    good = drawn("plural")[:2]
     odd = [
-        replace(odd[i], partner=odd[1 - i].id, correct=answer, incorrect=other)
-        for i, (answer, other) in enumerate((SPLIT, SPLIT[::-1]))
+        replace(
+            prompt,
+            id=prompt.id + "x",
+            partner=prompt.partner + "x",
+            text="An " + prompt.text,
+            correct=answer,
+            incorrect=other,
+        )
+        for prompt, (answer, other) in zip(good, (SPLIT, SPLIT[::-1]), strict=True)
     ]
 
-    def behaviour(settings: config.Prompts, fits: behaviours.Fits | None) -> list[Prompt]:
+    def behaviour(settings: Prompts, fits: behaviours.Fits | None) -> list[Prompt]:
         return [prompt for pair in (good, odd) if fits is None or fits(*pair) for prompt in pair]
 
-    skipped = list(prompts_phase([{}], config.Prompts(misfits="skip"), behaviour, tokenizer))
+    skipped = list(prompts_phase([{}], Prompts(misfits="skip"), behaviour, tokenizer))
     assert [coords["prompt"] for coords, _ in skipped] == [prompt.id for prompt in good]
     with pytest.raises(PromptError, match=r"' rhinoceros' is \d+ tokens.*--set prompts.misfits=skip"):
-        list(prompts_phase([{}], config.Prompts(), behaviour, tokenizer))
+        list(prompts_phase([{}], Prompts(), behaviour, tokenizer))
 
 
 # Declaring
@@ -272,7 +274,7 @@ def test_a_wrong_declaration_is_refused(text: str, answer: str, complaint: str) 
 
 def test_records_are_frozen() -> None:
     with pytest.raises(FrozenInstanceError):
-        drawn("plural")[0].text = "other"  # type: ignore[misc]
+        drawn("plural")[0].text = "other"
 
 
 def test_importing_and_drawing_need_the_standard_library_only() -> None:

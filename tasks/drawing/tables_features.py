@@ -1,0 +1,156 @@
+"""The results of phases `features` and `interpretation` as plain columns."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from circuitstore.transcoders.reconstruction import explained_variance, normalised_mse, variance_about_mean
+from tasks.drawing.labels import printed, shortened
+from tasks.parts.dominant import UNLABELLED
+from tasks.parts.positions import blank
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from circuitstore.engine.inputs import Upstream
+    from circuitstore.storage.reviews import Label
+
+LEAST = 1e-30  # in place of a zero that would divide
+
+Feature = tuple[int, int]  # layer, feature
+
+
+@dataclass
+class Features:
+    """Phase `features`: sums over the kept positions of each prompt, and every active feature.
+
+    Prompts are in the order of `order`. The prepended token is left out.
+    """
+
+    layers: list[int]
+    order: list[str]
+    l0: np.ndarray  # (layer, prompt): active features per position
+    error: np.ndarray  # (layer, prompt): Σ|error|²
+    square: np.ndarray  # (layer, prompt): Σ|output|²
+    explained: np.ndarray  # (layer,): explained variance over all prompts
+    l0_at: dict[tuple[int, str], np.ndarray]  # layer, prompt → (position,) active features
+    error_at: dict[tuple[int, str], np.ndarray]  # layer, prompt → (position,) |error|² / |output|²
+    entries: dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]]  # layer → prompt, feature, activation
+
+    @classmethod
+    def of(cls, upstream: Upstream) -> Features:
+        """From phase `features`."""
+        cells: dict[int, dict[str, xr.Dataset]] = {}
+        for coords, cell in upstream.each({}):
+            cells.setdefault(int(coords["layer"]), {})[str(coords["prompt"])] = cell
+        layers, any_layer = sorted(cells), next(iter(cells.values()))
+        order = list(any_layer)
+        first = {name: blank(int(cell.n_tokens), cell.sizes["position"]) for name, cell in any_layer.items()}
+        counts = np.array(
+            [[cells[layer][name].sizes["position"] - first[name] for name in order] for layer in layers]
+        )
+
+        def sums(variable: str) -> np.ndarray:
+            rows = [[cells[layer][name][variable] for name in order] for layer in layers]
+            return np.array([[float(cell.sum(dtype=np.float64)) for cell in row] for row in rows])
+
+        error, square = sums("error_square"), sums("output_square")
+        totals = [sum(cells[layer][name].output_sum.values for name in order) for layer in layers]
+        columns = zip(square.sum(1), totals, counts.sum(1), strict=True)
+        variance = [variance_about_mean(*column) for column in columns]
+        every = [(layer, name, cells[layer][name]) for layer in layers for name in order]
+        return cls(
+            layers=layers,
+            order=order,
+            l0=sums("l0") / np.maximum(counts, 1),
+            error=error,
+            square=square,
+            explained=explained_variance(error.sum(1), variance),
+            l0_at={(layer, name): cell.l0.values[first[name] :] for layer, name, cell in every},
+            error_at={
+                (layer, name): (cell.error_square.values / np.maximum(cell.output_square.values, LEAST))[
+                    first[name] :
+                ]
+                for layer, name, cell in every
+            },
+            entries={layer: _entries([cells[layer][name] for name in order]) for layer in layers},
+        )
+
+    @property
+    def normalised_mse(self) -> np.ndarray:
+        """Normalised mean squared error over all prompts: (layer,)."""
+        return normalised_mse(self.error.sum(1), self.square.sum(1))
+
+    def peak(self, layer: int, feature: int) -> np.ndarray:
+        """The largest activation of a feature in each prompt, 0 where it is never active: (prompt,)."""
+        prompt, features, value = self.entries[layer]
+        peaks = np.zeros(len(self.order))
+        chosen = features == feature
+        np.maximum.at(peaks, prompt[chosen], value[chosen])
+        return peaks
+
+
+def _entries(cells: list[xr.Dataset]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Prompt, feature and activation of every active feature of a layer: (entry,) each."""
+    features = [cell["activation.feature"].values for cell in cells]
+    values = [cell["activation.value"].values for cell in cells]
+    prompt = np.repeat(np.arange(len(cells)), [len(part) for part in features])
+    return prompt, np.concatenate(features), np.concatenate(values)
+
+
+@dataclass
+class Interpretation:
+    """Phase `interpretation`: its dataset, and the labels of reviewers, which precede the automatic ones."""
+
+    data: xr.Dataset
+    unit: dict[Feature, int]  # feature → its row in `data`
+    reviewed: dict[Feature, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, upstream: Upstream, review: Mapping[Feature, Label]) -> Interpretation:
+        """From phase `interpretation`, and what reviewers call features."""
+        ((_, data),) = upstream.each({})
+        features = zip(data.layer.values.tolist(), data.feature.values.tolist(), strict=True)
+        units = {feature: i for i, feature in enumerate(features)}
+        return cls(data, units, {feature: label.label for feature, label in review.items()})
+
+    def label(self, layer: int, feature: int) -> str:
+        """The label of a feature without its effect size; "" for a feature without a label."""
+        if (layer, feature) in self.reviewed:
+            return self.reviewed[layer, feature]
+        i = self.unit.get((layer, feature))
+        if i is None or int(self.data.label_category.values[i]) < 0:
+            return ""
+        automatic = str(self.data.label.values[i]).partition(" (r=")[0]
+        return "" if automatic == UNLABELLED else automatic
+
+    def printed(self, layer: int, feature: int) -> str:
+        """The label as figures print it: a reviewer's words as they are, tokens in others as tokens are."""
+        label = self.label(layer, feature)
+        return label if (layer, feature) in self.reviewed else printed(label)
+
+    def short(self, layer: int, feature: int) -> str:
+        """The label as diagrams print it, with as little as tells features apart."""
+        label = self.label(layer, feature)
+        return label if (layer, feature) in self.reviewed else shortened(label)
+
+    def tokens(self, variable: str, i: int, count: int) -> list[str]:
+        """Texts of the first `count` tokens of row `i` of a variable (unit, …) of token ids."""
+        text = dict(zip(self.data.token.values.tolist(), map(str, self.data.token_text.values), strict=True))
+        ids = self.data[variable].values[i][:count].tolist()
+        return list(dict.fromkeys(text[token] for token in ids if token >= 0))
+
+
+def labels_hash(review: Mapping[Feature, Label]) -> str:
+    """sha256 (hexadecimal) of what reviewers call features, with authors and notes."""
+    rows = [
+        [layer, feature, label.label, label.author, label.note]
+        for (layer, feature), label in sorted(review.items())
+    ]
+    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()

@@ -1,0 +1,96 @@
+"""The results of phase `interventions` as plain columns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from circuitstore.circuits.methods import MARGIN_METHODS
+from tasks.parts.intervention_summary import summarise
+from tasks.parts.predictions import predictions
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from circuitstore.engine.inputs import Upstream
+    from tasks.settings.phases import Figures
+
+
+@dataclass
+class Interventions:
+    """Phase `interventions`: its summary by split, and every predicted effect beside the measured one."""
+
+    summary: dict[str, Any]
+    # split → predicted (feature, method) and measured (feature,) effects on the margin, nats
+    predictions: dict[str, tuple[np.ndarray, np.ndarray]]
+    methods: list[str]
+    # split → influence of a feature on another (pair,), and the share of the other's activation that zeroing
+    # the first takes away (pair,), as in the published check
+    between: dict[str, tuple[np.ndarray, np.ndarray]]
+
+    @classmethod
+    def of(cls, upstream: Upstream, config: Figures) -> Interventions:
+        """From phase `interventions`; the settings give the intervals."""
+        cells = [cell for _, cell in upstream.each({})]
+        summary = summarise(cells, config)
+        splits = {
+            split: [cell for cell in cells if str(cell.split.values) == split]
+            for split in ("train", "test")
+            if split in summary
+        }
+        return cls(
+            summary={split: summary[split] for split in splits},
+            predictions={split: _pooled(part) for split, part in splits.items()},
+            methods=list(MARGIN_METHODS),
+            between={split: _between(part) for split, part in splits.items()},
+        )
+
+    def feature_effects(self, split: str, **values: str) -> list[dict[str, Any]]:
+        """Rows of the check of effects between features, those with these values that have pairs.
+
+        `values` may name `among`, `regime` and `predictor`.
+        """
+        rows = self.summary[split]["feature_effects"]
+        return [
+            row for row in rows if row["pairs"] and all(row[name] == value for name, value in values.items())
+        ]
+
+    def patched(self, split: str) -> list[dict[str, Any]]:
+        """Every set that was patched from the partner, small and large, by size.
+
+        `size` is the mean number of features.
+        """
+        summary = self.summary[split]
+        rows = [row for row in summary["sets"] if row["kind"] == "patch"]
+        rows += [
+            {**row, "size": round(row["features"]), "kind": "patch", "regime": "free"}
+            for row in summary["swaps"]
+        ]
+        return sorted(
+            (row for row in rows if row["size"] and row["change"]["value"] is not None),
+            key=lambda row: int(row["size"]),
+        )
+
+    @property
+    def shown(self) -> tuple[str, dict[str, Any]]:
+        """The split that figures show, and its summary: test, if there are test prompts."""
+        split = "test" if "test" in self.summary else "train"
+        return split, self.summary[split]
+
+
+def _pooled(cells: list[xr.Dataset]) -> tuple[np.ndarray, np.ndarray]:
+    """Predicted (feature, method) and measured (feature,) effects of all prompts together."""
+    predicted, measured = predictions(cells)
+    return np.concatenate(predicted), np.concatenate(measured)
+
+
+def _between(cells: list[xr.Dataset]) -> tuple[np.ndarray, np.ndarray]:
+    """Influence and effect (pair,) in whole graphs, constrained, of all prompts together."""
+    columns = [cell.sel(among="graph", effect_regime="constrained") for cell in cells]
+    influence, effect = (
+        np.concatenate([column[f"feature_{name}"].values for column in columns])
+        for name in ("influence", "effect")
+    )
+    return influence[np.isfinite(effect)], effect[np.isfinite(effect)]

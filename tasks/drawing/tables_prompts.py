@@ -1,0 +1,132 @@
+"""The results of phases `prompts`, `baseline` and `pairs` as plain columns, in the order of phase `prompts`.
+
+Each table is made from one phase alone, so that the provenance of a figure is what the figure was given.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from circuitstore.engine.inputs import Upstream
+
+CORRECT = "correct answer"  # the name of this category in figures
+
+
+@dataclass
+class Prompts:
+    """Phase `prompts`: arrays (prompt,) of text, texts of tokens, and category → (prompt,) values."""
+
+    ids: list[str]
+    text: np.ndarray
+    correct: np.ndarray
+    incorrect: np.ndarray
+    split: np.ndarray
+    template: np.ndarray
+    partner: np.ndarray
+    tokens: list[list[str]]
+    labels: dict[str, np.ndarray]
+
+    @classmethod
+    def of(cls, upstream: Upstream) -> Prompts:
+        """From phase `prompts`."""
+        rows = list(upstream.each({}))
+        text = {
+            name: np.array([str(row[name].values) for _, row in rows])
+            for name in ("text", "correct", "incorrect", "split", "template", "partner")
+        }
+        labels = [json.loads(str(row.labels.values)) for _, row in rows]
+        common = [name for name in labels[0] if all(name in row for row in labels)]
+        return cls(
+            ids=[str(coords["prompt"]) for coords, _ in rows],
+            **text,
+            tokens=[list(map(str, row.token_text.values)) for _, row in rows],
+            labels={name: np.array([str(row[name]) for row in labels]) for name in common},
+        )
+
+    @property
+    def splits(self) -> list[str]:
+        """The splits that have prompts, train first."""
+        return [split for split in ("train", "test") if (self.split == split).any()]
+
+    def category(self, most: int = 8) -> tuple[str, np.ndarray]:
+        """The category by which figures tell prompts apart: its name and its values (prompt,).
+
+        It is the first one of 2 to `most` values; the split where there is none.
+        """
+        candidates = {**self.labels, CORRECT: self.correct, "template": self.template}
+        for name, values in candidates.items():
+            if 2 <= len(set(values)) <= most:
+                return name.replace("_", " "), values
+        return "split", self.split
+
+    def contrast(self, most: int = 4) -> tuple[str, np.ndarray]:
+        """The category that the behaviour turns on: its name and its values (prompt,).
+
+        Of the categories of at most `most` values that differ within every minimal pair, it is the one that
+        says most about the correct answer; `category` where there is none.
+        """
+        index = {name: i for i, name in enumerate(self.ids)}
+        pairs = [(i, index[name]) for i, name in enumerate(self.partner) if name]
+        candidates = {CORRECT: self.correct, **self.labels}
+        agreement = {}
+        for name, values in candidates.items():
+            if pairs and len(set(values)) <= most and all(values[i] != values[j] for i, j in pairs):
+                common = [
+                    Counter(self.correct[values == value].tolist()).most_common(1)[0][1]
+                    for value in sorted(set(values))
+                ]
+                agreement[name] = sum(common)
+        if not agreement:
+            return self.category(most)
+        best = max(agreement, key=lambda name: agreement[name])
+        return best.replace("_", " "), candidates[best]
+
+
+@dataclass
+class Baseline:
+    """Phase `baseline`: arrays (prompt,); margins and log-probabilities are in nats."""
+
+    margin: np.ndarray
+    log_prob_correct: np.ndarray
+    rank: np.ndarray
+
+    @classmethod
+    def of(cls, upstream: Upstream) -> Baseline:
+        """From phase `baseline`."""
+        rows = [row for _, row in upstream.each({})]
+        columns = ("logit_difference", "log_prob_correct", "rank_correct")
+        return cls(*(np.array([row[name].item() for row in rows]) for name in columns))
+
+
+def role_places(upstream: Upstream) -> dict[str, float]:
+    """From phase `pairs`: the mean place of each position role in its prompts.
+
+    The place of the first token is 0, that of the last token is 1.
+    """
+    by_role: dict[str, list[float]] = {}
+    for _, row in upstream.each({}):
+        names = [str(name) for name in row.role.values]
+        for i, name in enumerate(names):
+            by_role.setdefault(name, []).append(i / max(len(names) - 1, 1))
+    return {name: float(np.mean(places)) for name, places in by_role.items()}
+
+
+def examples(prompts: Prompts, baseline: Baseline, count: int) -> list[str]:
+    """Ids of the `count` prompts that are shown: the one of median margin, its partner, then the next ones.
+
+    The median is that of the test split, if there is one. Examples are chosen by the baseline alone, never by
+    how their graphs look.
+    """
+    pool = [i for i in range(len(prompts.ids)) if prompts.split[i] == prompts.splits[-1]]
+    median = float(np.median(baseline.margin[pool]))
+    nearest = sorted(pool, key=lambda i: (abs(baseline.margin[i] - median), prompts.ids[i]))
+    ranked = [prompts.ids[i] for i in nearest]
+    partner = str(prompts.partner[prompts.ids.index(ranked[0])])
+    chosen = dict.fromkeys([ranked[0], *([partner] if partner else []), *ranked])
+    return list(chosen)[:count]

@@ -1,0 +1,115 @@
+"""How well the effects of zeroing single features are predicted, on the margin and on other features."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from circuitstore.circuits.methods import MARGIN_METHODS
+from circuitstore.statistics.correlation import spearman
+from tasks.parts.intervals import plain
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from tasks.parts.intervals import Intervals
+
+PREDICTORS = ("influence", "direct", "response")
+
+
+def predictions(cells: list[xr.Dataset]) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Predicted and measured effects on the margin, in nats, one array for each prompt.
+
+    Predicted are (feature, method) float64, measured, which are -Δmargin, (feature,) float64. Each distinct
+    feature that was zeroed alone occurs once, be it a top feature or a control.
+    """
+    predicted: list[np.ndarray] = []
+    measured: list[np.ndarray] = []
+    for cell in cells:
+        index, once = np.unique(cell.single_control_index.values, return_index=True)
+        once = once[(index >= 0) & ~np.isin(index, cell.single_index.values)]
+        controls = cell.single_control_predicted.values.reshape(-1, len(MARGIN_METHODS))
+        after = np.concatenate(
+            [cell.single_margin.values[:, 0, 0], cell.single_control_margin.values.ravel()[once]]
+        )
+        rows = np.concatenate([cell.single_predicted.values, controls[once]])
+        known = np.isfinite(after) & np.isfinite(rows).all(axis=1)
+        predicted.append(rows[known].astype(np.float64))
+        measured.append(float(cell.base_margin) - after[known].astype(np.float64))
+    return predicted, measured
+
+
+def check_of_margin(cells: list[xr.Dataset], intervals: Intervals) -> dict[str, object]:
+    """Spearman's correlation of predicted with measured effects on the margin.
+
+    For each method: `spearman` over all prompts together, `within_prompts` the mean over prompts;
+    `features` counts the features.
+    """
+    predicted, measured = predictions(cells)
+    result: dict[str, object] = {"features": sum(map(len, measured))}
+    for m, method in enumerate(MARGIN_METHODS):
+        within = np.array([spearman(x[:, m], y) for x, y in zip(predicted, measured, strict=True)])
+        pooled = spearman(np.concatenate(predicted)[:, m], np.concatenate(measured))
+        result[method] = {"spearman": plain(pooled), "within_prompts": intervals.mean(within)}
+    return result
+
+
+def check_of_features(cells: list[xr.Dataset], intervals: Intervals) -> list[dict[str, Any]]:
+    """Spearman's correlation of predicted with measured effects of features on other features.
+
+    The effect is the share of the target's activation that zeroing the source takes away. There is a row for
+    each set of features that pairs are drawn `among`, each `regime` and each `predictor`:
+
+        pairs       how many pairs
+        size        correlation of sizes within a prompt, as published; mean over prompts
+        signed      the same with signs (influence has none)
+        pooled      correlation of sizes over the pairs of all prompts
+        by_layers   `size` by the number of layers between source and target
+        model       like `size`, but of the prediction with the response of the replacement model
+    """
+    rows: list[dict[str, Any]] = []
+    for a, among in enumerate(cells[0].among.values.tolist()):
+        layers = [cell.feature_layers.values[a] for cell in cells]
+        for r, regime in enumerate(cells[0].effect_regime.values.tolist()):
+            effects, responses = (
+                [cell[f"feature_{name}"].values[a, :, r] for cell in cells] for name in ("effect", "response")
+            )
+            for predictor in PREDICTORS:
+                predicted = (
+                    responses
+                    if predictor == "response"
+                    else [cell[f"feature_{predictor}"].values[a] for cell in cells]
+                )
+                correlations = _correlations(predictor, predicted, effects, responses, layers, intervals)
+                rows.append({"among": among, "regime": regime, "predictor": predictor, **correlations})
+    return rows
+
+
+def _correlations(
+    predictor: str,
+    predicted: list[np.ndarray],
+    effects: list[np.ndarray],
+    responses: list[np.ndarray],
+    layers: list[np.ndarray],
+    intervals: Intervals,
+) -> dict[str, Any]:
+    """The numbers of one row, from arrays (pair,) of each prompt; a pair that is none has layers -1."""
+    pairs = list(zip(predicted, effects, layers, strict=True))
+    sizes = [(np.abs(x[n > 0]), np.abs(y[n > 0])) for x, y, n in pairs]
+    signed = [np.nan if predictor == "influence" else spearman(x[n > 0], y[n > 0]) for x, y, n in pairs]
+    model = [spearman(x, np.abs(y[n > 0])) for (x, _), y, n in zip(sizes, responses, layers, strict=True)]
+    distances = sorted({int(n) for part in layers for n in np.unique(part[part > 0])})
+    by_layers = {
+        count: [spearman(np.abs(x[n == count]), np.abs(y[n == count])) for x, y, n in pairs]
+        for count in distances
+    }
+    pooled = spearman(*(np.concatenate(part) for part in zip(*sizes, strict=True)))
+    return {
+        "pairs": sum(len(x) for x, _ in sizes),
+        "size": intervals.mean(np.array([spearman(x, y) for x, y in sizes])),
+        "signed": intervals.mean(np.array(signed)),
+        "pooled": plain(pooled),
+        "model": intervals.mean(np.array(model)),
+        "by_layers": {str(count): intervals.mean(np.array(each)) for count, each in by_layers.items()},
+    }

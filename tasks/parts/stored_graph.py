@@ -1,0 +1,126 @@
+"""An attribution graph as labelled arrays: what phases `attribution` and `attribute` have in common.
+
+Edges are stored sparse. Those that are not stored are summed up for each target, so that the identity of a
+graph (edges + bias + omitted = pre-activation) can be checked from what is stored.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+from circuitstore.circuits.methods import MARGIN_METHODS
+from circuitstore.circuits.pruning import strongest
+from circuitstore.statistics.correlation import spearman
+from tasks.parts.memory import memory_bytes
+
+if TYPE_CHECKING:
+    from circuitstore.circuits.graph import Graph
+    from circuitstore.models.load import LanguageModel
+    from tasks.settings.phases import Attribution
+
+ROWS_AT_ONCE = 512  # rows of a matrix of edges; a copy of the whole would double the memory
+ELSEWHERE = ("targets", "memory", "edge_min_share", "edge_top_k", "max_edges")
+PER_NODE = (
+    "node_preactivation",
+    "node_bias",
+    "node_omitted",
+    "node_influence",
+    "node_cumulative",
+    "prune_node_mask",
+)
+PER_LOGIT = ("logit_token_ids", "logit_against_ids", "logit_probabilities")
+
+
+def arguments(config: Attribution) -> dict[str, Any]:
+    """The arguments of `circuitstore.circuits.graph.attribute` that the settings give."""
+    named = {name: getattr(config, name) for name in config.__struct_fields__ if name not in ELSEWHERE}
+    return {**named, "memory": memory_bytes(config.memory)}
+
+
+def dataset(graph: Graph, model: LanguageModel, token_text: np.ndarray, config: Attribution) -> xr.Dataset:
+    """The variables that phase `attribution` describes; `token_text` (position,) are texts of tokens."""
+    weights = np.zeros(len(graph.node_influence))
+    weights[len(weights) - len(graph.logit_probabilities) :] = graph.logit_probabilities
+    stored = graph.prune_edge_mask | strongest(
+        graph.adjacency_matrix,
+        graph.node_influence + weights,
+        min_share=config.edge_min_share,
+        top_k=config.edge_top_k,
+        most=config.max_edges or None,  # 0 stores every edge
+    )
+    target, source = np.nonzero(stored)
+    weight = graph.adjacency_matrix[target, source]
+    unstored, left_out = _unstored(graph.adjacency_matrix, stored)
+    held = float(np.abs(weight).sum(dtype=np.float64))
+    logit_text = [str(model.tokenizer.decode([int(i)])) for i in graph.logit_token_ids]
+    return xr.Dataset(
+        {
+            "input_tokens": ("position", graph.input_tokens),
+            "token_text": ("position", token_text),
+            "active_features": (("active_feature", "column"), graph.active_features),
+            "activation_values": ("active_feature", graph.activation_values),
+            "selected_features": ("feature_node", graph.selected_features),
+            **{name: ("logit", getattr(graph, name)) for name in PER_LOGIT},
+            "logit_text": ("logit", np.array(logit_text, dtype=str)),
+            **{name: ("node", getattr(graph, name)) for name in PER_NODE},
+            "edge_target": ("edge", target.astype(np.int32)),
+            "edge_source": ("edge", source.astype(np.int32)),
+            "edge_weight": ("edge", weight),
+            "prune_edge_mask": ("edge", graph.prune_edge_mask[target, source]),
+            "node_unstored": ("node", unstored),
+            "kept_weight": ((), np.float64(held / (held + left_out) if left_out else 1.0)),
+            "replacement_score": ((), np.float64(graph.replacement_score)),
+            "completeness_score": ((), np.float64(graph.completeness_score)),
+            "identity_error": ((), np.float64(_identity_error(graph))),
+            "n_layers": ((), np.int32(model.n_layers)),
+            **_contributions(graph),
+        },
+        attrs={"structure": "graph"},
+    )
+
+
+def _unstored(adjacency: np.ndarray, stored: np.ndarray) -> tuple[np.ndarray, float]:
+    """The sum of the edges into each node that are not stored, and the sum of all their absolute values.
+
+    Both matrices are (node target, node source): edges, and whether each is stored. The first result is
+    (node,) float32.
+    """
+    sums, size = [], 0.0
+    for start in range(0, len(adjacency), ROWS_AT_ONCE):
+        part = slice(start, start + ROWS_AT_ONCE)
+        others = np.where(stored[part], 0, adjacency[part])
+        sums.append(others.sum(1, dtype=np.float64))
+        size += float(np.abs(others).sum(dtype=np.float64))
+    return np.concatenate(sums).astype(np.float32), size
+
+
+def _contributions(graph: Graph) -> dict[str, tuple[Any, ...]]:
+    """The variables that say what nodes contribute to the margin, if the graph was asked for it."""
+    if graph.margin is None:
+        return {}
+    nats = {"units": "nats"}
+    features = slice(len(graph.selected_features))
+    agreement = spearman(graph.margin.direct[features], graph.margin.gradient[features])
+    return {
+        **{f"{name}_attribution": ("node", getattr(graph.margin, name), nats) for name in MARGIN_METHODS},
+        "gradient_direct_spearman": ((), np.float64(agreement)),
+    }
+
+
+def _identity_error(graph: Graph) -> float:
+    """How far the identity of a graph is from holding; NaN for method "gradient", where none holds.
+
+    The largest |Σ edges + bias + omitted - pre-activation| of a feature or logit, each as a share of the
+    largest term of its sum.
+    """
+    n_features, n_logits = len(graph.selected_features), len(graph.logit_token_ids)
+    if graph.method == "gradient":
+        return float("nan")
+    rows = np.r_[0:n_features, len(graph.node_bias) - n_logits : len(graph.node_bias)]
+    edges = graph.adjacency_matrix[rows].astype(np.float64)
+    total = edges.sum(1) + graph.node_bias[rows] + graph.node_omitted[rows]
+    scale = np.maximum(np.abs(edges).max(1, initial=0), np.abs(graph.node_preactivation[rows]))
+    return float((np.abs(total - graph.node_preactivation[rows]) / np.maximum(scale, 1e-12)).max(initial=0))

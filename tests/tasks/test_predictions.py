@@ -1,0 +1,148 @@
+"""Effects of features on features and on the margin: measured again, planted, and summarised."""
+
+from __future__ import annotations
+
+import json
+
+import msgspec
+import numpy as np
+import pytest
+import xarray as xr
+from minimal_pairs import N_TRAIN, SETTINGS, Cells
+from scipy import stats
+
+from circuitstore.circuits.intervene import Edit, intervene
+from circuitstore.circuits.methods import MARGIN_METHODS
+from tasks.interventions import interventions
+from tasks.parts.intervention_summary import summarise
+
+# among, regime and pair of some effects that are measured again
+CHOSEN = ((0, 0, 3), (0, 0, 41), (0, 1, 10), (0, 2, 25), (1, 0, 0), (1, 2, 2))
+
+
+def test_effects_between_features_are_the_share_of_activation_lost(reading, intervened, cells_of):
+    """Measured again with one edit alone and a whole encoder, in each regime."""
+    model, transcoders = reading[-2:]
+    cell, graph = intervened["p2a"], cells_of["attribution"].one({"prompt": "p2a"})
+    tokens = reading[0].one({"prompt": "p2a"}).tokens.values.tolist()
+    for among, regime, pair in CHOSEN:
+        source, target = (int(cell[f"feature_{end}"][among, pair]) for end in ("source", "target"))
+        layer, position, feature = graph.active_features.values[target].tolist()
+        zeroed = graph.active_features.values[source].tolist()
+        assert int(cell.feature_layers[among, pair]) == layer - zeroed[0] > 0 and position >= zeroed[1]
+        options = {"regime": "free"} if regime == 2 else {"regime": "frozen_attention"}
+        options |= {"constrained": [zeroed[0] + 1]} if regime == 0 else {}
+        run = intervene(model, transcoders, tokens, [[Edit(*zeroed, 0.0)]], **options)
+        after = float(transcoders.layer(layer).encode(run.mlp_input[0, layer])[position, feature])
+        before = float(graph.activation_values[target])
+        assert float(cell.feature_effect[among, pair, regime]) == pytest.approx(1 - after / before, abs=1e-3)
+
+
+def test_pairs_of_features_are_drawn_from_the_graph(intervened, cells_of):
+    """All distinct, of four sources; the direct prediction is the edge; pruned pairs were kept by pruning."""
+    cell, graph = intervened["p2a"], cells_of["attribution"].one({"prompt": "p2a"})
+    assert {len(set(row[row >= 0].tolist())) for row in cell.feature_source.values} == {4}
+    pairs = np.stack([cell.feature_source, cell.feature_target], axis=2)[0]
+    assert len(np.unique(pairs, axis=0)) == len(pairs) == 60
+    node = {row: i for i, row in enumerate(graph.selected_features.values.tolist())}
+    ends = zip(graph.edge_target.values.tolist(), graph.edge_source.values.tolist(), strict=True)
+    edges = dict(zip(ends, graph.edge_weight.values.tolist(), strict=True))
+    for among, _, pair in CHOSEN:
+        source, target = (int(cell[f"feature_{end}"][among, pair]) for end in ("source", "target"))
+        edge = edges.get((node[target], node[source]), 0.0) / float(graph.activation_values[target])
+        assert float(cell.feature_direct[among, pair]) == pytest.approx(edge, rel=1e-4)
+        assert not among or graph.prune_node_mask.values[[node[source], node[target]]].all()
+
+
+def test_a_graph_without_pairs_has_no_effects(reading, intervened):
+    """One feature kept by pruning gives NaN and -1, and no other effect on the pairs of the whole graph.
+
+    These are then run in other company within their prompt, which changes last bits on some CPUs.
+    """
+    coords = reading[0].pairs[0][0]
+    graph = reading[3].one(coords)
+    mask = graph.prune_node_mask.values.copy()
+    mask[: graph.sizes["feature_node"]] = np.arange(graph.sizes["feature_node"]) == 5
+    other = Cells([(coords, graph.assign(prune_node_mask=("node", mask)))])
+    ((_, cell),) = interventions([coords], SETTINGS, *reading[:3], other, *reading[4:])
+    assert np.isnan(cell.feature_effect.values[1]).all() and (cell.feature_source.values[1] == -1).all()
+    whole = intervened[str(coords["prompt"])]
+    np.testing.assert_array_equal(cell.feature_source.values[0], whole.feature_source.values[0])
+    np.testing.assert_allclose(cell.feature_effect.values[0], whole.feature_effect.values[0], atol=1e-3)
+
+
+def test_planted_effects_between_features(intervened):
+    """Effects that are the influence with random signs correlate by size with 1, pure noise with 0."""
+    generator, cells = np.random.default_rng(3), list(intervened.values())
+    noises = [generator.standard_normal(cell.feature_effect.shape) for cell in cells]
+    noise = [
+        cell.assign(feature_effect=cell.feature_effect.copy(data=numbers))
+        for cell, numbers in zip(cells, noises, strict=True)
+    ]
+    planted = [
+        cell.assign(
+            feature_effect=cell.feature_effect.copy(
+                data=cell.feature_influence.values[..., None] * np.sign(numbers)
+            )
+        )
+        for cell, numbers in zip(cells, noises, strict=True)
+    ]
+    for chosen, wanted, within in ((planted, 1.0, 1e-9), (noise, 0.0, 0.1)):
+        row = summarise(chosen, SETTINGS)["train"]["feature_effects"][0]
+        assert (row["among"], row["regime"], row["predictor"]) == ("graph", "constrained", "influence")
+        assert row["size"]["value"] == pytest.approx(wanted, abs=within)
+        assert row["pooled"] == pytest.approx(wanted, abs=within)
+        assert row["pairs"] == N_TRAIN * SETTINGS.effect_pairs and row["signed"]["value"] is None
+        assert set(row["by_layers"]) == {"1", "2", "3"}
+    rows = summarise(planted, SETTINGS)["train"]["feature_effects"]
+    assert abs(next(row for row in rows if row["predictor"] == "direct")["signed"]["value"]) < 0.2
+    assert {row["model"]["value"] for row in rows if row["predictor"] == "response"} == {1.0}
+
+
+def test_summary_of_planted_effects(intervened):
+    """Four of ten prompts flip; effects of 1 and 3 beside controls of 1 and 0.5; perfect predictions."""
+    generator, planted = np.random.default_rng(0), []
+    for i, cell in enumerate(list(intervened.values())[:10]):
+        single, control = (
+            generator.standard_normal(cell[f"{name}_margin"].shape).astype(np.float32)
+            for name in ("single", "single_control")
+        )
+        drawn = np.arange(10_000, 10_000 + cell.single_control_index.size).reshape(
+            cell.single_control_index.shape
+        )
+        cell = cell.assign(
+            split=((), np.array("test")),
+            base_margin=((), np.float32(2.0)),
+            set_margin=xr.full_like(cell.set_margin, 1.0 if i % 3 else -1.0),
+            control_margin=xr.full_like(cell.control_margin, 1.0 if i % 2 else 1.5),
+            single_margin=cell.single_margin.copy(data=single),
+            single_control_margin=cell.single_control_margin.copy(data=control),
+            single_predicted=cell.single_predicted.copy(
+                data=np.repeat(2 - single[:, :1, 0], len(MARGIN_METHODS), 1)
+            ),
+            single_control_predicted=cell.single_control_predicted.copy(
+                data=np.repeat(2 - control[..., None], len(MARGIN_METHODS), 2)
+            ),
+            single_control_index=cell.single_control_index.copy(data=drawn.astype(np.int32)),
+        )
+        planted.append(cell)
+    settings = msgspec.structs.replace(SETTINGS, bootstrap=2000)  # 50 draws do not settle a 2.5 % tail
+    summary = summarise(planted, settings)["test"]
+    assert summary["prompts"] == 10 and summary["accuracy"]["value"] == 1
+    assert summary["controls"][0]["ratio"]["value"] == pytest.approx(1.8 / 0.75)
+    row = summary["sets"][0]
+    assert row["flips"]["value"] == 0.4 and 0 <= row["flips"]["low"] < 0.4 < row["flips"]["high"] <= 0.8
+    assert row["change"]["value"] == pytest.approx(-1.8)
+    for share, ones in ((row["flips"], 4), (summary["accuracy"], 10)):
+        wilson = stats.binomtest(ones, 10).proportion_ci(method="wilson")
+        assert (share["low"], share["high"]) == pytest.approx((wilson.low, wilson.high))
+    prediction = summary["prediction"]
+    assert prediction["gradient"]["spearman"] == pytest.approx(1)
+    assert prediction["features"] == 10 * SETTINGS.features * (1 + SETTINGS.controls)
+    json.dumps(summary, allow_nan=False)
+
+
+def test_the_gradient_predicts_the_effects_of_single_features(intervened):
+    """The gradient of the real model predicts what zeroing single features does, in order."""
+    prediction = summarise(list(intervened.values()), SETTINGS)["train"]["prediction"]
+    assert prediction["gradient"]["spearman"] > 0.9 and prediction["features"] > 100

@@ -1,0 +1,107 @@
+"""Tables of figures: they agree with the phases, and choose examples and labels by stated rules."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import circuitstore as cs
+from tasks.drawing.labels import printed, shortened
+from tasks.drawing.tables_graphs import path_length
+from tasks.drawing.tables_prompts import examples
+
+LARGEST_SET = 10  # in the small store
+
+
+def test_examples_are_chosen_by_margin_alone(given):
+    """The test prompt of median margin and its minimal pair come first."""
+    prompts, baseline = given["prompts"], given["baseline"]
+    first, second = examples(prompts, baseline, 2)
+    test = prompts.split == "test"
+    distance = np.abs(baseline.margin - np.median(baseline.margin[test]))
+    assert distance[prompts.ids.index(first)] == distance[test].min()
+    assert second == prompts.partner[prompts.ids.index(first)]
+
+
+def test_contrast_is_what_the_behaviour_turns_on(given):
+    """Of what differs within every pair, it is what says most about the answer."""
+    prompts = given["prompts"]
+    assert prompts.contrast()[0] == "correct answer"
+    noise = np.array(["ab"[i % 4 in (1, 2)] for i in range(len(prompts.ids))])  # differs within pairs
+    both = {"a noise": noise, "number": prompts.labels["number"]}
+    assert replace(prompts, labels=both).contrast()[0] == "correct answer"
+    one_answer = np.array(["x"] * len(prompts.ids))
+    assert replace(prompts, labels=both, correct=one_answer).contrast()[0] == "a noise"
+
+
+def test_without_pairs_the_contrast_is_the_first_category(given):
+    """Any category of few values."""
+    prompts = given["prompts"]
+    noise = np.array(["ab"[i % 4 in (1, 2)] for i in range(len(prompts.ids))])
+    labels = {"a noise": noise, "number": prompts.labels["number"]}
+    alone = replace(prompts, labels=labels, partner=np.array([""] * len(prompts.ids)))
+    assert alone.contrast()[0] == "a noise"
+
+
+def test_short_labels_keep_what_tells_features_apart(given):
+    """The value of a label, the answer, the token as it is printed; a reviewer's words as they are."""
+    texts = [
+        "subject_number=plural",
+        "correct= is",
+        "correct=7",
+        "after token ' the'",
+        "token ' \"'",
+        'token "\'"',
+        "token '\\n'",
+    ]
+    assert [shortened(label) for label in texts] == ["plural", "→␣is", "→7", "after ␣the", '␣"', "'", "⏎"]
+    assert [printed(label) for label in (*texts[1:4], "' the' 2", "contrast")] == (
+        ["correct=␣is", "correct=7", "after token ␣the", "␣the 2", "contrast"]
+    )
+    known = replace(given["interpretation"], reviewed={(0, 5): "token ' a', says a person"})
+    assert known.short(0, 5) == known.printed(0, 5) == "token ' a', says a person"
+
+
+def test_large_swaps_count_as_patching(given):
+    """Small and large sets stand together; the size of a swap is its mean number of features."""
+    rows = given["interventions"].patched("test")
+    sizes = [row["size"] for row in rows]
+    assert sizes == sorted(sizes) and {row["kind"] for row in rows} == {"patch"}
+    swaps = given["interventions"].summary["test"]["swaps"]
+    assert max(sizes) == max(round(row["features"]) for row in swaps) > LARGEST_SET
+
+
+def test_path_length_of_a_known_graph():
+    """An embedding reaches the logit half directly and half through a feature: 1.5 edges on average."""
+    graph = xr.Dataset(  # nodes: feature, embedding, logit
+        {
+            "edge_target": ("edge", [0, 2, 2]),
+            "edge_source": ("edge", [1, 0, 1]),
+            "edge_weight": ("edge", [2.0, -1.0, 1.0]),
+            "logit_probabilities": ("logit", [1.0]),
+            "token_text": ("position", ["a"]),
+            "node_influence": ("node", [0.5, 1.0, 1.0]),
+        }
+    )
+    assert path_length(graph) == pytest.approx(1.5)
+
+
+def test_features_table_agrees_with_the_phase_s_own_summary(built, given):
+    """L0, explained variance and normalised error by layer agree with the `features` artifact."""
+    layers, table = built.artifact("features").summary["layers"], given["features"]
+    for i, layer in enumerate(table.layers):
+        summary = layers[str(layer)]
+        assert table.l0.mean(1)[i] == pytest.approx(summary["l0"], rel=1e-6)
+        assert table.explained[i] == pytest.approx(summary["explained_variance"], rel=1e-6)
+        assert table.normalised_mse[i] == pytest.approx(summary["normalised_mse"], rel=1e-6)
+
+
+def test_peak_of_a_feature_is_its_largest_activation(built, given):
+    """The same as slicing the store."""
+    activation = cs.open("features", behaviour="mine", store=built.store, profile="small").activation
+    layer, feature = given["circuit"].top_features(1)[0]
+    expected = activation.sel(layer=layer, feature=feature).fillna(0).max("position")
+    assert np.allclose(given["features"].peak(layer, feature), expected)
