@@ -17,8 +17,8 @@ from workspace import ROOT, Outcome, one_line_error, run
 
 import circuitstore as cs
 import tasks
-from circuitstore.engine import runner
-from circuitstore.engine.planner import PlannedCell
+from circuitstore.engine import work
+from circuitstore.engine.planner import PlannedCell, Step
 from circuitstore.engine.task import Pipeline, Task
 from circuitstore.models.capture import capture
 from circuitstore.models.load import load_model
@@ -28,10 +28,10 @@ from circuitstore.storage.refs import Name, named
 from circuitstore.transcoders import training
 from circuitstore.transcoders.per_layer import Transcoders
 from tasks import behaviours
-from tasks.settings import config
 
 MODEL = ROOT / "tasks" / "profiles" / "tiny" / "model"
 LAYERS = 6
+TRAINING = tuple(task.name for task in tasks.TRAINING)
 TEXTS = [
     prompt.text + prompt.correct
     for name in ("plural", "antonym")
@@ -126,7 +126,7 @@ def test_one_cell_a_layer_and_nothing_twice(trained):
     ]
     again = trained.build()
     assert again.code == 0 and computed(again) == {}
-    assert [row["phase"] for row in again.json["phases"]] == list(config.TRAINING)
+    assert [row["phase"] for row in again.json["phases"]] == list(TRAINING)
 
 
 def test_long_work_says_how_far_it_is(trained, tmp_path, monkeypatch):
@@ -291,7 +291,7 @@ def test_settings_are_in_the_keys_of_what_they_affect(trained, setting, first):
         setting,
     )
     stale = [row["phase"] for row in plan.json["phases"] if row["state"] != "fresh"]
-    assert stale == list(config.TRAINING[first:])
+    assert stale == list(TRAINING[first:])
 
 
 def test_training_is_about_a_corpus(tmp_path):
@@ -321,7 +321,8 @@ def test_cells_that_share_work_stay_together():
             for shard, count in enumerate(counts)
             for layer in range(count)
         ]
-        return [len(batch) for batch in runner._packed(cells, task)]
+        step = Step(task, None, {}, None, "stale", [], cells=cells)
+        return [len(batch.cells) for batch in work.batches("tasks", step, None, None)]
 
     assert sizes(2, 2, 2) == [4, 2]
     assert sizes(3, 3) == [3, 3]
@@ -339,4 +340,4 @@ def test_a_phase_reads_what_stands_before_it():
         "corpus_activations",
         "transcoders",
     ]
-    assert not {task.name for task in pipeline.closure(())} & {*config.TRAINING, "attribute"}
+    assert not {task.name for task in pipeline.closure(())} & {*TRAINING, "attribute"}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,7 +16,7 @@ from safetensors.torch import load_file
 
 from circuitstore.circuits.graph import attribute
 from circuitstore.errors import ModelError, UsageError
-from circuitstore.models import bits, identity
+from circuitstore.models import bits
 from circuitstore.models.load import load_model
 from circuitstore.transcoders.per_layer import Transcoders
 
@@ -178,18 +177,13 @@ def test_missing_layer(transcoder_folder):
 
 
 def test_a_layer_in_several_files(tmp_path):
-    """A layer cut into files by huggingface_hub gives the same numbers; each file is in the identity."""
+    """A layer cut into files by huggingface_hub gives the same numbers."""
     whole, folder = (
         write_transcoders(tmp_path / name, 2, threshold=True, skip=True) for name in ("whole", "sharded")
     )
     shard(folder, 1)
     names = {path.name for path in folder.iterdir() if path.name.startswith("layer_1")}
     assert "layer_1.safetensors.index.json" in names and len(names) > 2
-    assert names <= set(
-        identity.transcoders_identity(
-            str(folder), SimpleNamespace(get=lambda key: None, put=lambda *_: None)
-        )["files"]
-    )
     one, other = Transcoders.open(whole).layer(1), Transcoders.open(folder).layer(1)
     x = torch.randn(9, 48, generator=torch.Generator().manual_seed(0))
     assert (one.encode(x) > 0).any()
