@@ -1,50 +1,50 @@
-"""How long one attribution graph takes, and of what that time is made, on a random Qwen3 of the 0.6B shape.
+"""How long one attribution graph takes, and what the time goes into, on a random Qwen3 of the 0.6B shape.
 
-    python bench/attribution.py --sweep python bench/attribution.py [--tokens 12] [--nodes 1000] [--naive 8]
-    [--order both] [--peer PYTHON] [--runs 3] [--threads 1]
+    python bench/attribution.py [--tokens 12] [--nodes 1000] [--naive 8] [--order both] [--peer PYTHON]
+    [--runs 3] [--threads 1]
+    python bench/attribution.py --sweep
 
-Builds the model (28 layers, d_model 1024, 16/8 heads, vocabulary 20,000) and transcoders (4,096 features a
-layer, about 40 active at every layer and position) from a seed, once, into --folder. Then, in turn, run by
-run: the matmul peak of this machine right now (float32, the shape of the engine's own products), the graph,
-the same graph by automatic differentiation (`bench/naive.py`, `--naive` targets at a time, in the order that
-a batch is of one layer and in the order of influence, as the reference goes), and with --peer circuit-tracer
-in another interpreter. Prints CPU seconds, what the engine multiplies, which share of the peak that is, the
-ratio pair by pair, the largest disagreement, the peak memory, and the rows carried beside the fewest that any
-cut needs. Loading is left out; one small graph comes before all. With --sweep: CPU seconds and GFLOP at 8 to
-64 tokens and at 250 to 4,000 nodes, and the exponents that fit them.
+The script builds the model (28 layers, d_model 1024, 16 heads and 8 key-value heads, vocabulary 20,000) and
+transcoders (4,096 features a layer, about 40 active at every layer and position) from a seed, once, into
+--folder. Each run then measures in turn:
+
+*   the best rate of float32 matrix products of the engine's own shape, on this machine, right now;
+*   the graph;
+*   with --naive, the same graph by automatic differentiation (`bench/naive.py`), so many targets at a time,
+    in the order of layers and in the order of influence, which is that of the reference;
+*   with --peer, the same graph by circuit-tracer in another interpreter.
+
+It prints CPU seconds, the work of the engine and its share of the best rate, the ratio pair by pair, the
+largest disagreement, the peak memory, and the rows carried beside the fewest that any cut needs. Loading is
+left out, and one small graph comes before all. With --sweep it prints CPU seconds and GFLOP at 8 to 64 tokens
+and at 250 to 4,000 nodes, and the exponents that fit them.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import resource
 import shutil
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
-
-os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")  # as a build sets it
 
 import numpy as np
 import torch
 from safetensors.torch import save_file
-from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoConfig, AutoModelForCausalLM
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
 from bench import naive  # noqa: E402
-from circuitstore.circuits import edges, pruning  # noqa: E402
-from circuitstore.circuits.graph import Graph, attribute  # noqa: E402
-from circuitstore.models.load import load_model  # noqa: E402
+from bench.measures import by_influence, carried, disagreement, flops, identity, matmul_peak, parts, timed  # noqa: E402
+from circuitstore.circuits.graph import attribute  # noqa: E402
+from circuitstore.models.load import LanguageModel, load_model  # noqa: E402
 from circuitstore.transcoders.per_layer import Transcoders  # noqa: E402
 
 SHAPE = {
@@ -64,8 +64,10 @@ from circuit_tracer import ReplacementModel, attribute
 from circuit_tracer.transcoder.single_layer_transcoder import load_transcoder_set
 model, transcoders, tokens, nodes, batch, threads = sys.argv[1:]
 torch.set_num_threads(int(threads))
-paths = {i: f"{transcoders}/layer_{i}.safetensors" for i in range(len(list(Path(transcoders).glob("layer_*.safetensors"))))}
-known = dict(scan="", feature_input_hook="mlp.hook_in", feature_output_hook="mlp.hook_out", device=torch.device("cpu"), dtype=torch.float32)
+count = len(list(Path(transcoders).glob("layer_*.safetensors")))
+paths = {i: f"{transcoders}/layer_{i}.safetensors" for i in range(count)}
+known = dict(scan="", feature_input_hook="mlp.hook_in", feature_output_hook="mlp.hook_out")
+known |= dict(device=torch.device("cpu"), dtype=torch.float32)
 coders = load_transcoder_set(paths, lazy_encoder=False, lazy_decoder=True, **known)
 replaced = ReplacementModel.from_pretrained_and_transcoders(
     os.path.abspath(model), coders, backend="nnsight", device=torch.device("cpu"), dtype=torch.float32
@@ -73,7 +75,8 @@ replaced = ReplacementModel.from_pretrained_and_transcoders(
 ids = torch.tensor([int(t) for t in tokens.split(",")])
 started = time.process_time()
 graph = attribute(ids, replaced, max_feature_nodes=int(nodes) or None, batch_size=int(batch))
-print(time.process_time() - started, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, len(graph.selected_features))
+seconds, peak = time.process_time() - started, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+print(seconds, peak, len(graph.selected_features))
 """
 
 
@@ -111,121 +114,7 @@ def build(folder: Path, seed: int) -> tuple[Path, Path]:
     return model, transcoders
 
 
-def matmul_peak(rows: int = 2048, seconds: float = 1.0) -> float:
-    """The best rate (FLOP a CPU second and thread) of the engine's own kind of product, right now."""
-    a, b = (
-        torch.randn(rows, SHAPE["d_model"]),
-        torch.randn(SHAPE["d_model"], SHAPE["heads"] * SHAPE["head_dim"]),
-    )
-    out, best, end = torch.empty(rows, b.shape[1]), 0.0, time.monotonic() + seconds
-    while time.monotonic() < end:
-        started = time.process_time()
-        torch.mm(a, b, out=out)
-        best = max(best, 2 * rows * b.numel() / (time.process_time() - started))
-    return best
-
-
-def timed(work: Callable[[], Any]) -> tuple[float, Any]:
-    """CPU seconds of all threads, and the result."""
-    started = time.process_time()
-    result = work()
-    return time.process_time() - started, result
-
-
-def disagreement(graph: Graph, slow: naive.Naive) -> float:
-    """The largest difference of two edges, as a share of the largest in its row."""
-    largest = np.abs(slow.adjacency).max(axis=1, keepdims=True)
-    return float((np.abs(graph.adjacency_matrix - slow.adjacency) / np.where(largest > 0, largest, 1)).max())
-
-
-def identity(graph: Graph) -> float:
-    """The largest difference between a row's sum and its pre-activation, as a share of the row's largest
-    entry.
-    """
-    rows = np.r_[0 : len(graph.selected_features), -len(graph.logit_token_ids) : 0]
-    total = (
-        graph.adjacency_matrix[rows].sum(1, dtype=np.float64)
-        + graph.node_bias[rows]
-        + graph.node_omitted[rows]
-    )
-    return float(
-        (np.abs(total - graph.node_preactivation[rows]) / np.abs(graph.adjacency_matrix[rows]).max(1)).max()
-    )
-
-
-def by_influence(graph: Graph) -> np.ndarray:
-    """Rows of the graph in the order of the reference: logits, then features from the most to the least
-    influential.
-    """
-    n_features, n_nodes = len(graph.selected_features), len(graph.node_influence)
-    logits = np.arange(n_nodes - len(graph.logit_token_ids), n_nodes)
-    return np.concatenate([logits, np.argsort(-graph.node_influence[:n_features], kind="stable")])
-
-
-def parts(model, transcoders, tokens, nodes) -> dict[str, float]:
-    """CPU seconds of the parts of one graph, by timing what is called."""
-    seconds: dict[str, float] = {}
-
-    def watch(owner, name: str, label: str):
-        work = getattr(owner, name)
-
-        def watched(*args, **kwargs):
-            spent, result = timed(lambda: work(*args, **kwargs))
-            seconds[label] = seconds.get(label, 0) + spent
-            return result
-
-        setattr(owner, name, watched)
-        return lambda: setattr(owner, name, work)
-
-    from circuitstore.circuits import graph as module
-
-    undo = [
-        watch(module, "capture", "forward pass"),
-        watch(module, "find_features", "encoders"),
-        watch(edges, "effects", "effects"),
-    ]
-    undo += [watch(edges.Edges, "_received", "reads of constants")]
-    undo += [watch(pruning, "prune", "pruning"), watch(pruning, "influence", "influence")]
-    try:
-        seconds["all"], _ = timed(lambda: attribute(model, transcoders, tokens, max_feature_nodes=nodes))
-    finally:
-        for restore in undo:
-            restore()
-    return seconds
-
-
-def flops(work: Callable[[], Any]) -> float:
-    """FLOP of all matrix products."""
-    in_place = {
-        torch.ops.aten.addmm_: lambda added, a, b, **_: 2 * a[0] * a[1] * b[1]
-    }  # which the counter does not know
-    with FlopCounterMode(display=False, custom_mapping=in_place) as counted:
-        work()
-    return counted.get_total_flops()
-
-
-def carried(graph: Graph, n_layers: int) -> tuple[int, int]:
-    """Rows carried through one layer at one position: by the best single cut, and the fewest that any cut
-    needs.
-
-    At a layer and position, every source before it meets every target behind it: one of the two must have
-    been carried there, for each such pair. The fewest rows that cover all pairs are the smaller of the two
-    sets (vertex cover of a complete bipartite graph).
-    """
-    n_positions = len(graph.input_tokens)
-    layer, position, _ = graph.active_features[graph.selected_features].T
-    targets, sources = np.zeros((2, n_layers + 1, n_positions))
-    np.add.at(targets, (layer, position), 1)
-    targets[n_layers, -1] += len(graph.logit_token_ids)
-    np.add.at(sources, (layer + 1, position), 1)
-    sources[:, 1:] += 1  # errors, and at the input of layer 0 embeddings
-    before = sources.cumsum(0).cumsum(1)[:n_layers, 1:]
-    behind = targets[::-1, ::-1].cumsum(0).cumsum(1)[::-1, ::-1][:n_layers, 1:]
-    single = min(before[:cut].sum() + behind[cut:].sum() for cut in range(n_layers + 1))
-    return int(single), int(np.minimum(before, behind).sum())
-
-
-def sweep(model, transcoders, prompt: Callable[[int], list[int]]) -> None:
+def sweep(model: LanguageModel, transcoders: Transcoders, prompt: Callable[[int], list[int]]) -> None:
     """Print cost against tokens (1,000 nodes) and nodes (12 tokens), with the exponent of a power of each."""
     cases = {
         "tokens": [(n, 1000) for n in (8, 16, 32, 64)],
@@ -242,9 +131,8 @@ def sweep(model, transcoders, prompt: Callable[[int], list[int]]) -> None:
                 flush=True,
             )
         x, *ys = np.log(np.array(measured)).T
-        print(
-            f"exponent of {varied}: CPU s {np.polyfit(x, ys[0], 1)[0]:.2f}, FLOP {np.polyfit(x, ys[1], 1)[0]:.2f}"
-        )
+        seconds_exponent, flop_exponent = (np.polyfit(x, y, 1)[0] for y in ys)
+        print(f"exponent of {varied}: CPU s {seconds_exponent:.2f}, FLOP {flop_exponent:.2f}")
 
 
 def main() -> None:
@@ -291,7 +179,8 @@ def main() -> None:
     rows: list[dict[str, float]] = []
     slow = naive.load(*folders) if options.naive else None
     for run in range(options.runs):
-        row = {"matmul peak, GFLOP/s": matmul_peak() / 1e9}
+        peak = matmul_peak(SHAPE["d_model"], SHAPE["heads"] * SHAPE["head_dim"])
+        row = {"matmul peak, GFLOP/s": peak / 1e9}
         row["CPU s"], graph = timed(lambda: attribute(model, transcoders, tokens, max_feature_nodes=nodes))
         if run == 0:
             row["peak GB"], row["of which loaded GB"] = (
@@ -321,8 +210,8 @@ def main() -> None:
                 capture_output=True,
                 text=True,
             )
-            spent, peak, _ = output.stdout.split()[-3:]
-            row["peer CPU s"], row["peer peak GB"] = float(spent), float(peak) / 1e6
+            spent, peer_peak, _ = output.stdout.split()[-3:]
+            row["peer CPU s"], row["peer peak GB"] = float(spent), float(peer_peak) / 1e6
             row["ratio to peer"] = row["peer CPU s"] / row["CPU s"]
         row["identity"] = identity(graph)
         rows.append(row)

@@ -1,9 +1,9 @@
 """The same attribution by automatic differentiation: the real model, hooks, and a gradient per target.
 
-Shares nothing with circuitstore.models: it reads the files itself and lets transformers run the forward pass,
-with attention patterns and norm denominators detached and each MLP's output made a leaf (plus its skip
-connection). A batch of targets goes through the graph at once, each in a copy of the prompt of its own, as
-circuit-tracer does it. Tests hold the fast implementation against it; `bench/attribution.py` times both.
+It shares nothing with the library. It reads the files itself and lets transformers run the forward pass.
+Attention patterns and norm denominators are detached, and each MLP's output is made a leaf (plus its skip
+connection). A batch of targets is differentiated at once, each in a copy of the prompt of its own, as
+circuit-tracer does it. Tests compare the fast implementation with it; `bench/attribution.py` times both.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ THRESHOLD = "activation_function.threshold"
 
 @dataclass
 class Naive:
-    """Rows are targets; nodes are features, errors (layer-major), embeddings, logits, as in the fast graph."""
+    """A graph whose nodes are features, errors (layer-major), embeddings and logits, as in the fast graph."""
 
     features: np.ndarray  # (feature node, 3): layer, position, feature
     values: np.ndarray  # (feature node,)
@@ -69,10 +69,10 @@ def graph(
 ) -> Naive:
     """All edges, `batch` targets at a time.
 
-    ``covered`` (layer, position) bool: where transcoders are used; ``nodes`` (n, 3): only these features are
-    nodes; ``order``: rows in the order in which they are computed; by default as they are numbered, so that a
-    batch is of about one layer and nothing above it is differentiated. The reference goes from the most to
-    the least influential.
+    ``covered`` (layer, position) bool says where transcoders are used. With ``nodes`` (n, 3), only these
+    features are nodes. ``order`` gives the rows in the order in which they are computed. By default that is
+    their numbering, so that a batch is of about one layer and nothing above it is differentiated. The
+    reference goes from the most to the least influential target.
     """
     network = _Network(model, coders, tokens, covered, batch)
     found = _features(network, top_k)
@@ -139,9 +139,8 @@ class _Network:
             return hook
 
         def biased(key):
-            def hook(
-                module, args, output
-            ):  # a leaf of its own for every copy, so that each target has its own gradient
+            def hook(module, args, output):
+                # Every copy has a leaf of its own, so that each target has its own gradient.
                 self.biases[key] = module.bias.detach().expand(output.shape).clone().requires_grad_()
                 return output - module.bias + self.biases[key]
 
@@ -180,7 +179,7 @@ class _Sources:
                 self.features[index, position] = here, coder["W_dec"][feature_of[here]] * values[:, None]
 
     def fill(self, graph, chunk, gradients):
-        """Write the rows ``chunk`` from the gradients of their targets, each in its own copy of the prompt."""
+        """Write the rows ``chunk`` from the gradients of their targets."""
         n_layers, n_pos = self.network.covered.shape
         for name, gradient in zip(self.network.names, gradients, strict=True):
             if gradient is None:

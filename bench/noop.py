@@ -1,10 +1,10 @@
-"""How much a build with nothing to do costs, against the limit: starting Python, importing click, reading the
-refs.
+"""What a build with nothing to do costs, beside the least that it could cost.
 
     python bench/noop.py [--store DIR] [--runs 15] [-- BUILD ARGUMENTS]
 
-Builds once, then runs limit and build in turn, and prints the median CPU seconds (user + system) of both and
-the median of the ratio pair by pair. CPU time, not wall time, because machines are shared.
+The least is starting Python, importing click and reading the refs. The script builds once, then runs both in
+turn. It prints the median CPU seconds (user + system) of both and the median of the ratio pair by pair. It is
+CPU time, not wall time, because machines are shared.
 """
 
 from __future__ import annotations
@@ -18,7 +18,11 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-LIMIT = "import click, glob, sys\nfor name in glob.glob(sys.argv[1] + '/refs/*/*/*.json'):\n    open(name).read()\n"
+LIMIT = """
+import click, glob, sys
+for name in glob.glob(sys.argv[1] + '/refs/*/*/*.json'):
+    open(name).read()
+"""
 
 
 def cpu_seconds(command: list[str]) -> float:
@@ -35,18 +39,16 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=15)
     parser.add_argument("arguments", nargs="*", default=["attribution", "--behaviour", "plural"])
     options = parser.parse_args()
-    os.environ.pop(
-        "PYTHONDONTWRITEBYTECODE", None
-    )  # users have bytecode; without it every start compiles the project
+    # Users have bytecode; without it every start would compile the project.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     build = [sys.executable, str(ROOT / "cli.py"), "build", *options.arguments, "--store", options.store]
     limit = [sys.executable, "-c", LIMIT, options.store]
     subprocess.run(build, check=True)
     pairs = [(cpu_seconds(limit), cpu_seconds(build)) for _ in range(options.runs)]
     limits, builds = zip(*pairs, strict=True)
     ratio = statistics.median(b / a for a, b in pairs)
-    print(
-        f"limit {statistics.median(limits):.3f} s, build {statistics.median(builds):.3f} s, ratio {ratio:.2f} (aim: at most 1.5)"
-    )
+    limit_seconds, build_seconds = statistics.median(limits), statistics.median(builds)
+    print(f"limit {limit_seconds:.3f} s, build {build_seconds:.3f} s, ratio {ratio:.2f} (aim: at most 1.5)")
 
 
 if __name__ == "__main__":

@@ -1,20 +1,19 @@
-"""Baseline to attribution at the exact shape of Qwen3-4B, with random weights: what it really takes, beside
-what `plan` said.
+"""Baseline to attribution at the exact shape of Qwen3-4B: what it takes, beside what `plan` predicted.
 
-    python bench/real_shape.py FOLDER [--layers 3] [--prompts 3] [--phases prompts baseline activations
+    python bench/real_shape.py FOLDER [--layers 3] [--prompts 4] [--phases prompts baseline activations
     features attribution]
 
-Builds, once, into FOLDER a random model of the 4B shape with --layers of its 36 layers (d_model 2560, 32/8
-heads of width 128, d_mlp 9728, vocabulary 151,936, tied, bfloat16) and transcoders of 163,840 features a
-layer in bfloat16, biased so that about 70 are active at every layer and position (1.7 GB a layer). The
-tokenizer is that of `tiny`, whose vocabulary is smaller. Then every phase is built by the real command line
-in a process of its own, from the store that the ones before it left, and `circuitstore plan` says beforehand
-what it should take.
+The script builds a random model and transcoders once, into FOLDER. The model has the 4B shape with --layers
+of its 36 layers (d_model 2560, 32 heads and 8 key-value heads of width 128, d_mlp 9728, vocabulary 151,936,
+tied, bfloat16). The transcoders have 163,840 features a layer in bfloat16, 1.7 GB a layer, with biases such
+that about 70 are active at every layer and position. The tokenizer is that of `tiny`, whose vocabulary is
+smaller. `circuitstore plan` predicts first. Then each phase is built by the real command line, in a process
+of its own, from the store that the phases before it left.
 
-Memory is measured as *anonymous* memory, `RssAnon` of /proc/PID/status read every 5 ms: what the process
-itself needs and what a machine runs out of. Pages of mapped weight files count in the resident set too
-(`VmHWM`, printed beside it), but the kernel takes these back whenever somebody needs the memory. A peak
-shorter than 5 ms can be missed; writing 100 MB takes longer.
+Memory is measured as *anonymous* memory, `RssAnon` of /proc/PID/status, read every 5 ms. This is what the
+process itself needs and what a machine runs out of. The resident set (`VmHWM`, printed beside it) also counts
+pages of mapped weight files, which the kernel takes back whenever somebody needs the memory. A peak shorter
+than 5 ms can be missed; writing 100 MB takes longer.
 """
 
 from __future__ import annotations
@@ -73,8 +72,9 @@ def write_model(folder: Path, layers: int) -> None:
 
 
 def write_transcoders(folder: Path, layers: int) -> None:
-    """Rows of the encoder have norm one, so pre-activations of a normalised input are standard normal, less
-    the bias.
+    """Transcoders whose encoder rows have norm one.
+
+    Pre-activations of a normalised input are then standard normal, less the bias.
     """
     folder.mkdir(parents=True, exist_ok=True)
     bias = float(torch.special.ndtri(torch.tensor(ACTIVE / FEATURES, dtype=torch.float64)))
@@ -157,8 +157,8 @@ def main() -> None:
     ]
     selection += [word for setting in options.settings for word in ("--set", setting)]
     cli = [sys.executable, str(ROOT / "cli.py")]
-    _, said = watched([*cli, "plan", "attribution", *selection, "--json"])
-    planned = {row["phase"]: row for row in json.loads(said)["phases"]}
+    _, answer = watched([*cli, "plan", "attribution", *selection, "--json"])
+    planned = {row["phase"]: row for row in json.loads(answer)["phases"]}
     rows = []
     for phase in options.phases:
         peak, out = watched(
@@ -187,7 +187,7 @@ def main() -> None:
                 flush=True,
             )
     if "attribution" in options.phases:
-        _, said = watched(
+        _, answer = watched(
             [
                 *cli,
                 "show",
@@ -201,7 +201,7 @@ def main() -> None:
                 "--json",
             ]
         )
-        summary = json.loads(said)["summary"]
+        summary = json.loads(answer)["summary"]
         print(
             json.dumps({"phases": rows, "attribution": summary}, indent=2)
             if options.json

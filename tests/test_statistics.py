@@ -21,7 +21,7 @@ def sparse(rng: np.random.Generator, features: int, count: int, share: float) ->
 
 
 def counted(values: np.ndarray, group: np.ndarray) -> tuple[float, float]:
-    """(effect, two-sided p) of one feature and group by counting all pairs and all ways to choose the group."""
+    """(effect, two-sided p) of one feature, by counting all pairs and all ways to choose the group."""
     differences = np.sign(values[group][:, None] - values[~group][None])
     ranks = stats.rankdata(values)
     sums = np.array(
@@ -34,9 +34,7 @@ def counted(values: np.ndarray, group: np.ndarray) -> tuple[float, float]:
 
 @pytest.mark.parametrize("seed", range(6))
 def test_ties_are_counted_exactly(seed):
-    """Effect and p of tied data agree with counting every choice of the group, small groups and large, any
-    largest tie.
-    """
+    """Effect and p of tied data agree with counting every choice of the group."""
     rng = np.random.default_rng(seed)
     values = np.stack(
         [rng.integers(0, 4, 9), np.round(sparse(rng, 1, 9, 0.4)[0], 1), rng.integers(-2, 2, 9), np.arange(9)]
@@ -71,8 +69,9 @@ def test_rank_biserial_is_twice_auroc_minus_one():
 
 
 def test_a_rare_feature_is_not_overrated():
-    """Three active prompts of a hundred, all in a group of three: 2 / C(100, 3), where the normal
-    approximation says 1e-23.
+    """Three active prompts of a hundred, all in a group of three, have p = 2 / C(100, 3).
+
+    The normal approximation would say 1e-23.
     """
     values, group = np.zeros(100), np.arange(100) < 3
     values[group] = 1, 2, 3
@@ -84,9 +83,7 @@ def test_a_rare_feature_is_not_overrated():
     ("count", "active", "size"), [(100, 40, 20), (100, 20, 50), (100, 99, 8), (200, 60, 30), (200, 30, 60)]
 )
 def test_the_normal_approximation_is_used_only_where_it_is_good(count, active, size):
-    """At the bound, rejecting at p <= α happens at most 1.1 α of the time, as far as samples can tell; exact
-    p everywhere.
-    """
+    """Rejecting at p ≤ α happens in at most 1.1 α of the cases, also at the bound of the approximation."""
     rng = np.random.default_rng(2)
     values = np.zeros((1, count))
     values[0, :active] = 1 + np.arange(active)
@@ -137,34 +134,30 @@ def test_benjamini_hochberg_is_its_definition():
     q = benjamini_hochberg(p)
     assert np.isnan(q[1, 2])
     tests = p[~np.isnan(p)]
-    for place in np.argwhere(~np.isnan(p)):
-        larger = np.sort(tests)[np.sort(tests) >= p[tuple(place)]]
+    for index in np.argwhere(~np.isnan(p)):
+        larger = np.sort(tests)[np.sort(tests) >= p[tuple(index)]]
         positions = np.searchsorted(np.sort(tests), larger) + 1
-        assert q[tuple(place)] == pytest.approx(min(1.0, (larger * len(tests) / positions).min()))
+        assert q[tuple(index)] == pytest.approx(min(1.0, (larger * len(tests) / positions).min()))
     assert np.isnan(benjamini_hochberg(np.array([np.nan]))).all()
     with pytest.raises(UsageError):
         benjamini_hochberg(np.array([1.5]))
 
 
 def test_pure_noise_gives_discoveries_in_at_most_five_percent_of_experiments():
-    """Sparse, tied and dense noise against groups of all sizes: with nothing to find, any discovery is a
-    false one.
-    """
-    rng, found, experiments = np.random.default_rng(4), 0, 200
+    """With noise of all kinds and groups of all sizes, at most 5 % of experiments discover anything."""
+    rng, discoveries, experiments = np.random.default_rng(4), 0, 200
     for _ in range(experiments):
         values = np.concatenate(
             [sparse(rng, 15, 60, share) for share in (0.05, 0.15, 0.4)] + [rng.integers(0, 3, (15, 60))]
         )
         groups = np.stack([rng.permutation(60) < size for size in (3, 5, 10, 20, 30)])
-        found += bool((benjamini_hochberg(mann_whitney(values, groups)) <= 0.05).any())
-    assert found / experiments <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / experiments)
+        discoveries += bool((benjamini_hochberg(mann_whitney(values, groups)) <= 0.05).any())
+    assert discoveries / experiments <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / experiments)
 
 
 def test_planted_effects_are_found_and_false_discoveries_stay_few():
-    """Twenty features that follow a label among 180 that do not: nearly all are found, and at most 5 % of
-    what is found is false.
-    """
-    rng, shares, found = np.random.default_rng(5), [], []
+    """Nearly all of twenty planted features are discovered, and at most 5 % of discoveries are false."""
+    rng, false_shares, true_shares = np.random.default_rng(5), [], []
     for _ in range(40):
         values, group = sparse(rng, 200, 80, 0.3), rng.permutation(80) < 30
         values[:20] = np.where(
@@ -173,10 +166,10 @@ def test_planted_effects_are_found_and_false_discoveries_stay_few():
             values[:20] * (rng.random((20, 80)) < 0.3),
         )
         discovered = benjamini_hochberg(mann_whitney(values, group)) <= 0.05
-        shares.append(discovered[20:].sum() / max(discovered.sum(), 1))
-        found.append(discovered[:20].mean())
-    assert np.mean(found) > 0.95
-    assert np.mean(shares) <= 0.05 + 2 * np.std(shares) / np.sqrt(len(shares))
+        false_shares.append(discovered[20:].sum() / max(discovered.sum(), 1))
+        true_shares.append(discovered[:20].mean())
+    assert np.mean(true_shares) > 0.95
+    assert np.mean(false_shares) <= 0.05 + 2 * np.std(false_shares) / np.sqrt(len(false_shares))
 
 
 @pytest.mark.parametrize(("method", "peer"), [("pearson", stats.pearsonr), ("spearman", stats.spearmanr)])
@@ -212,7 +205,7 @@ def test_spearman_agrees_with_scipy(ties):
 
 
 def test_bootstrap_intervals_are_scipys_and_cover_the_mean():
-    """Percentiles as scipy's, up to the draws; about 95 % of intervals hold the true mean; the seed decides."""
+    """Intervals are scipy's up to the draws; about 95 % of them hold the true mean; the seed decides."""
     rng = np.random.default_rng(7)
     values = rng.exponential(size=(3, 40))
     low, high = bootstrap_interval(values, seed=456, draws=20_000)

@@ -1,4 +1,4 @@
-"""The statistics that phases share, one idea a module.
+"""The statistics that phases share.
 
-An edit of one module leaves the results of the others valid.
+Each module is one idea, so that an edit of one leaves the results of the others valid.
 """

@@ -1,6 +1,4 @@
-"""Graphs, scores and the forward pass agree with circuit-tracer 0.4.1 on a random Qwen3 and random
-transcoders.
-"""
+"""Graphs, scores and the forward pass agree with circuit-tracer 0.4.1 on a random model and transcoders."""
 
 from __future__ import annotations
 
@@ -89,9 +87,7 @@ def test_scores(case):
 
 
 def test_rows_add_up_to_preactivations(case):
-    """Edges + bias + what unselected features send = pre-activation, which for an active feature is its
-    activation.
-    """
+    """Edges + bias + omitted = pre-activation, which is the activation of an active feature."""
     graph = case[2]
     total = graph.adjacency_matrix.sum(axis=1) + graph.node_bias + graph.node_omitted
     scale = np.abs(graph.node_preactivation).max()
@@ -133,9 +129,7 @@ def test_influence_of_the_reference_matrix(case):
 
 
 def test_a_variant_with_skip_connections_agrees_with_differentiation(reference_model, tmp_path):
-    """circuit-tracer's cases have no skip: with one, every edge of the reference model is held against
-    autograd.
-    """
+    """With skip connections, which circuit-tracer lacks here, edges agree with automatic differentiation."""
     expected = load_file(CONFORMANCE / "relu" / "expected.safetensors")
     generator = torch.Generator().manual_seed(0)
     for path in (CONFORMANCE / "relu").glob("layer_*.safetensors"):

@@ -85,9 +85,7 @@ def test_full_graph_agrees_with_one_gradient_per_target(case):
 
 @pytest.mark.parametrize("seed", range(30))
 def test_any_small_model_agrees(tmp_path, seed):
-    """Architecture, shape, transcoders, prompt and targets are drawn; every edge and every sum is as by
-    differentiation.
-    """
+    """Every edge and sum is that of differentiation, for drawn models, transcoders, prompts, targets."""
     draw = random.Random(seed)
     kind = draw.choice(["qwen3", "llama"])  # with and without norms of queries and keys
     layers, skip, top_k = draw.randint(1, 5), draw.random() < 0.3, draw.choice([None, None, 4])
@@ -125,7 +123,7 @@ def test_features_known_for_some_layers_and_positions_only(tmp_path, skip):
 
 
 def test_given_tokens(tmp_path):
-    """With targets there is a logit node for each of these tokens, likely or not, its probability its weight."""
+    """With targets there is a logit node for each token, likely or not, with its probability as weight."""
     folders = write_model(tmp_path / "m", 5), write_transcoders(tmp_path / "t", 6)
     model, transcoders = load_model(folders[0]), Transcoders.open(folders[1])
     graph = attribute(model, transcoders, TOKENS, targets=(30, 7))
@@ -188,9 +186,7 @@ def test_stages_choose_by_the_rows_known_so_far(tmp_path):
 @pytest.mark.parametrize("cut", range(6))
 @pytest.mark.parametrize("plenty", [True, False])
 def test_every_cut_and_any_memory_give_the_same_effects(tmp_path, monkeypatch, cut, plenty):
-    """Where the two directions meet, in how many batches, and how many rows start at once changes the last
-    bits only.
-    """
+    """The cut, the number of batches and how many rows start at once change the last bits only."""
     folders = (
         write_model(tmp_path / "m", 9, layers=5),
         write_transcoders(tmp_path / "t", 10, layers=5, skip=True),

@@ -1,6 +1,4 @@
-"""Predictions of what features do to each other: against a dense inverse, the real model's direct regime, and
-a slow loop.
-"""
+"""Predicted effects of features on features agree with a dense inverse, the real model and a slow loop."""
 
 from __future__ import annotations
 
@@ -56,9 +54,7 @@ def test_influence_is_the_inverse(known):
 
 
 def test_direct_is_what_the_frozen_model_loses(known):
-    """In the direct regime, zeroing a source takes from a target's pre-activation this share of its
-    activation.
-    """
+    """In the direct regime, zeroing a source takes this share from a target's pre-activation."""
     model, transcoders, graph, features, _ = known
     sources = np.flatnonzero(features.layer < 2)[::9]
     variants = [[Edit(*graph.active_features[i].tolist(), 0.0)] for i in sources]
@@ -76,7 +72,7 @@ def test_direct_is_what_the_frozen_model_loses(known):
 
 @pytest.mark.parametrize("constrained", [-1, 0, 1, 9])
 def test_response_is_the_slow_loop(known, constrained):
-    """Feature by feature in order of layers, each path by hand; held layers are moved and pass nothing on."""
+    """The response is that of a loop over features by layer; held layers change and pass nothing on."""
     *_, features, dense = known
     sources = np.flatnonzero(features.layer < 2)[[2, -3]]
     ours = features.response(sources, np.full(2, constrained))
@@ -105,7 +101,7 @@ def test_downstream_is_where_an_edge_may_lead(known):
 
 @pytest.mark.parametrize("options", [{}, {"threshold": True}, {"top_k": 3}])
 def test_activations_of_a_few_features_are_those_of_all(tmp_path, options):
-    """Each in inputs of its own, silent ones too; thresholds are what pre-activations must exceed."""
+    """A few features, each in inputs of its own, have the activations that encoding all features gives."""
     coder = Transcoders.open(write_transcoders(tmp_path / "t", 4, **options)).layer(1)
     inputs = torch.randn(9, 5, coder.d_model, generator=torch.Generator().manual_seed(1))
     features = np.arange(0, 54, 6)

@@ -1,6 +1,4 @@
-"""Gradients of the real model agree with finite differences; what nodes contribute to the margin, with sums
-and with edges.
-"""
+"""Gradients agree with finite differences; contributions to the margin agree with sums and with edges."""
 
 from __future__ import annotations
 
@@ -40,9 +38,7 @@ def graph(model, transcoders):
 def moved(
     model, entry: int, position: int, direction: torch.Tensor, step: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """(MLP inputs (layer, position, d_model), margin) of the model with ``step · direction`` added at one
-    entry.
-    """
+    """(MLP inputs (layer, position, d_model), margin), with ``step · direction`` added at one entry."""
     module = model.hf.get_input_embeddings() if entry == 0 else model.parts.layers[entry - 1].mlp
     seen = []
 
@@ -68,9 +64,7 @@ def difference(model) -> torch.Tensor:
 
 
 def test_gradients_agree_with_finite_differences(model, transcoders):
-    """Of the margin and of a feature, with respect to the embeddings and every MLP output, in random
-    directions.
-    """
+    """Gradients of the margin and of a feature agree with small steps at embeddings and MLP outputs."""
     layer, position = 2, 5
     encoder = transcoders.layer(layer).encoder_rows([7])
     of_margin = logit_gradients(model, TOKENS, difference(model))[0]
@@ -90,7 +84,7 @@ def test_gradients_agree_with_finite_differences(model, transcoders):
 
 
 def test_many_targets_are_those_of_each_alone(model):
-    """More targets than one chunk holds."""
+    """Targets that do not fit into one chunk have the gradients that each has alone, to rounding."""
     directions = torch.randn(70, model.d_model, generator=torch.Generator().manual_seed(1))
     together = logit_gradients(model, TOKENS, directions)
     assert together.shape == (70, model.n_layers + 1, len(TOKENS), model.d_model)
@@ -101,7 +95,7 @@ def test_many_targets_are_those_of_each_alone(model):
 
 
 def test_gradient_attribution_is_gradient_times_what_a_node_writes(model, transcoders, graph):
-    """Features: activation · decoder; features, errors and decoder bias of an MLP together: its whole output."""
+    """A feature contributes activation · decoder · gradient; all nodes of an MLP, its whole output."""
     gradient = logit_gradients(model, TOKENS, difference(model))[0]
     run = capture(model, TOKENS)
     n, layers, places = len(graph.selected_features), model.n_layers, len(TOKENS)
@@ -126,7 +120,7 @@ def test_gradient_attribution_is_gradient_times_what_a_node_writes(model, transc
 
 
 def test_direct_attribution_is_the_row_of_a_difference_graph(model, transcoders, graph):
-    """Whatever the targets of the graph; and the edges of the graph stay what they were."""
+    """Direct attribution does not depend on the graph's targets, nor do edges on it."""
     explained = attribute(model, transcoders, TOKENS, difference=MARGIN, margin=MARGIN)
     np.testing.assert_allclose(explained.margin.direct, explained.adjacency_matrix[-1], atol=2e-5)
     sources = len(explained.margin.direct) - 1
@@ -137,9 +131,7 @@ def test_direct_attribution_is_the_row_of_a_difference_graph(model, transcoders,
 
 
 def test_direct_attribution_is_the_effect_when_nothing_reacts(model, transcoders, graph):
-    """In the direct regime, zeroing features one by one or together moves the margin by exactly minus their
-    direct attribution.
-    """
+    """In the direct regime, zeroing features moves the margin by exactly minus their direct attribution."""
     nodes = np.argsort(-np.abs(graph.margin.direct[: len(graph.selected_features)]))[:6]
     edits = [[Edit(*graph.active_features[i].tolist(), 0.0)] for i in nodes]
     logits = intervene(
@@ -151,7 +143,7 @@ def test_direct_attribution_is_the_effect_when_nothing_reacts(model, transcoders
 
 
 def test_total_attribution_is_the_sum_over_all_paths(graph):
-    """The series Σ direct · Bᵏ, B the edges as shares of the target's activation; written out."""
+    """Total attribution is Σ direct · Bᵏ, where B are the edges as shares of the target's activation."""
     n = len(graph.selected_features)
     shares = np.zeros_like(graph.adjacency_matrix, dtype=np.float64)
     shares[:n] = graph.adjacency_matrix[:n] / graph.activation_values[:, None]
@@ -187,7 +179,7 @@ def test_gradient_is_the_slope_of_a_small_ablation(model, transcoders, graph):
 
 
 def test_gradient_method_keeps_threshold_and_top_k(model, transcoders, graph):
-    """The same nodes; edges and pruning of the simplified method."""
+    """Method gradient has the same nodes, with the edges and the pruning of the simplified method."""
     simple = attribute(
         model,
         transcoders,

@@ -1,4 +1,4 @@
-"""Interventions agree with the reference, and in the direct regime with the edges of the attribution graph."""
+"""Interventions agree with the reference, and in the direct regime with the edges of the graph."""
 
 from __future__ import annotations
 
@@ -45,9 +45,7 @@ def test_ablation_agrees_with_the_reference(reference_model, kind, regime, name)
 
 @pytest.mark.parametrize("options", [{}, {"skip": True, "threshold": True}])
 def test_direct_effect_is_the_edge(tmp_path, options):
-    """Ablating a source moves the pre-activation of each target by exactly minus its edge; all sources in one
-    batch.
-    """
+    """Ablating a source moves the pre-activation of each target by exactly minus its edge."""
     model = load_model(write_model(tmp_path / "m", 1, bias=True))
     transcoders = Transcoders.open(write_transcoders(tmp_path / "t", 2, **options))
     graph = attribute(model, transcoders, TOKENS, difference=(5, 9))
@@ -87,9 +85,7 @@ def test_a_layer_not_in_use_has_no_skip(tmp_path):
 
 
 def test_direct_effects_of_several_edits_add_up(tmp_path):
-    """Old activations are those of the unedited run, even where an earlier edit has moved the encoder's
-    input.
-    """
+    """In the direct regime, old activations are those of the unedited run, even above an earlier edit."""
     model = load_model(write_model(tmp_path / "m", 1))
     transcoders = Transcoders.open(write_transcoders(tmp_path / "t", 2))
     graph = attribute(model, transcoders, TOKENS, difference=(5, 9))
@@ -136,9 +132,7 @@ def test_regimes_let_more_and_more_react(tmp_path):
 
 
 def test_a_constrained_edit_leaves_lower_mlps_alone(tmp_path):
-    """The same as MLP outputs overwritten by hand with those of the unedited run, in a batch with an edit
-    that is not constrained.
-    """
+    """A constrained edit acts as if MLP outputs were overwritten by hand with those of the unedited run."""
     model = load_model(write_model(tmp_path / "m", 5))
     transcoders = Transcoders.open(write_transcoders(tmp_path / "t", 6))
     base = capture(model, TOKENS, patterns=True)

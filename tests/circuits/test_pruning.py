@@ -60,7 +60,7 @@ def test_pruning_keeps_the_shares_asked_for():
 
 
 def test_a_feature_that_nothing_reaches_goes_and_takes_its_chain_along():
-    """Feature 0 has no edge in; then feature 2 has none either; the error that fed nothing else goes as well."""
+    """Feature 0 has no edge in; then feature 2 has none either, nor has the error that fed only feature 1."""
     chain = graph(_0_2=1, _2_6=1, _3_6=1, _5_6=1, _4_1=1)
     kept = pruning.prune(chain, WEIGHTS, LEVELS, KINDS, node_threshold=1.0, edge_threshold=1.0)
     assert kept.node_mask.tolist() == [False, False, False, True, False, True, True]
@@ -68,9 +68,7 @@ def test_a_feature_that_nothing_reaches_goes_and_takes_its_chain_along():
 
 
 def test_a_feature_that_reaches_nothing_goes():
-    """Feature 1 sends a little to two targets: each edge is too weak to stay, though the one into it, their
-    sum, is not.
-    """
+    """A feature goes when each edge out of it is too weak, though the edge into it, their sum, is not."""
     split = graph(_5_0=1, _0_2=1, _5_1=1, _1_2=0.01, _1_6=0.01, _2_6=1)
     kept = pruning.prune(split, WEIGHTS, LEVELS, KINDS, node_threshold=1.0, edge_threshold=0.99)
     assert kept.node_mask.tolist() == [True, False, True, False, False, True, True]

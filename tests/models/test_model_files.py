@@ -26,7 +26,7 @@ def model_folder(tmp_path):
 
 
 def test_logits_equal_transformers_own(model_folder):
-    """Bit for bit, and the captured pieces add up to the residual stream."""
+    """Logits are equal bit for bit, and the captured pieces add up to the residual stream."""
     model = load_model(model_folder)
     run = capture(model, TOKENS, patterns=True)
     plain = AutoModelForCausalLM.from_pretrained(model_folder, attn_implementation="eager").eval()
@@ -55,8 +55,9 @@ def test_half_precision_logits_are_float32(model_folder):
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_logits_of_the_last_position(model_folder, monkeypatch, dtype):
-    """Alone they are what they are among all, to rounding; raised a few rows at a time, as at once; the mean
-    row likewise.
+    """The logits of the last position alone are those of all positions, to rounding.
+
+    The unembedding may be raised a few rows at a time. Its mean row is computed in the same way.
     """
     monkeypatch.setitem(bits.RAISED_BYTES, "cpu", 4 * 48 * 17)  # twelve pieces of 17 rows and a rest of 6
     model = load_model(model_folder, dtype=dtype)
@@ -70,7 +71,7 @@ def test_logits_of_the_last_position(model_folder, monkeypatch, dtype):
 
 
 def test_wrong_tokens_are_refused(model_folder):
-    """None, unknown ids, or more than the model has positions."""
+    """There must be tokens, the model must have them, and it must have positions for them."""
     model = load_model(model_folder)
     with pytest.raises(UsageError, match="at least one"):
         capture(model, [])
@@ -81,7 +82,7 @@ def test_wrong_tokens_are_refused(model_folder):
 
 
 def test_missing_pieces_of_a_model(model_folder, tmp_path):
-    """No folder, no config, another architecture, no safetensors, no tokenizer."""
+    """The error names what is missing: folder, config, weights or tokenizer; or the unknown architecture."""
     refused(lambda: load_model(tmp_path / "none"), "no such folder", "config.json")
     for name, words in (
         ("model.safetensors", "no model.safetensors"),
@@ -102,9 +103,7 @@ def test_pickled_weights_are_never_loaded(model_folder):
 
 
 def test_missing_shard(model_folder):
-    """Every file of the index must be there, unless the weights are in one file beside it, which is what
-    transformers reads.
-    """
+    """Every file of an index must be there, unless one file holds all weights, as for transformers."""
     (model_folder / "model.safetensors.index.json").write_text(
         json.dumps({"weight_map": {"a": "model-1.safetensors"}})
     )
@@ -136,7 +135,7 @@ def test_weights_that_do_not_match_the_config(model_folder, change):
 
 
 def test_tokenizer_larger_than_the_vocabulary(tmp_path):
-    """Its last tokens would have no embedding."""
+    """A tokenizer's last tokens would have no embedding."""
     folder = write_model(tmp_path / "model", 1)
     tensors = load_file(folder / "model.safetensors")
     for name in ("model.embed_tokens.weight", "lm_head.weight"):
@@ -147,7 +146,7 @@ def test_tokenizer_larger_than_the_vocabulary(tmp_path):
 
 
 def test_unknown_dtype_and_device(model_folder):
-    """Named with what is possible."""
+    """The error names what is possible."""
     with pytest.raises(UsageError, match="float32 or bfloat16"):
         load_model(model_folder, dtype="int8")
     with pytest.raises(UsageError, match="device"):
@@ -155,7 +154,7 @@ def test_unknown_dtype_and_device(model_folder):
 
 
 def test_prepended_token(model_folder):
-    """eos by default, another on request, none twice, and an error for one the tokenizer lacks."""
+    """The token is eos, or another on request; it is never put twice; a missing one is an error."""
     tokenizer = load_tokenizer(model_folder)
     assert tokenize(tokenizer, "the keys") == [208, 0, 1]
     assert tokenize(tokenizer, "the keys", prepend="pad") == [206, 0, 1]

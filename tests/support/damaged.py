@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from circuitstore.errors import ModelError
 
 
-def edit_json(path, **changes):
+def edit_json(path: Path, **changes: object) -> None:
+    """Change some values of a JSON object in a file."""
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
-def edit_tensors(path, change):
+def edit_tensors(path: Path, change: Callable[[dict[str, Tensor]], object]) -> None:
+    """Change the tensors of a safetensors file in place."""
     tensors = load_file(path)
     change(tensors)
     save_file(tensors, path, metadata={"format": "pt"})
 
 
-def refused(action, *said):
+def refused(action: Callable[[], object], *words: str) -> None:
+    """The action raises a ModelError of one line that says what was expected and got, and these words."""
     with pytest.raises(ModelError) as caught:
         action()
     message = str(caught.value)
     assert "\n" not in message and "expected" in message and "got" in message
-    for words in said:
-        assert words in message
+    for each in words:
+        assert each in message

@@ -15,10 +15,19 @@ TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json
 
 
 def write_model(
-    folder, seed=0, *, kind="qwen3", layers=3, kv_heads=2, tied=False, bias=False, **more
+    folder: Path,
+    seed: int = 0,
+    *,
+    kind: str = "qwen3",
+    layers: int = 3,
+    kv_heads: int = 2,
+    tied: bool = False,
+    bias: bool = False,
+    **more: object,
 ) -> Path:
-    """A model with 4 heads, d_model 48 (other than heads * head_dim), vocabulary 210; weights far from any
-    symmetry.
+    """A model with 4 heads, d_model 48, which is not heads · head_dim, and vocabulary 210.
+
+    Its weights are far from any symmetry.
     """
     torch.manual_seed(seed)
     config = AutoConfig.for_model(
@@ -50,23 +59,23 @@ def write_model(
 
 
 def write_transcoders(
-    folder,
-    seed=0,
+    folder: Path,
+    seed: int = 0,
     *,
-    layers=3,
-    d_model=48,
-    n_features=60,
-    threshold=False,
-    skip=False,
-    top_k=None,
-    dtype=torch.float32,
+    layers: int = 3,
+    d_model: int = 48,
+    n_features: int = 60,
+    threshold: bool = False,
+    skip: bool = False,
+    top_k: int | None = None,
+    dtype: torch.dtype = torch.float32,
 ) -> Path:
     """Random transcoders of which roughly one feature in six is active."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     generator = torch.Generator().manual_seed(seed)
 
-    def normal(*shape, scale=1.0):
+    def normal(*shape: int, scale: float = 1.0) -> torch.Tensor:
         return torch.randn(*shape, generator=generator) * scale
 
     for layer in range(layers):

@@ -1,93 +1,18 @@
-"""Training transcoders: one cell a layer, resumable, measured as stated, and written as files that a profile
-can name.
-"""
+"""The trainer of transcoders learns what few features make, and the reader of files agrees."""
 
 from __future__ import annotations
 
-import json
-import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from itertools import pairwise
-from pathlib import Path
+from dataclasses import replace
 
-import msgspec
-import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
-from workspace import ROOT, Outcome, one_line_error, run
 
-import circuitstore as cs
-import tasks
-from circuitstore.engine import runner
-from circuitstore.engine.planner import PlannedCell
-from circuitstore.engine.task import Pipeline, Task
-from circuitstore.models.capture import capture
-from circuitstore.models.load import load_model
-from circuitstore.storage.artifact import Artifact
-from circuitstore.storage.layout import Store
-from circuitstore.storage.refs import Name, named
-from circuitstore.transcoders import quality, training
+from circuitstore.transcoders import formats, quality, training
 from circuitstore.transcoders.per_layer import Transcoders
-from tasks import behaviours
-from tasks.settings import config
 
-MODEL = ROOT / "tasks" / "profiles" / "tiny" / "model"
-LAYERS = 6
-TEXTS = [
-    prompt.text + prompt.correct
-    for name in ("plural", "antonym")
-    for prompt in behaviours.generate(behaviours.load(name))
-]
-SETTINGS = {
-    "corpus": {"shard": 300, "context": 16, "held_out": 0.2},
-    "training": {"features": 48, "steps": 30, "batch": 64, "l0_start": 24.0, "l0": 12.0},
-    "replacement": {"tokens": 200},
-}
-
-
-@dataclass(frozen=True)
-class Trained:
-    """A profile with a corpus, and its store."""
-
-    root: Path
-
-    @property
-    def store(self) -> Path:
-        return self.root / "store"
-
-    def write(self) -> Trained:
-        (self.root / "corpus.txt").write_text("\n".join(TEXTS))
-        tables: dict[str, dict] = {"model": {"path": str(MODEL), "threads": 1}, **SETTINGS}
-        tables |= {"transcoders": {"path": "trained"}, "texts": {"path": "corpus.txt"}}
-        lines = [
-            f"[{name}]\n" + "".join(f"{key} = {json.dumps(table[key])}\n" for key in table)
-            for name, table in tables.items()
-        ]
-        (self.root / "mine.toml").write_text("\n".join(lines))
-        return self
-
-    def build(self, phase: str = "replacement", *extra: object) -> Outcome:
-        return run(
-            "build", phase, "--profile", self.root / "mine.toml", "--store", self.store, "--json", *extra
-        )
-
-    def artifact(self, phase: str) -> Artifact:
-        return named(Store(self.store), Name("mine", "corpus", phase))
-
-    def export(self, folder: Path) -> Outcome:
-        return run("export", "transcoders", folder, "--profile", "mine", "--store", self.store)
-
-
-def computed(outcome: Outcome) -> dict[str, int]:
-    """Phase → cells computed, of those that computed any."""
-    return {row["phase"]: row["computed"] for row in outcome.json["phases"] if row["computed"]}
-
-
-def contents(artifact: Artifact) -> dict[int, str]:
-    """Layer → content hash of its cell."""
-    return {cell.coords["layer"]: cell.content for cell in artifact.cells}
+RECIPE = training.Recipe(features=32, steps=200, batch=128, rate=5e-3, l0_start=16, l0=6, k=5)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -100,241 +25,8 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory) -> Trained:
-    """Transcoders trained, measured and written to `trained`, which the profile names."""
-    made = Trained(tmp_path_factory.mktemp("trained")).write()
-    outcome = made.build()
-    assert outcome.code == 0, outcome.err
-    assert made.export(made.root / "trained").code == 0
-    return made
-
-
-@pytest.fixture(scope="module")
-def held_out(trained) -> list[list[int]]:
-    """The held-out sequences, read from the store."""
-    found = []
-    for shard in cs.open("corpus", store=trained.store, profile="mine", behaviour="corpus").children.values():
-        if bool(shard.held_out):
-            found += [
-                shard.tokens.values[start:stop].tolist()
-                for start, stop in pairwise(shard.pointer.values.tolist())
-            ]
-    return found
-
-
-def test_one_cell_a_layer_and_nothing_twice(trained):
-    """Every layer of the model is a cell; a second build computes nothing; phases of behaviours are not
-    touched.
-    """
-    assert [cell.coords for cell in trained.artifact("transcoders").cells] == [
-        {"layer": layer} for layer in range(LAYERS)
-    ]
-    again = trained.build()
-    assert again.code == 0 and computed(again) == {}
-    assert [row["phase"] for row in again.json["phases"]] == list(config.TRAINING)
-
-
-def test_long_work_says_how_far_it_is(trained, tmp_path, monkeypatch):
-    """Where no bar can be shown, lines between those of the phases count the cells that are done."""
-    monkeypatch.setattr("circuitstore.command.build.QUIET", 0.0)
-    again = Trained(Path(shutil.copytree(trained.root, tmp_path / "again")))
-    outcome = again.build("transcoders", "--set", "training.seed=5", "--set", "training.steps=2")
-    assert [line.split()[2:] for line in outcome.err.splitlines() if " of " in line] == [
-        [str(n), "of", "6", "cells"] for n in range(1, 6)
-    ]
-
-
-def test_no_text_is_both_trained_on_and_held_out(trained, held_out):
-    """Texts are distinct, a fifth of their tokens is held out, every sequence begins with the prepended
-    token.
-    """
-    tokenizer = load_model(MODEL).tokenizer
-    texts = {tokenizer.decode(sequence[1:]) for sequence in held_out}
-    assert texts <= set(TEXTS) and all(sequence[0] == tokenizer.eos_token_id for sequence in held_out)
-    share = sum(len(sequence) - 1 for sequence in held_out) / sum(
-        len(tokenizer.encode(text)) for text in set(TEXTS)
-    )
-    assert 0.2 <= share < 0.25
-    rows = int(cs.open("transcoders", store=trained.store, profile="mine", behaviour="corpus").tokens[0])
-    assert rows == sum(len(tokenizer.encode(text)) for text in set(TEXTS) - texts)
-
-
-def test_exported_files_load_and_explain_as_reported(trained, held_out):
-    """An independent computation — one sequence at a time, the sparse reader of the files — gives the L0, the
-    explained variance and the normalised MSE that the phase reports of every layer.
-    """
-    model, transcoders = load_model(MODEL), Transcoders.open(trained.root / "trained")
-    transcoders.check_fits(LAYERS, model.d_model)
-    runs = [capture(model, sequence) for sequence in held_out]
-    reported = cs.open("transcoders", store=trained.store, profile="mine", behaviour="corpus").load()
-    for layer in range(LAYERS):
-        inputs = [each.mlp_input[layer, 1:] for each in runs]
-        outputs = torch.cat([each.mlp_output[layer, 1:] for each in runs]).double()
-        rows = transcoders.layer(layer).active(inputs)
-        error = outputs - torch.cat([transcoders.layer(layer).reconstruct(row) for row in rows]).double()
-        of_layer, missed = reported.isel(layer=layer), error.square().sum()
-        assert float(of_layer.explained_variance) == pytest.approx(
-            1 - float(missed / (outputs - outputs.mean(0)).square().sum())
-        )
-        assert float(of_layer.normalised_mse) == pytest.approx(float(missed / outputs.square().sum()))
-        assert float(of_layer.l0) == pytest.approx(
-            sum(len(row.value) for row in rows) / len(outputs), rel=1e-3
-        )
-        assert float(of_layer.explained_variance) > 0.3
-
-
-def test_agreement_is_that_of_the_files_in_the_model(trained, held_out):
-    """The same share of likeliest tokens survives when other code puts the exported transcoders into the
-    model, one text at a time.
-    """
-    model, transcoders = load_model(MODEL), Transcoders.open(trained.root / "trained")
-    asked: list[list[int]] = []
-    for sequence in held_out:
-        if sum(map(len, asked)) >= SETTINGS["replacement"]["tokens"]:
-            break
-        asked.append(sequence)
-
-    def predictions(layers: list[int]) -> list[int]:
-        def replace(layer: int):
-            def hook(module, args, output):
-                output[0, 1:] = transcoders.layer(layer).reconstruct(
-                    transcoders.layer(layer).active([args[0][0, 1:]])[0]
-                )
-
-            return hook
-
-        hooks = [model.parts.layers[layer].mlp.register_forward_hook(replace(layer)) for layer in layers]
-        found = [
-            token
-            for sequence in asked
-            for token in model.hf(torch.tensor([sequence])).logits[0, 1:].argmax(1).tolist()
-        ]
-        for each in hooks:
-            each.remove()
-        return found
-
-    with torch.no_grad():
-        expected = predictions([])
-        shares = [np.mean(np.equal(predictions(layers), expected)) for layers in ([2], list(range(LAYERS)))]
-    reported = trained.artifact("replacement").summary
-    assert reported["all"]["tokens"] == len(expected)
-    assert [reported["layers"]["2"]["agreement"], reported["all"]["agreement"]] == pytest.approx(shares)
-    assert 0 < shares[1] < 1 and reported["all"]["kl"] > 0
-
-
-def test_same_weights_same_bytes(trained, tmp_path):
-    """A second export writes the same bytes, and into a folder of its own nothing at all."""
-    assert trained.export(tmp_path / "again").code == 0
-    for file in (trained.root / "trained").iterdir():
-        assert (tmp_path / "again" / file.name).read_bytes() == file.read_bytes()
-    assert "0 written" in trained.export(tmp_path / "again").err
-
-
-def test_profile_with_trained_transcoders_is_attributed(trained):
-    """The exported folder is what the profile names: graphs are built with it and are exact."""
-    built = run(
-        *(
-            "build",
-            "attribution",
-            "--profile",
-            trained.root / "mine.toml",
-            "-b",
-            "plural",
-            "--store",
-            trained.root / "attributed",
-        ),
-        *("--set", "prompts.train=2", "--set", "prompts.test=2", "--json"),
-    )
-    assert built.code == 0, built.err
-    graphs = named(Store(trained.root / "attributed"), Name("mine", "plural", "attribution")).summary
-    assert graphs["graphs"] == 4 and graphs["identity_error"] < 1e-4
-
-
-def test_killed_training_resumes_at_its_layer(trained, tmp_path, monkeypatch):
-    """Ctrl-C while layer 3 is trained keeps layers 0–2; the next build trains the other three, with the same
-    content as undisturbed.
-    """
-    again = Trained(tmp_path).write()
-    real, count = training.train, iter(range(LAYERS))
-
-    def interrupted(*arguments):
-        if next(count) == 3:
-            raise KeyboardInterrupt
-        return real(*arguments)
-
-    with monkeypatch.context() as patch:
-        patch.setattr("tasks.training.transcoders.train", interrupted)
-        assert again.build("transcoders").code == 130
-    resumed = again.build("transcoders")
-    assert resumed.code == 0 and computed(resumed) == {"transcoders": 3}
-    assert contents(again.artifact("transcoders")) == contents(trained.artifact("transcoders"))
-
-
-def test_layer_does_not_depend_on_its_batch(trained, tmp_path, monkeypatch):
-    """Trained in one batch, after other layers, each layer has the same bits as trained in a batch of its
-    own.
-    """
-    asked = tuple(
-        msgspec.structs.replace(task, batch=LAYERS) if task.name == "transcoders" else task
-        for task in tasks.PIPELINE.asked
-    )
-    monkeypatch.setattr(tasks, "PIPELINE", msgspec.structs.replace(tasks.PIPELINE, asked=asked))
-    together = Trained(tmp_path).write()
-    assert together.build("transcoders").code == 0
-    assert len({cell.object for cell in together.artifact("transcoders").cells}) == 1
-    assert contents(together.artifact("transcoders")) == contents(trained.artifact("transcoders"))
-
-
-@pytest.mark.parametrize(
-    ("setting", "first"),
-    [("training.seed=124", 2), ("training.l0=11", 2), ("corpus.seed=1", 0), ("prompts.prepend=pad", 0)],
-)
-def test_settings_are_in_the_keys_of_what_they_affect(trained, setting, first):
-    """Another seed of training moves only the transcoders' key; another corpus moves all; what waits for it
-    is not known yet.
-    """
-    plan = run(
-        "explain",
-        "replacement",
-        "--profile",
-        trained.root / "mine.toml",
-        "--store",
-        trained.store,
-        "--json",
-        "--set",
-        setting,
-    )
-    stale = [row["phase"] for row in plan.json["phases"] if row["state"] != "fresh"]
-    assert stale == list(config.TRAINING[first:])
-
-
-def test_training_is_about_a_corpus(tmp_path):
-    """No behaviour is named with it, no other phase; without a corpus, or with too little of one, the error
-    says what to do.
-    """
-    store = ("--store", tmp_path / "store")
-    assert "not about a behaviour" in one_line_error(
-        run("build", "transcoders", "-b", "plural", *store), code=2
-    )
-    assert "no other phases" in one_line_error(run("build", "transcoders", "baseline", *store), code=2)
-    assert "--set texts.path=FILE" in one_line_error(run("build", "transcoders", *store), code=1)
-    (tmp_path / "one.txt").write_text("The keys\nThe keys\n")
-    assert "1 different texts" in one_line_error(
-        run("build", "corpus", *store, "--set", f"texts.path={tmp_path / 'one.txt'}"), code=1
-    )
-    assert "no such file" in one_line_error(
-        run("build", "corpus", *store, "--set", "texts.path=nowhere.txt"), code=1
-    )
-
-
-RECIPE = training.Recipe(features=32, steps=200, batch=128, rate=5e-3, l0_start=16, l0=6, k=5)
-
-
-@pytest.fixture(scope="module")
 def pairs() -> tuple[torch.Tensor, torch.Tensor]:
-    """Outputs (layer, sample, d_model) that are a sum of few of 16 directions, after inputs that say which;
-    and a linear part.
-    """
+    """MLP inputs and outputs (layer, sample, d_model): sums of few of 16 directions, and a linear part."""
     draw = torch.Generator().manual_seed(0)
     strengths = torch.rand(2, 1024, 16, generator=draw) * (torch.rand(2, 1024, 16, generator=draw) < 0.2)
     inputs, outputs = (strengths @ torch.randn(2, 16, 20, generator=draw) for _ in range(2))
@@ -345,16 +37,14 @@ def pairs() -> tuple[torch.Tensor, torch.Tensor]:
     ("kind", "skip"), [("jumprelu", False), ("topk", False), ("jumprelu", True), ("topk", True)]
 )
 def test_every_kind_learns_and_is_read_back_alike(pairs, tmp_path, kind, skip):
-    """Each kind explains most of what few features make, and the reader of files finds the same activations
-    and predictions.
-    """
+    """Each kind explains most, and the reader of files finds the same activations and predictions."""
     recipe = replace(RECIPE, kind=kind, skip=skip)
     weights = {name: weight[1] for name, weight in training.train(*pairs, recipe, seed=1).items()}
     k = recipe.k if kind == "topk" else None
     inputs, outputs = (x[1] for x in pairs)
     measured = quality.reconstruction(weights, inputs, outputs, k)
     assert measured["explained_variance"] > 0.8 and 1 < measured["l0"] < 9
-    assert ("W_skip" in weights) == skip and (training.THRESHOLD in weights) == (kind == "jumprelu")
+    assert ("W_skip" in weights) == skip and (formats.THRESHOLD in weights) == (kind == "jumprelu")
     assert weights["W_dec"].norm(dim=1).sub(1).abs().max() < 1e-5
     save_file(
         {name: weight.contiguous() for name, weight in weights.items()}, tmp_path / "layer_0.safetensors"
@@ -368,46 +58,9 @@ def test_every_kind_learns_and_is_read_back_alike(pairs, tmp_path, kind, skip):
 
 
 def test_layers_share_nothing(pairs):
-    """A layer trained alone is the layer trained beside another, up to rounding; another seed gives other
-    weights.
-    """
+    """A layer is trained alone as beside another, to rounding; another seed gives other weights."""
     together, alone, other = (
         training.train(*x, RECIPE, seed) for x, seed in ((pairs, 1), ([p[1:] for p in pairs], 1), (pairs, 2))
     )
     assert all(torch.allclose(alone[name][0], together[name][1], atol=1e-3) for name in alone)
     assert not torch.allclose(other["W_enc"], together["W_enc"], atol=0.1)
-
-
-def test_cells_that_share_work_stay_together():
-    """A batch ends where the outermost coordinate changes, when all cells of one fit into a batch; else where
-    it is full.
-    """
-    task = Task("any", msgspec.Struct, needs=(), per=("shard", "layer"), batch=5)
-
-    def sizes(*counts: int) -> list[int]:
-        cells = [
-            PlannedCell({"shard": shard, "layer": layer}, "", {})
-            for shard, count in enumerate(counts)
-            for layer in range(count)
-        ]
-        return [len(batch) for batch in runner._packed(cells, task)]
-
-    assert sizes(2, 2, 2) == [4, 2]
-    assert sizes(3, 3) == [3, 3]
-    assert sizes(12, 1) == [5, 5, 3]
-    assert sizes() == []
-
-
-def test_a_phase_reads_what_stands_before_it():
-    """A name is a phase only for phases after it: `features` reads the resource `transcoders`, `replacement`
-    the phase.
-    """
-    pipeline: Pipeline = tasks.PIPELINE
-    assert pipeline.resources_of(pipeline.task("features")) == ("transcoders",)
-    assert pipeline.upstream(pipeline.task("replacement")) == ("corpus", "transcoders")
-    assert [task.name for task in pipeline.closure(("transcoders",))] == [
-        "corpus",
-        "corpus_activations",
-        "transcoders",
-    ]
-    assert not {task.name for task in pipeline.closure(())} & {*config.TRAINING, "attribute"}
