@@ -101,7 +101,7 @@ def _features(graph: xr.Dataset, transcoders: Transcoders) -> FeatureGraph:
         position=position,
         activation=graph.activation_values.values[graph.selected_features.values].astype(np.float64),
         threshold=threshold,
-        entering=np.bincount(target, np.abs(weight), minlength=count)[:count],
+        entering=np.asarray(np.bincount(target, np.abs(weight), minlength=count)[:count], dtype=np.float64),
         edges=sparse.csr_array((weight[inner], (target[inner], source[inner])), shape=(count, count)),
     )
 

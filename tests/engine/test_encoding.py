@@ -155,7 +155,10 @@ def test_known_source_hash_stays():
     never changes.
     """
     plain = b"def f(x):\n    return [x, 'a']\n"
-    dressed = b'"""Module."""\n\n# comment\ndef f(x):\n    """Docstring."""\n    return [\n        x,  # first\n        "a",\n    ]\n'
+    dressed = (
+        b'"""Module."""\n\n# comment\ndef f(x):\n    """Docstring."""\n'
+        b'    return [\n        x,  # first\n        "a",\n    ]\n'
+    )
     assert fingerprint.source_hash(plain) == fingerprint.source_hash(dressed) == PLAIN_SOURCE
 
 
@@ -185,7 +188,7 @@ def interpreters() -> list[str]:
 
 
 def test_every_version_of_python_sees_the_same_code(tmp_path):
-    """The trees of all our files, and of f-strings of every kind, are encoded alike by 3.11, 3.12 and 3.13."""
+    """All our files, and f-strings of every kind, are encoded alike by Python 3.11, 3.12 and 3.13."""
     (tmp_path / "f_strings.py").write_text(F_STRINGS)
     paths = [str(tmp_path / "f_strings.py")]
     paths += [str(path) for top in ("circuitstore", "tasks") for path in sorted((ROOT / top).rglob("*.py"))]

@@ -65,7 +65,7 @@ def test_nothing_changed(workspace, ask):
 
 
 def test_never_built(new_workspace, ask):
-    """A store that does not exist is not made by asking; every phase is missing, and says what it waits for."""
+    """Asking makes no store; every phase is missing, and says what it waits for."""
     outcome = ask(new_workspace)
     assert {row["state"] for row in outcome.phases.values()} == {"missing"}
     assert why(outcome, "prompts") == "never built"

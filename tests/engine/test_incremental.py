@@ -45,7 +45,7 @@ def test_second_build_computes_nothing_writes_nothing_and_imports_nothing_heavy(
 
 
 def test_one_edited_prompt_computes_that_prompt_in_every_phase(workspace):
-    """Of three prompts one is edited: each phase computes the cells of that one (`prompts` is a single cell)."""
+    """Of three prompts one is edited: each phase computes the cells of that one."""
     workspace.write_prompts({**TEXTS, "b": "the cat sat on the cabinet"})
     assert workspace.build().computed == {
         "prompts": 1,

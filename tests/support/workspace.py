@@ -154,7 +154,7 @@ def files(folder: Path) -> dict[str, tuple[int, int]]:
 
 
 def one_line_error(outcome: Outcome, *, code: int) -> str:
-    """The error of a command that failed as it should: with this exit code, in one line, without a traceback."""
+    """The error of a command that failed as it should: this exit code, one line, no traceback."""
     assert outcome.code == code, outcome.err
     assert "Traceback" not in outcome.err
     lines = [line for line in outcome.err.splitlines() if line.startswith(("error: ", "Error: "))]
