@@ -17,7 +17,6 @@ import xarray as xr
 
 from circuitstore.errors import PromptError, some_of
 from circuitstore.models.load import tokenize
-from circuitstore.storage.names import FILE_NAME, is_file_name, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -78,7 +77,6 @@ def prompts(
         for name, count in Counter(row.id for row in rows).items()
         if count > 1
     ]
-    problems += [f"id {shown(row.id)} is not {FILE_NAME}" for row in rows if not is_file_name(row.id)]
     if not rows:
         problems.append("there are no prompts")
     if problems:

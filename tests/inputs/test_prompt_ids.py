@@ -1,4 +1,4 @@
-"""The ids of prompts: every one that is accepted opens and is exported, and no other one gets into a build."""
+"""The ids of prompts: each one that is accepted opens and is exported, and no other gets into a build."""
 
 from __future__ import annotations
 
@@ -6,16 +6,15 @@ import json
 from types import SimpleNamespace
 
 import pytest
-from workspace import BEHAVIOUR, MODEL, PROFILE, Workspace, one_line_error, prompt, run
+from workspace import BEHAVIOUR, PROFILE, Workspace, one_line_error, prompt, run
 
 import circuitstore as cs
+import tasks.behaviours
 from circuitstore.errors import InputError, PromptError
 from circuitstore.results.folder import write_files
 from circuitstore.storage.layout import Store
 from circuitstore.storage.refs import Name
-from tasks.inputs import own_prompts, tokenizer
-from tasks.inputs.places import Folder
-from tasks.prompts import prompts
+from tasks.inputs import behaviour as declared
 
 REFUSED = {
     "out of the folder": "../../evil",
@@ -79,15 +78,11 @@ def test_a_file_is_never_written_outside_of_its_folder(workspace: Workspace, tmp
     assert not folder.exists() and not list(tmp_path.rglob("evil*"))
 
 
-def test_a_declared_id_is_checked_too(new_workspace):
-    """A behaviour's own file makes ids as well; phase `prompts` refuses them with the other problems."""
-    assert new_workspace.build(phase="prompts").code == 0
-    row = own_prompts.read(str(new_workspace.prompts), BEHAVIOUR)[0]
-    bad = SimpleNamespace(**{name: getattr(row, name) for name in row.__struct_fields__} | {"id": "a/b"})
-    words = tokenizer.load(Folder(str(MODEL), Store(new_workspace.store)))
-    config = SimpleNamespace(prepend="none", misfits="refuse")
-    with pytest.raises(PromptError, match="id 'a/b' is not 1 to 200 bytes"):
-        list(prompts([{}], config, lambda config, fits: [bad], words))
+def test_a_declared_id_is_checked_too(monkeypatch):
+    """A behaviour's own file makes ids as well."""
+    monkeypatch.setattr(tasks.behaviours, "generate", lambda *_, **settings: [SimpleNamespace(id="a/b")])
+    with pytest.raises(PromptError, match="1 to 200 bytes .* got 'a/b'"):
+        declared.load("plural")(SimpleNamespace(train=1, test=1, seed=1), None)
 
 
 def test_every_accepted_id_opens_and_is_exported(new_workspace: Workspace, tmp_path):
