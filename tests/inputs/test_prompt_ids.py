@@ -81,7 +81,7 @@ def test_a_file_is_never_written_outside_of_its_folder(workspace: Workspace, tmp
 def test_a_declared_id_is_checked_too(monkeypatch):
     """A behaviour's own file makes ids as well."""
     monkeypatch.setattr(tasks.behaviours, "generate", lambda *_, **settings: [SimpleNamespace(id="a/b")])
-    with pytest.raises(PromptError, match="1 to 200 bytes .* got 'a/b'"):
+    with pytest.raises(PromptError, match="got 'a/b'"):
         declared.load("plural")(SimpleNamespace(train=1, test=1, seed=1), None)
 
 
