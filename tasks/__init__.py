@@ -60,6 +60,7 @@ PHASES = (
         needs=("prompts", "features", "model", "transcoders"),
         after=("baseline",),
         per=("prompt",),
+        bounds=("memory",),
         summary=True,
         batch=10,
     ),
@@ -94,7 +95,13 @@ PHASES = (
 )
 
 # Built only when asked for by name. One text has a graph of its own.
-ATTRIBUTE = Task("attribute", phases.Attribution, table="attribution", needs=("text", "model", "transcoders"))
+ATTRIBUTE = Task(
+    "attribute",
+    phases.Attribution,
+    table="attribution",
+    needs=("text", "model", "transcoders"),
+    bounds=("memory",),
+)
 
 # Built only when asked for by name: transcoders trained on a corpus.
 TRAINING = (

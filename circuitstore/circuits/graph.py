@@ -101,7 +101,7 @@ def attribute(
 
     ``max_feature_nodes`` keeps only that many features as nodes, the most influential ones. They are chosen
     ``stage`` at a time, by influence over the rows known by then. ``memory`` (bytes) bounds the dense
-    matrices, and twice the rows in flight. With ``margin`` (correct, incorrect), every node's contribution to
+    matrices: a graph that needs more is refused, and no number depends on it. With ``margin`` (correct, incorrect), every node's contribution to
     that logit difference is computed too, whatever the targets are.
 
     With ``method`` "gradient" the same nodes have the edges, and the graph the pruning, of `gradient_graph`.

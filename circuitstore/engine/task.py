@@ -79,6 +79,8 @@ class Task(msgspec.Struct, frozen=True):
     rows is
         keyed by single rows.
     whole: settings that only choose cells, or judge the whole, and so are no part of a single cell's key.
+    bounds: settings that only say how much a cell may take. A cell that would take more is refused, no result
+    depends on them, and they are no part of any key.
     summary: its module has `summary(cells, config) -> dict`, plain data about the whole. It is given
     (coordinates, dataset) of
         each cell, read as they are gone through. A text under "gate", when not empty, stops the build.
@@ -96,6 +98,7 @@ class Task(msgspec.Struct, frozen=True):
     rows: str | None = None
     coordinates: Coordinates | None = None
     whole: tuple[str, ...] = ()
+    bounds: tuple[str, ...] = ()
     summary: bool = False
     batch: int = 64
     room: str = ""
