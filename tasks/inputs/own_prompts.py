@@ -90,7 +90,7 @@ def read(path: str) -> list[Row]:
 
 
 def _with_id(row: Row) -> Row:
-    """The row with an id. One that is made says nothing of the file, so a renamed copy is the same prompts."""
+    """The row with an id. One that is made does not name the file, so a renamed copy is the same prompts."""
     if row.id:
         return row
     digest = hashlib.sha256("\0".join((row.text, row.correct, row.incorrect)).encode()).hexdigest()
