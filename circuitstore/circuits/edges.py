@@ -20,6 +20,7 @@ from circuitstore.circuits.flight import Ends
 from circuitstore.circuits.frozen_network import FrozenNetwork
 from circuitstore.errors import LimitError
 from circuitstore.models.capture import Capture
+from circuitstore.models.finite import require_finite
 from circuitstore.models.load import LanguageModel
 from circuitstore.transcoders.per_layer import Transcoders
 from circuitstore.transcoders.sparse import SparseRows
@@ -77,6 +78,7 @@ class Edges:
             predicted = bias[layer] + self._decoded(layer, np.ones(len(self.active.layer), dtype=bool))
             skip = self.network.skip_output(layer)
             errors[layer] = errors[layer] - (predicted if skip is None else predicted + skip)
+        require_finite("reconstruction error", errors, ("layer", "position", "dimension"))
         bias[:, 0] += errors[:, 0]
         return bias, errors
 
