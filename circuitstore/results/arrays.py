@@ -32,6 +32,22 @@ Key = tuple[Any, ...]  # an integer, a slice or an array of indices for each dim
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
+class LazyArray(indexing.LazilyIndexedArray):
+    """A `CellArray` that is read when its values are asked for, whatever selections come before.
+
+    xarray 2026.9 takes a backward slice that begins before the first index, such as [-9::-1] of 8 values, for
+    the whole backwards. NumPy selects nothing, and so does this.
+    """
+
+    __slots__ = ()
+
+    def _updated_key(self, new_key: Any) -> Any:
+        sizes = zip(new_key.tuple, self.shape, strict=True)
+        empty = [isinstance(k, slice) and not len(range(*k.indices(n))) for k, n in sizes]
+        key = tuple(slice(0, 0) if none else k for k, none in zip(new_key.tuple, empty, strict=True))
+        return super()._updated_key(type(new_key)(key))
+
+
 class CellArray(BackendArray):
     """One variable over all cells of a grid: (*axes of the grid, *dims of the variable)."""
 
@@ -48,6 +64,9 @@ class CellArray(BackendArray):
         self.shape = (*grid.shape, *shape)
 
     def __getitem__(self, key: indexing.ExplicitIndexer) -> Array:
+        if not isinstance(key, indexing.VectorizedIndexer):
+            # xarray would turn negative steps around first, and fails for those that select nothing.
+            return self._outer(key.tuple)
         support = indexing.IndexingSupport.OUTER
         values: Array = indexing.explicit_indexing_adapter(key, self.shape, support, self._outer)
         return values
