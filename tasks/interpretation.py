@@ -240,5 +240,4 @@ def _dataset(
             "token": ("token", ids),
             "token_text": ("token", np.array([decode(token) for token in ids.tolist()], dtype=str)),
         },
-        attrs={"structure": "graph"},
     )
