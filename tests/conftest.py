@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from random_model import CONFORMANCE
+from shared import shared
 from small_store import built  # noqa: F401 (a fixture)
 from workspace import ROOT, Workspace
 
@@ -51,10 +52,12 @@ def built_once(tmp_path_factory) -> Workspace:
     """A workspace whose `attribution` was built from nothing. Read only: tests that change it take
     `workspace`.
     """
-    made = Workspace.create(tmp_path_factory.mktemp("built"))
+    return shared(tmp_path_factory, "built", Workspace, _build_attribution)
+
+
+def _build_attribution(made: Workspace) -> None:
     outcome = made.build()
     assert outcome.code == 0, outcome.err
-    return made
 
 
 @pytest.fixture
