@@ -12,7 +12,7 @@ from shared import shared
 from small_store import built  # noqa: F401 (a fixture)
 from workspace import ROOT, Workspace
 
-from circuitstore.memo import shared
+from circuitstore import memo
 
 os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")  # as a build sets it, before any other test multiplies
 
@@ -26,9 +26,9 @@ def _apart_from_the_user(tmp_path_factory):
         patch.delenv("CIRCUITSTORE_STORE", raising=False)
         patch.delenv("CIRCUITSTORE_PROFILE", raising=False)
         patch.setattr(os, "fsync", lambda descriptor: None)
-        shared.cache_clear()
+        memo.shared.cache_clear()
         yield
-        shared.cache_clear()
+        memo.shared.cache_clear()
 
 
 @pytest.fixture(autouse=True, scope="session")
