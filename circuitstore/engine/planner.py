@@ -175,7 +175,9 @@ class Planner:
         config = task.settings(selection)
         components = Components(
             code=self.code.closure(*self._modules(task, used)),
-            config={name: getattr(config, name) for name in config.__struct_fields__},
+            config={
+                name: getattr(config, name) for name in config.__struct_fields__ if name not in task.bounds
+            },
             resources={name: identities[name] for name in used},
         )
         step = Step(task, selection, used, components, MISSING, [])

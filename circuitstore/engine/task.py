@@ -75,6 +75,10 @@ class Task(msgspec.Struct, frozen=True):
     rows: the axis along which a phase without cell axes yields its output. A phase that reads one row is then
         recomputed only when that row changes.
     whole: settings that only choose cells, or judge the whole. They are no part of a single cell's key.
+    bounds: settings that only say how much a cell may take. A cell that would take more is refused. No result
+        depends on them, and they are in no key.
+    undefined: variables that may hold NaN where a value does not exist, as patterns of names such as
+        "single_*". NaN anywhere else, and infinity anywhere, fails the cell.
     summary: its module has `summary(cells, config) -> dict`, plain data about the whole. It is given
         (coordinates, dataset) of each cell, read as they are gone through. A text under "gate", when not
         empty, stops the build.
@@ -92,6 +96,8 @@ class Task(msgspec.Struct, frozen=True):
     rows: str | None = None
     coordinates: Coordinates | None = None
     whole: tuple[str, ...] = ()
+    bounds: tuple[str, ...] = ()
+    undefined: tuple[str, ...] = ()
     summary: bool = False
     batch: int = 64
     room: str = ""

@@ -19,6 +19,7 @@ import msgspec
 import xarray as xr
 
 from circuitstore.engine.fingerprint import digest
+from circuitstore.engine.finite import check_finite
 from circuitstore.engine.inputs import Upstream
 from circuitstore.engine.loading import check_loaded, load_module
 from circuitstore.engine.planner import PlannedCell, Step
@@ -164,13 +165,15 @@ def _compute_cells(
 
 def _call(
     batch: Batch, module: ModuleType, given: Sequence[PlannedCell]
-) -> Iterable[tuple[Coords, xr.Dataset]]:
-    """What the function of the phase yields for these cells."""
+) -> Iterator[tuple[Coords, xr.Dataset]]:
+    """What the function of the phase yields for these cells, looked through for NaN and infinity."""
     function, config = getattr(module, batch.task.name), batch.task.settings(batch.selection)
     outputs: Iterable[tuple[Coords, xr.Dataset]] = function(
         [cell.coords for cell in given], config, **_inputs(batch)
     )
-    return outputs
+    for coords, content in outputs:
+        check_finite(batch.task, content)
+        yield coords, content
 
 
 class _Loaded:

@@ -21,6 +21,7 @@ from xarray.core import indexing
 from circuitstore.errors import LimitError
 from circuitstore.results.grid import Grid
 from circuitstore.storage.artifact import Cell
+from circuitstore.storage.content import text_array
 from circuitstore.storage.objects import ObjectReader
 
 DENSE_LIMIT = 2 << 30  # bytes one selection of a sparse variable may take when made dense
@@ -71,7 +72,7 @@ class CellArray(BackendArray):
         shape = (*(index.size for index in chosen if index.ndim), *of_cell)
         parts = [self._part(cell, inner) for cell in cells]
         if self.dtype.kind == "T":
-            return np.array([part.tolist() for part in parts], dtype=str).reshape(shape)
+            return text_array([part.tolist() for part in parts]).reshape(shape)
         return np.array(parts, dtype=self.dtype).reshape(shape)
 
     def _cells(self, chosen: list[Array]) -> list[Cell | None]:
