@@ -72,7 +72,7 @@ class Result(msgspec.Struct, frozen=True):
 
 
 class Output(NamedTuple):
-    """One finished cell: the planned cell it belongs to, its coordinates (of a row, the row's), its content."""
+    """One finished cell: the planned cell it belongs to, its coordinates, and its content."""
 
     planned: PlannedCell
     coords: Coords
