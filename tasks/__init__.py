@@ -1,9 +1,9 @@
 """The pipeline's contents page: all phases in order, what each one reads and how its work is cut into cells.
 
-Each phase is the function of its name in the file of its name. What it reads are its parameters, named here
-in order: phases above it, and resources, which no phase computes (`tasks/inputs/resources.py`). `after` names
-a phase whose gate must be passed first, although nothing of it is read. `circuitstore/engine/task.py`
-explains every field.
+Each phase is the function of its name in the file of its name. `needs` names its parameters in order. Each is
+a phase above, or a resource, which no phase computes (`tasks/inputs/resources.py`). `after` names a phase
+whose gate must be passed first, although nothing of it is read. `circuitstore/engine/task.py` explains every
+field.
 """
 
 from __future__ import annotations

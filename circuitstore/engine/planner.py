@@ -131,9 +131,7 @@ class Planner:
         return msgspec.structs.replace(known, state=state, why=why or ["never built"], cells=cells)
 
     def check(self, steps: Iterable[Step]) -> list[str]:
-        """Ask every resource that something is to be computed with whether it can be used.
-
-        Returns a line for each warning.
+        """Check each resource that an unbuilt phase reads; returns a line for each warning.
 
         Raises InputError.
         """

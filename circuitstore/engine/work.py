@@ -72,7 +72,7 @@ class Result(msgspec.Struct, frozen=True):
 
 
 class Output(NamedTuple):
-    """One finished cell: the planned cell it is of, its own coordinates, and its content."""
+    """One finished cell: the planned cell it belongs to, its coordinates, and its content."""
 
     planned: PlannedCell
     coords: Coords
@@ -105,11 +105,13 @@ def run_batch(batch: Batch, progress: Progress = lambda cells: None) -> Result:
     try:
         for output in compute(batch, module, failures, warnings):
             finished.append(output)
-            progress(0 if batch.task.rows else 1)
+            if not batch.task.rows:
+                progress(1)
     finally:  # Ctrl-C keeps what is done
         check_loaded(batch.components.code)
         result = _commit(batch, finished, failures, started)
-    progress(1 if batch.task.rows else len(failures))
+    if batch.task.rows or failures:
+        progress(1 if batch.task.rows else len(failures))
     return msgspec.structs.replace(result, warnings=warnings)
 
 

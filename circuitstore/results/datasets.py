@@ -27,7 +27,7 @@ from circuitstore.results.grid import BEHAVIOUR, PROMPT, Grid, grid_of, grid_of_
 from circuitstore.storage.artifact import Artifact
 from circuitstore.storage.layout import Store
 
-STRUCTURE, TREES = "structure", ("tree", "graph")  # stores of before 2026-12 say "graph" for the same
+STRUCTURE, TREES = "structure", ("tree", "graph")  # "graph" is the older spelling of "tree"
 
 
 def open_artifacts(

@@ -121,6 +121,10 @@ class LayerTranscoder:
         if said.kind in ("relu", "jumprelu") and self._file.has_threshold != (said.kind == "jumprelu"):
             got = f"{'a' if self._file.has_threshold else 'no'} tensor {formats.THRESHOLD}"
             raise ModelError(str(path), expected=f"{said.kind}, as config.yaml says", got=got)
+        if self._file.k is not None and (said.kind != "topk" or self._file.k != said.top_k):
+            got = f"k: {said.top_k}" if said.kind == "topk" else "none of these"
+            expected = f"activation: topk and k: {self._file.k} in config.yaml, as its tensor k says"
+            raise ModelError(str(path), expected=expected, got=got)
 
     @cached_property
     def b_enc(self) -> Tensor:

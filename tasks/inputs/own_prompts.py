@@ -6,10 +6,15 @@
 ("train" or "test", default "train"), `template`, `group`, `partner` (id of the minimal-pair prompt) and
 `labels` (an object of text) are optional. All bad rows are reported at once, each by line number and reason.
 The layout of the file does not count: the identity is that of the prompts.
+
+An id becomes the name of a file when graphs are exported, and of a node when they are opened. So it must be
+one part of a path (`circuitstore.storage.names`). Ids are refused when the file is read, since
+a build may take hours and an export comes last.
 """
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 from collections.abc import Callable
 from functools import partial
@@ -19,6 +24,7 @@ import msgspec
 
 from circuitstore.engine.fingerprint import digest
 from circuitstore.errors import PromptError, some_of
+from circuitstore.storage.names import FILE_NAME, is_file_name, shown
 
 SHOWN = 20
 
@@ -62,9 +68,12 @@ def read(path: str) -> list[Row]:
     """All prompts of a JSONL file. Raises PromptError, with every bad line and its reason."""
     try:
         with open(path, "rb") as file:
-            lines = file.read().splitlines()
+            source = file.read()
     except OSError as error:
         raise PromptError(path, expected="a readable JSONL file", got=error.strerror or error) from error
+    if source.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise PromptError(path, expected="a JSONL file in UTF-8", got="UTF-16")
+    lines = source.removeprefix(codecs.BOM_UTF8).splitlines()
     rows: list[Row] = []
     problems: list[str] = []
     seen: dict[str, int] = {}
@@ -99,8 +108,12 @@ def _with_id(row: Row) -> Row:
 
 def _problems(row: Row) -> list[str]:
     empty = [f"{name} is empty" for name in ("text", "correct", "incorrect") if not getattr(row, name)]
-    return empty + (["correct and incorrect are the same"] if row.correct == row.incorrect else [])
+    same = ["correct and incorrect are the same"] if row.correct == row.incorrect else []
+    wrong = [] if is_file_name(row.id) else [f"id {shown(row.id)} is not {FILE_NAME}"]
+    return empty + same + wrong
 
 
 def _plain(error: Exception) -> str:
+    if isinstance(error, UnicodeDecodeError):
+        return f"not UTF-8 at byte {error.start + 1}"
     return str(error).replace("JSON is malformed", "no JSON object").replace("Object", "the object")

@@ -79,7 +79,7 @@ def dataset(graph: Graph, model: LanguageModel, token_text: np.ndarray, config: 
             "n_layers": ((), np.int32(model.n_layers)),
             **_contributions(graph),
         },
-        attrs={"structure": "graph"},
+        attrs={"structure": "tree"},
     )
 
 
