@@ -40,6 +40,9 @@ class Settings(Protocol):
     def names(self) -> list[str]:
         """Names of the profiles that come built in."""
 
+    def behaviours(self) -> list[str]:
+        """Names of the behaviours that come built in."""
+
     def describe(self, profile: str, settings: tuple[str, ...]) -> Sequence[Any]:
         """Every setting: structs with section, field, value, origin. Raises UsageError."""
 
