@@ -19,6 +19,7 @@ import msgspec
 import xarray as xr
 
 from circuitstore.engine.fingerprint import digest
+from circuitstore.engine.finite import check_finite
 from circuitstore.engine.inputs import Upstream
 from circuitstore.engine.loading import check_loaded, load_module
 from circuitstore.engine.planner import PlannedCell, Step
@@ -71,7 +72,7 @@ class Result(msgspec.Struct, frozen=True):
 
 
 class Output(NamedTuple):
-    """One finished cell: the planned cell it is of, its own coordinates, and its content."""
+    """One finished cell: the planned cell it belongs to, its coordinates, and its content."""
 
     planned: PlannedCell
     coords: Coords
@@ -104,11 +105,13 @@ def run_batch(batch: Batch, progress: Progress = lambda cells: None) -> Result:
     try:
         for output in compute(batch, module, failures, warnings):
             finished.append(output)
-            progress(0 if batch.task.rows else 1)
+            if not batch.task.rows:
+                progress(1)
     finally:  # Ctrl-C keeps what is done
         check_loaded(batch.components.code)
         result = _commit(batch, finished, failures, started)
-    progress(1 if batch.task.rows else len(failures))
+    if batch.task.rows or failures:
+        progress(1 if batch.task.rows else len(failures))
     return msgspec.structs.replace(result, warnings=warnings)
 
 
@@ -162,13 +165,15 @@ def _compute_cells(
 
 def _call(
     batch: Batch, module: ModuleType, given: Sequence[PlannedCell]
-) -> Iterable[tuple[Coords, xr.Dataset]]:
-    """What the function of the phase yields for these cells."""
+) -> Iterator[tuple[Coords, xr.Dataset]]:
+    """What the function of the phase yields for these cells, looked through for NaN and infinity."""
     function, config = getattr(module, batch.task.name), batch.task.settings(batch.selection)
     outputs: Iterable[tuple[Coords, xr.Dataset]] = function(
         [cell.coords for cell in given], config, **_inputs(batch)
     )
-    return outputs
+    for coords, content in outputs:
+        check_finite(batch.task, content)
+        yield coords, content
 
 
 class _Loaded:

@@ -43,28 +43,28 @@ class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     labels: dict[str, str] = {}
 
 
-def identity(path: str, behaviour: str) -> dict[str, Any]:
+def identity(path: str) -> dict[str, Any]:
     """Each prompt by its id, so that `explain` can name it, and their order. Raises PromptError."""
-    rows = read(path, behaviour)
+    rows = read(path)
     return {
         "prompts": {row.id: digest("prompt", row) for row in rows},
         "order": digest("order", [row.id for row in rows]),
     }
 
 
-def load(path: str, behaviour: str) -> Callable[[Any, Any], list[Row]]:
+def load(path: str) -> Callable[[Any, Any], list[Row]]:
     """A function of settings and tokenizer test that gives the prompts, as phase `prompts` calls it.
 
     The file is read now, so that what is loaded is what was identified. Raises PromptError.
     """
-    return partial(_regardless, read(path, behaviour))
+    return partial(_regardless, read(path))
 
 
 def _regardless(rows: list[Row], config: Any, fits: Any) -> list[Row]:
     return rows
 
 
-def read(path: str, behaviour: str) -> list[Row]:
+def read(path: str) -> list[Row]:
     """All prompts of a JSONL file. Raises PromptError, with every bad line and its reason."""
     try:
         with open(path, "rb") as file:
@@ -81,7 +81,7 @@ def read(path: str, behaviour: str) -> list[Row]:
         if not line.strip():
             continue
         try:
-            row = _with_id(msgspec.json.decode(line, type=Row), behaviour)
+            row = _with_id(msgspec.json.decode(line, type=Row))
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             problems.append(f"line {number}: {_plain(error)}")
             continue
@@ -98,11 +98,12 @@ def read(path: str, behaviour: str) -> list[Row]:
     return rows
 
 
-def _with_id(row: Row, behaviour: str) -> Row:
+def _with_id(row: Row) -> Row:
+    """The row with an id. One that is made does not name the file, so a renamed copy is the same prompts."""
     if row.id:
         return row
     digest = hashlib.sha256("\0".join((row.text, row.correct, row.incorrect)).encode()).hexdigest()
-    return msgspec.structs.replace(row, id=f"{behaviour}-{digest[:8]}")
+    return msgspec.structs.replace(row, id=f"prompt-{digest[:8]}")
 
 
 def _problems(row: Row) -> list[str]:

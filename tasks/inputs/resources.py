@@ -73,6 +73,6 @@ def resources(selection: Selection, store: Store) -> dict[str, Resource]:
 def _behaviour(selection: Selection) -> Resource:
     name, path = selection.behaviour, selection.prompts_file
     if path:
-        return Resource(partial(own_prompts.identity, path, name), partial(own_prompts.load, path, name))
+        return Resource(partial(own_prompts.identity, path), partial(own_prompts.load, path))
     code = (f"tasks.behaviours.{name}",)
     return Resource(partial(behaviour.identity, name), partial(behaviour.load, name), code)
