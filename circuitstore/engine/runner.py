@@ -192,11 +192,19 @@ class _Build:
     def _summary(self, step: Step, cells: list[Cell]) -> dict[str, object]:
         if not step.task.summary:
             return {}
+        from circuitstore.engine.audit import watching
+        from circuitstore.engine.fingerprint import declared_paths
         from circuitstore.engine.inputs import Cells
+        from circuitstore.engine.territory import Cover
 
-        module = importlib.import_module(step.task.module(self.planner.pipeline.package))
-        every = Cells(self.planner.store, step.task.name, cells)
-        summary: dict[str, object] = module.summary(every, step.task.settings(step.selection))
+        pipeline, store, task = self.planner.pipeline, self.planner.store, step.task
+        name = task.module(pipeline.package)
+        files = declared_paths(name, task.files)
+        cover = Cover(pipeline.package, step.components.code, files, free=[store.root])
+        with pipeline.machine.fixed(), watching(task.name, cover):
+            module = importlib.import_module(name)
+            every = Cells(store, task.name, cells)
+            summary: dict[str, object] = module.summary(every, task.settings(step.selection))
         return summary
 
     def _point_ref(self, step: Step, artifact: Artifact) -> None:

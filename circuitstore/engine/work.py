@@ -10,7 +10,8 @@ from __future__ import annotations
 import os
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from itertools import groupby
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -18,13 +19,15 @@ from typing import Any, NamedTuple
 import msgspec
 import xarray as xr
 
-from circuitstore.engine.fingerprint import digest
+from circuitstore.engine.audit import Watch, watching
+from circuitstore.engine.fingerprint import declared_paths, digest
 from circuitstore.engine.inputs import Upstream
 from circuitstore.engine.loading import check_loaded, load_module
 from circuitstore.engine.planner import PlannedCell, Step
 from circuitstore.engine.provenance import provenance
 from circuitstore.engine.task import Machine, Resource, Selection, Task
-from circuitstore.errors import BuildError, CircuitstoreError
+from circuitstore.engine.territory import Cover
+from circuitstore.errors import BuildError, CircuitstoreError, InputError
 from circuitstore.storage.actions import Entry, write_journal
 from circuitstore.storage.layout import Store
 from circuitstore.storage.objects import write_object
@@ -78,6 +81,20 @@ class Output(NamedTuple):
     content: xr.Dataset
 
 
+class _Run(NamedTuple):
+    """A batch under way: the module of its phase, what is watched, and what became of its cells.
+
+    `fix` fixes the numerical settings of what was imported since.
+    """
+
+    batch: Batch
+    module: ModuleType
+    fix: Callable[[], None]
+    watch: Watch
+    failures: list[Failure]
+    warnings: list[str]
+
+
 class _ContractError(BuildError):
     """A phase does not do what its declaration says: a mistake in the phase, not in one cell."""
 
@@ -96,48 +113,45 @@ def run_batch(batch: Batch, progress: Progress = lambda cells: None) -> Result:
     Raises StoreError, StaleCodeError.
     """
     started = time.time()
-    module = load_module(batch.module, batch.components.code)
-    finished: list[Output] = []
-    failures: list[Failure] = []
-    warnings: list[str] = []
     compute = _compute_rows if batch.task.rows else _compute_cells
-    try:
-        for output in compute(batch, module, failures, warnings):
-            finished.append(output)
-            progress(0 if batch.task.rows else 1)
-    finally:  # Ctrl-C keeps what is done
-        check_loaded(batch.components.code)
-        result = _commit(batch, finished, failures, started)
-    progress(1 if batch.task.rows else len(failures))
-    return msgspec.structs.replace(result, warnings=warnings)
+    with batch.machine.fixed() as fix, watching(batch.task.name, _cover(batch)) as watch:
+        run = _Run(batch, load_module(batch.module, batch.components.code), fix, watch, [], [])
+        finished: list[Output] = []
+        try:
+            for output in compute(run):
+                finished.append(output)
+                progress(0 if batch.task.rows else 1)
+        finally:  # Ctrl-C keeps what is done
+            check_loaded(batch.components.code)
+            result = _commit(batch, finished, run.failures, started)
+    progress(1 if batch.task.rows else len(run.failures))
+    return msgspec.structs.replace(result, warnings=run.warnings)
 
 
-def _compute_rows(
-    batch: Batch, module: ModuleType, failures: list[Failure], warnings: list[str]
-) -> Iterator[Output]:
+def _compute_rows(run: _Run) -> Iterator[Output]:
     """All rows of a phase that has no cell axes, or none: half an output is no output."""
     try:
-        rows = list(_call(batch, module, batch.cells))
-    except CircuitstoreError:
-        raise
+        rows = list(_call(run, run.batch.cells))
     except Exception as error:
-        failures.append(Failure({}, _reason(batch, error)))
+        refused = run.watch.refused()
+        if isinstance(error, CircuitstoreError) or refused:
+            raise (refused or error) from error
+        run.failures.append(Failure({}, _reason(run.batch, error)))
         return
-    yield from (Output(batch.cells[0], coords, content) for coords, content in rows)
+    yield from (Output(run.batch.cells[0], coords, content) for coords, content in rows)
 
 
-def _compute_cells(
-    batch: Batch, module: ModuleType, failures: list[Failure], warnings: list[str]
-) -> Iterator[Output]:
+def _compute_cells(run: _Run) -> Iterator[Output]:
     """Every finished cell. When memory runs out, the phase is given half as many cells at a time.
 
     No cell depends on which others are given with it, so that changes no result.
     """
+    batch = run.batch
     waiting, most = list(batch.cells), len(batch.cells)
     while waiting:
         given, done, exhausted = waiting[:most], 0, False
         try:
-            for coords, content in _call(batch, module, given):
+            for coords, content in _call(run, given):
                 if done == len(given) or coords != given[done].coords:
                     where = f"phase {batch.task.name}"
                     raise _ContractError(where, expected="the cells it was given, in order", got=coords)
@@ -150,25 +164,41 @@ def _compute_cells(
         except Exception as error:
             exhausted = batch.machine.out_of_memory(error)
             if len(given) == 1 or not exhausted:
-                failures.append(Failure(given[done].coords, _reason(batch, error)))
+                reason = _reason(batch, run.watch.refused() or error)
+                run.failures.append(Failure(given[done].coords, reason))
                 done += 1
         if exhausted:  # only here, for until now the error held all that the phase had in memory
             batch.machine.free_memory()
             if len(given) > 1:
                 most = len(given) // 2
-                warnings.append(f"out of memory with {len(given)} cells at once, going on with {most}")
+                run.warnings.append(f"out of memory with {len(given)} cells at once, going on with {most}")
         waiting = waiting[done:]
 
 
-def _call(
-    batch: Batch, module: ModuleType, given: Sequence[PlannedCell]
-) -> Iterable[tuple[Coords, xr.Dataset]]:
-    """What the function of the phase yields for these cells."""
-    function, config = getattr(module, batch.task.name), batch.task.settings(batch.selection)
-    outputs: Iterable[tuple[Coords, xr.Dataset]] = function(
-        [cell.coords for cell in given], config, **_inputs(batch)
-    )
-    return outputs
+def _call(run: _Run, given: Sequence[PlannedCell]) -> Iterator[tuple[Coords, xr.Dataset]]:
+    """What the function of the phase yields for these cells, as long as nothing undeclared was read."""
+    batch = run.batch
+    function, config = getattr(run.module, batch.task.name), batch.task.settings(batch.selection)
+    inputs = _inputs(batch)
+    run.watch.check_imports(batch.components.code)
+    run.fix()
+    for coords, content in function([cell.coords for cell in given], config, **inputs):
+        if refused := run.watch.refused():  # the phase went on without what it was not given
+            raise refused
+        yield coords, content
+
+
+def _cover(batch: Batch) -> Cover:
+    """What the key of a batch covers, and where it is watched."""
+    sources = []
+    for resource in batch.resources.values():
+        with suppress(InputError):  # what cannot be found cannot be loaded either, and that error is better
+            sources += [resource.sources()] if resource.sources else []
+    declared = declared_paths(batch.module, batch.task.files)
+    files = [*declared, *(path for each in sources for path in each.files)]
+    folders = [path for each in sources for path in each.folders]
+    package = batch.module.partition(".")[0]
+    return Cover(package, batch.components.code, files, folders, [batch.store.root])
 
 
 class _Loaded:

@@ -18,6 +18,7 @@ from typing import Any, Literal
 import msgspec
 
 from circuitstore.engine.fingerprint import digest
+from circuitstore.engine.task import Sources
 from circuitstore.errors import PromptError, some_of
 
 SHOWN = 20
@@ -44,6 +45,11 @@ def identity(path: str, behaviour: str) -> dict[str, Any]:
         "prompts": {row.id: digest("prompt", row) for row in rows},
         "order": digest("order", [row.id for row in rows]),
     }
+
+
+def sources(path: str) -> Sources:
+    """The one file."""
+    return Sources([path])
 
 
 def load(path: str, behaviour: str) -> Callable[[Any, Any], list[Row]]:

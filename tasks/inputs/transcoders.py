@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Container
 from typing import TYPE_CHECKING, Any
 
+from circuitstore.engine.task import Sources
 from circuitstore.hub.place import Place
 from circuitstore.models import shards
 from circuitstore.models.device import choose, limit_threads
@@ -71,6 +72,12 @@ def identity(place: Place) -> dict[str, Any]:
 def chosen(model: Place, layers: str) -> list[int] | None:
     """The layers in use, by a setting such as "10-24"; None for all of them if it is empty."""
     return layer_range(layers, model_config.layer_count(model)) if layers else None
+
+
+def sources(place: Place, model: Place) -> Sources:
+    """What loading reads on this machine. The model's configuration only says what fits. Raises ModelError."""
+    paths, folders = files(place).sources()
+    return Sources([*paths, model.path(model_config.CONFIG)], folders)
 
 
 def load(place: Place, model: Place, layers: str, device: str, threads: int) -> Transcoders:
