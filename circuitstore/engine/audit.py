@@ -101,7 +101,7 @@ def executing(module: str) -> Iterator[None]:
     finally:
         _executing.paths = outer
     territory = folders("", os.getcwd())
-    own = (path for path in sorted(paths) if kind(territory, path) is Kind.PROJECT)
+    own = (path for path in sorted(paths) if kind(territory, path) is Kind.PROJECT and os.path.isfile(path))
     _reads[module] = {path: _content(path) for path in own}
 
 

@@ -79,8 +79,10 @@ class Cover:
             return True
         kinds = named, kind(self._kinds, real)
         if Kind.INPUT in kinds:
-            return False
+            return not os.path.exists(real)
         if Kind.PROJECT not in kinds:
+            return True
+        if not os.path.exists(real):  # nothing is read; importers try many names
             return True
         module = module_of(real, self.package)
         return module is not None and (module in self.code or not computes(module, self.package))

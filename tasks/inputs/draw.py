@@ -1,10 +1,9 @@
 """How the prompts of a behaviour are drawn.
 
-Groups, then contrasts, are ordered by the SHA-256 of the seed and their words. The
-first groups of that order are the test groups. Templates take turns. Each takes, among the next few unused
-contrasts, the one that repeats the least of what has been drawn so far. The same seed gives the same prompts
-on any platform and version of Python. A word that is added to a lexicon leaves the order of all others as it
-was.
+Groups, then contrasts, are ordered by the SHA-256 of the seed and their words. The first groups of that order
+are the test groups. Templates take turns. Each takes, among the next few unused contrasts, the one that
+repeats the least of what has been drawn so far. The same seed gives the same prompts on any platform and
+version of Python. A word that is added to a lexicon leaves the order of all others as it was.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from circuitstore.engine.task import Sources
 from circuitstore.hub.place import Place
 from circuitstore.models import shards
+from circuitstore.models.config import CONFIG as MODEL_CONFIG
 from circuitstore.models.device import choose, limit_threads
 from circuitstore.transcoders import formats
 from tasks.inputs import model_config
@@ -75,9 +76,9 @@ def chosen(model: Place, layers: str) -> list[int] | None:
 
 
 def sources(place: Place, model: Place) -> Sources:
-    """What loading reads on this machine. The model's configuration only says what fits. Raises ModelError."""
+    """What loading reads on this machine; of the model, what says how large it is. Raises ModelError."""
     paths, folders = files(place).sources()
-    return Sources([*paths, model.path(model_config.CONFIG)], folders)
+    return Sources([*paths, model.path(MODEL_CONFIG)], folders)
 
 
 def load(place: Place, model: Place, layers: str, device: str, threads: int) -> Transcoders:
