@@ -141,7 +141,7 @@ def _hook(event: str, arguments: tuple[object, ...]) -> None:
     path = _path_read(event, arguments)
     if path is None:
         return
-    if executing is not None:
+    if executing is not None and not _shows_source():
         executing.add(source_of(os.path.abspath(path)))
     thread = threading.get_ident()
     for watch in tuple(_watches):

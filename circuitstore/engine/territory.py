@@ -79,10 +79,10 @@ class Cover:
             return True
         kinds = named, kind(self._kinds, real)
         if Kind.INPUT in kinds:
-            return not os.path.exists(real)
+            return not os.path.isfile(real)
         if Kind.PROJECT not in kinds:
             return True
-        if not os.path.exists(real):  # nothing is read; importers try many names
+        if not os.path.isfile(real):  # a folder, or one of the many names that importers try
             return True
         module = module_of(real, self.package)
         return module is not None and (module in self.code or not computes(module, self.package))
@@ -101,7 +101,7 @@ class Cover:
 
 def kind(folders: Mapping[str, Kind], path: str) -> Kind:
     """What a file is, by the deepest of these folders that it lies in."""
-    folder = direct = os.path.dirname(path)
+    folder, direct = path, os.path.dirname(path)
     while folder not in folders:
         above = os.path.dirname(folder)
         if above == folder:
