@@ -31,10 +31,12 @@ class Setting(NamedTuple):
 
 
 def settings(torch: Any) -> Iterator[Setting]:
-    """Every setting that is fixed, in the order in which they are written."""
+    """Every setting that is fixed, in the order in which they are written.
+
+    `torch.backends.cuda.matmul.allow_tf32` is another name of the first: writing both would lose "medium".
+    """
     read, write = torch.get_float32_matmul_precision, torch.set_float32_matmul_precision
     yield Setting("float32_matmul_precision", read, write, "highest")
-    yield _attribute("cuda.matmul.allow_tf32", torch.backends.cuda.matmul, "allow_tf32", False)
     yield _attribute("cudnn.allow_tf32", torch.backends.cudnn, "allow_tf32", False)
     for backend in BACKENDS:
         owner = torch.backends
