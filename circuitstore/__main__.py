@@ -10,12 +10,14 @@ import sys
 gc.disable()
 
 from circuitstore import command  # noqa: E402
+from circuitstore.command import streams  # noqa: E402
 
 __all__ = ["main"]
 
 
 def main() -> int:
     """Run the command of `sys.argv` as this process's only one; returns the exit code."""
+    streams.prepare()
     code = command.main()
     # the interpreter's last collection would look at everything once more, which costs as much as planning
     gc.freeze()

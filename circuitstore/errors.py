@@ -9,6 +9,7 @@
     │   ├── MissingError           nothing of that name has been built yet
     │   └── DamageError            a file of the store is missing, altered or unreadable
     ├── BuildError                 cells failed; what finished is kept
+    │   ├── NonFiniteError         NaN or infinity among numbers that must be finite
     │   ├── GateError              the model does not show the behaviour well enough to analyse it
     │   ├── StaleCodeError         the code in memory is not the code on disk
     │   ├── UndeclaredReadError    a phase read a file that its key does not cover
@@ -83,6 +84,10 @@ class DamageError(StoreError):
 
 class BuildError(CircuitstoreError):
     """Cells failed. What finished is kept, and the next build resumes."""
+
+
+class NonFiniteError(BuildError):
+    """NaN or infinity among numbers that must be finite."""
 
 
 class GateError(BuildError):

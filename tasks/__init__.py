@@ -1,9 +1,9 @@
 """The pipeline's contents page: all phases in order, what each one reads and how its work is cut into cells.
 
-Each phase is the function of its name in the file of its name. What it reads are its parameters, named here
-in order: phases above it, and resources, which no phase computes (`tasks/inputs/resources.py`). `after` names
-a phase whose gate must be passed first, although nothing of it is read. `circuitstore/engine/task.py`
-explains every field.
+Each phase is the function of its name in the file of its name. `needs` names its parameters in order. Each is
+a phase above, or a resource, which no phase computes (`tasks/inputs/resources.py`). `after` names a phase
+whose gate must be passed first, although nothing of it is read. `circuitstore/engine/task.py` explains every
+field.
 """
 
 from __future__ import annotations
@@ -18,6 +18,9 @@ from tasks.parts import layers
 from tasks.settings import phases, training
 from tasks.settings.profile import Settings
 from tasks.settings.service import Service
+
+# A graph by gradients has no identity; features that all contribute the same have no rank correlation.
+UNDEFINED_IN_GRAPHS = ("identity_error", "gradient_direct_spearman")
 
 PHASES = (
     Task("prompts", phases.Prompts, needs=("behaviour", "tokenizer"), rows="prompt"),
@@ -51,6 +54,7 @@ PHASES = (
         "interpretation",
         phases.Interpretation,
         needs=("prompts", "features", "model", "transcoders"),
+        undefined=("effect", "p", "q", "top_activation", "label_effect", "label_coverage", "label_q"),
         summary=True,
     ),
     Task("pairs", phases.Pairs, needs=("prompts", "features"), rows="prompt"),
@@ -60,10 +64,18 @@ PHASES = (
         needs=("prompts", "features", "model", "transcoders"),
         after=("baseline",),
         per=("prompt",),
+        bounds=("memory",),
+        undefined=UNDEFINED_IN_GRAPHS,
         summary=True,
         batch=10,
     ),
-    Task("circuit", phases.Circuit, needs=("prompts", "baseline", "pairs", "attribution"), summary=True),
+    Task(
+        "circuit",
+        phases.Circuit,
+        needs=("prompts", "baseline", "pairs", "attribution"),
+        undefined=("pearson*", "spearman*"),
+        summary=True,
+    ),
     Task(
         "interventions",
         phases.Interventions,
@@ -71,6 +83,7 @@ PHASES = (
         after=("baseline",),
         per=("prompt",),
         whole=("bootstrap", "confidence"),
+        undefined=("*_margin", "*_probability_*", "single_*", "feature_*"),
         summary=True,
         batch=10,
     ),
@@ -94,7 +107,14 @@ PHASES = (
 )
 
 # Built only when asked for by name. One text has a graph of its own.
-ATTRIBUTE = Task("attribute", phases.Attribution, table="attribution", needs=("text", "model", "transcoders"))
+ATTRIBUTE = Task(
+    "attribute",
+    phases.Attribution,
+    table="attribution",
+    needs=("text", "model", "transcoders"),
+    bounds=("memory",),
+    undefined=UNDEFINED_IN_GRAPHS,
+)
 
 # Built only when asked for by name: transcoders trained on a corpus.
 TRAINING = (

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from circuitstore.circuits.graph import attribute as attribute_tokens
 from circuitstore.errors import UsageError
 from circuitstore.models.load import tokenize
+from circuitstore.storage.content import text_array
 from tasks.parts.stored_graph import arguments, dataset
 
 if TYPE_CHECKING:
@@ -50,7 +49,7 @@ def attribute(
         margin=difference,
         **arguments(config),
     )
-    token_text = np.array([str(model.tokenizer.decode([token])) for token in tokens], dtype=str)
+    token_text = text_array([str(model.tokenizer.decode([token])) for token in tokens])
     result = dataset(graph, model, token_text, config)
     for cell in cells:
         yield cell, result

@@ -13,6 +13,7 @@ import torch
 import xarray as xr
 
 from circuitstore.models.capture import capture
+from circuitstore.storage.content import text_array
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -54,7 +55,7 @@ def baseline(
                     "log_prob_incorrect": ((), np.float32(log_probs[incorrect]), nats),
                     "rank_correct": ((), np.int32(1 + (logits > logits[correct]).sum())),
                     "top_token": ("top", top.indices.numpy(force=True).astype(np.int32)),
-                    "top_text": ("top", np.array(texts, dtype=str)),
+                    "top_text": ("top", text_array(texts)),
                     "top_logit": ("top", top.values.numpy(force=True), nats),
                     "top_log_prob": ("top", log_probs[top.indices].numpy(force=True), nats),
                 }

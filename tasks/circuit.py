@@ -109,7 +109,7 @@ def circuit(
                 **{f"activation_{name}": ("activation", value) for name, value in activations.items()},
                 "train_prompt": ("train", np.array(names)),
             },
-            attrs={"structure": "graph", "rank_by": config.rank_by},
+            attrs={"rank_by": config.rank_by},
         ),
     )
 

@@ -183,4 +183,4 @@ def _dataset(
     variables: dict[str, Any] = {name: ((), np.array(text, dtype=str)) for name, text in texts.items()}
     for kind, data in {**files, "html": page}.items():
         variables[kind] = (f"{kind}_byte", np.frombuffer(data, dtype=np.uint8))
-    return xr.Dataset(variables, attrs={"structure": "graph"})
+    return xr.Dataset(variables, attrs={"structure": "tree"})

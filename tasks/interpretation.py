@@ -21,6 +21,7 @@ import xarray as xr
 from circuitstore.models.lens import extreme_tokens
 from circuitstore.statistics.false_discovery import benjamini_hochberg
 from circuitstore.statistics.rank_tests import mann_whitney, rank_biserial
+from circuitstore.storage.content import text_array
 from circuitstore.transcoders.sparse import SparseRows
 from tasks.parts.active import ACTIVATION, n_kept
 from tasks.parts.contexts import CONTEXT, PROMPT, Category, Contexts, categories
@@ -235,10 +236,9 @@ def _dataset(
     return xr.Dataset(
         {
             **{name: (dims[name], array) for name, array in arrays.items()},
-            **{name: ("category", np.array(column, dtype=str)) for name, column in texts.items()},
+            **{name: ("category", text_array(column)) for name, column in texts.items()},
             "category_size": ("category", sizes),
             "token": ("token", ids),
-            "token_text": ("token", np.array([decode(token) for token in ids.tolist()], dtype=str)),
+            "token_text": ("token", text_array([decode(token) for token in ids.tolist()])),
         },
-        attrs={"structure": "graph"},
     )

@@ -72,7 +72,7 @@ def pairs(
                     "partner_index": ("partner_feature", theirs.feature),
                     "partner_activation": ("partner_feature", theirs.value),
                 },
-                attrs={"structure": "graph"},
+                attrs={"structure": "tree"},
             ),
         )
 

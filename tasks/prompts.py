@@ -17,6 +17,7 @@ import xarray as xr
 
 from circuitstore.errors import PromptError, some_of
 from circuitstore.models.load import tokenize
+from circuitstore.storage.content import text_array
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -87,13 +88,13 @@ def prompts(
         )
     for row in rows:
         (correct,), (incorrect,) = answers[row.id]
-        variables: dict[str, Any] = {name: ((), np.array(getattr(row, name), dtype=str)) for name in TEXT}
-        variables["labels"] = ((), np.array(json.dumps(row.labels, sort_keys=True), dtype=str))
+        variables: dict[str, Any] = {name: ((), text_array(getattr(row, name))) for name in TEXT}
+        variables["labels"] = ((), text_array(json.dumps(row.labels, sort_keys=True)))
         variables["correct_id"] = ((), np.int32(correct))
         variables["incorrect_id"] = ((), np.int32(incorrect))
         variables["tokens"] = ("position", np.array(tokens[row.id], dtype=np.int32))
         texts = [str(tokenizer.decode([token])) for token in tokens[row.id]]
-        variables["token_text"] = ("position", np.array(texts, dtype=str))
+        variables["token_text"] = ("position", text_array(texts))
         yield {"prompt": row.id}, xr.Dataset(variables)
 
 

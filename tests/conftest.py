@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 from random_model import CONFORMANCE
+from shared import shared
 from small_store import built  # noqa: F401 (a fixture)
 from workspace import ROOT, Workspace
 
-from circuitstore.memo import shared
+from circuitstore import memo
 
 os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")  # as a build sets it, before any other test multiplies
 
@@ -25,9 +26,9 @@ def _apart_from_the_user(tmp_path_factory):
         patch.delenv("CIRCUITSTORE_STORE", raising=False)
         patch.delenv("CIRCUITSTORE_PROFILE", raising=False)
         patch.setattr(os, "fsync", lambda descriptor: None)
-        shared.cache_clear()
+        memo.shared.cache_clear()
         yield
-        shared.cache_clear()
+        memo.shared.cache_clear()
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -51,10 +52,12 @@ def built_once(tmp_path_factory) -> Workspace:
     """A workspace whose `attribution` was built from nothing. Read only: tests that change it take
     `workspace`.
     """
-    made = Workspace.create(tmp_path_factory.mktemp("built"))
+    return shared(tmp_path_factory, "built", Workspace, _build_attribution)
+
+
+def _build_attribution(made: Workspace) -> None:
     outcome = made.build()
     assert outcome.code == 0, outcome.err
-    return made
 
 
 @pytest.fixture

@@ -43,7 +43,8 @@ def find_features(transcoders: Transcoders, run: Capture) -> ActiveFeatures:
 def checked_features(features: ActiveFeatures, transcoders: Transcoders, run: Capture) -> ActiveFeatures:
     """The same features by layer, position and feature, without position 0 and without zeros.
 
-    Raises UsageError when they do not fit the prompt or its covered positions, or when one is given twice.
+    Raises UsageError when they do not fit the prompt or its covered positions, when one is given twice, or
+    when an activation is not finite.
     """
     shape = (transcoders.n_layers, len(run.tokens))
     if features.covered.shape != shape:
@@ -65,4 +66,10 @@ def checked_features(features: ActiveFeatures, transcoders: Transcoders, run: Ca
     if (np.diff(np.stack([layer, position, feature])) == 0).all(axis=0).any():
         raise UsageError("features", expected="every feature once a position", got="duplicates")
     value = np.asarray(features.value)[kept][order].astype(np.float32)
+    if not np.isfinite(value).all():
+        wrong = int(np.flatnonzero(~np.isfinite(value))[0])
+        got = (
+            f"{value[wrong]} for feature {feature[wrong]} at layer {layer[wrong]}, position {position[wrong]}"
+        )
+        raise UsageError("features", expected="finite activations", got=got)
     return ActiveFeatures(layer, position, feature, value, features.covered)

@@ -20,6 +20,7 @@ from circuitstore.circuits.flight import Ends
 from circuitstore.circuits.frozen_network import FrozenNetwork
 from circuitstore.errors import LimitError
 from circuitstore.models.capture import Capture
+from circuitstore.models.finite import require_finite
 from circuitstore.models.load import LanguageModel
 from circuitstore.transcoders.per_layer import Transcoders
 from circuitstore.transcoders.sparse import SparseRows
@@ -45,7 +46,8 @@ class Edges:
     ):
         """``directions`` (logit, d_model) are what logits read of the final norm's output.
 
-        ``memory`` is how many bytes the dense matrices may take. The rows in flight may take half as much.
+        ``memory`` is how many bytes the dense matrices may take; it decides no number. The rows in flight
+        take at most `batching.FLIGHT_BYTES` beside them.
         """
         self.transcoders, self.run, self.active = transcoders, run, active
         self.device, self.memory = model.device, memory
@@ -76,6 +78,7 @@ class Edges:
             predicted = bias[layer] + self._decoded(layer, np.ones(len(self.active.layer), dtype=bool))
             skip = self.network.skip_output(layer)
             errors[layer] = errors[layer] - (predicted if skip is None else predicted + skip)
+        require_finite("reconstruction error", errors, ("layer", "position", "dimension"))
         bias[:, 0] += errors[:, 0]
         return bias, errors
 
@@ -174,7 +177,7 @@ class Edges:
             position=torch.from_numpy(self.position[targets]),
             vectors=lambda entries: self._read(targets[entries.numpy()]),
         )
-        effects(self.network, ends, self._sources(features), out, memory=self.memory // 2)
+        effects(self.network, ends, self._sources(features), out)
         first_embedding = len(features) + self.n_layers * self.n_positions
         out[ends.index, first_embedding] = torch.from_numpy(self._received(self.constant, targets)[1])
 
@@ -222,7 +225,7 @@ class Edges:
             position=torch.full((len(rows),), self.n_positions - 1),
             vectors=lambda entries: reads[entries],
         )
-        effects(self.network, ends, self._sources(features), rows, memory=self.memory // 2)
+        effects(self.network, ends, self._sources(features), rows)
         first_embedding = len(features) + self.n_layers * self.n_positions
         rows[:, first_embedding] = (reads @ self.constant[-1][1, -1]).cpu()
         return rows.numpy()
@@ -283,6 +286,6 @@ class Edges:
             raise LimitError(
                 f"attribution graph of {self.n_active} active features",
                 expected=f"matrices of at most {self.memory / 1e9:g} GB (attribution.memory)",
-                got=f"{size / 1e9:.1f} GB",
+                got=f"{size / 1e9:.3g} GB",
                 remedy="ask for fewer nodes with max_feature_nodes, or allow more memory",
             )

@@ -25,26 +25,25 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from circuitstore.circuits.batching import FLIGHT_BYTES
 from circuitstore.circuits.flight import Carrier, Ends, Flight, packed
 from circuitstore.circuits.frozen_network import FrozenNetwork
 
 Passing = Callable[[Flight, int], None]  # what is done when a flight passes the ends of a layer
 
 
-def effects(
-    network: FrozenNetwork, targets: Ends, sources: Ends, out: Tensor, *, memory: int = 2 * 10**9
-) -> None:
+def effects(network: FrozenNetwork, targets: Ends, sources: Ends, out: Tensor) -> None:
     """Write the effect of every source on every target to ``out[target.index, source.index]``.
 
-    ``out`` (target, source) float32 is on the CPU; pairs without a path keep what it held. ``memory`` (bytes)
-    bounds the rows in flight. What does not fit goes in batches, and forward rows are carried again for every
-    batch of backward rows. The batches decide the last bits of a result, so ``memory`` is given and not
-    measured.
+    ``out`` (target, source) float32 is on the CPU; pairs without a path keep what it held. Rows in flight
+    take at most `FLIGHT_BYTES`. What does not fit goes in batches, and forward rows are carried again for
+    every batch of backward rows. The batches decide the last bits of a result, so the bound is a constant:
+    it follows neither from a setting nor from the machine.
     """
     parts = network.model.parts
     # A row has a state, a copy of it, and the outputs of its heads when it starts.
     row_bytes = 4 * (2 * network.d_model + parts.n_heads * parts.head_dim)
-    max_rows = max(memory // row_bytes // 2, network.n_positions)
+    max_rows = max(FLIGHT_BYTES // row_bytes // 2, network.n_positions)
     cut = cheapest_cut(network, targets, sources, max_rows)
     backward, forward = Carrier(network, targets, backward=True), Carrier(network, sources, backward=False)
     late = backward.batches(targets.layer >= cut, max_rows)

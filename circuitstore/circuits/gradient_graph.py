@@ -64,8 +64,8 @@ def graph_edges(
     with their ``weights`` (logit,).
 
     A node is kept when its attribution is at least ``threshold`` of the largest one; logits are always kept.
-    The edge mask has the ``top_k`` largest edges from kept nodes into each kept node. A kept feature that no
-    edge leaves is dropped again.
+    The edge mask has the ``top_k`` largest edges from kept nodes into each kept node. A kept feature or error
+    that no edge leaves is dropped again.
     """
     tokens = edges.run.tokens.tolist()
     rows = attributions(edges, features, logit_gradients(model, tokens, directions))
@@ -78,7 +78,7 @@ def graph_edges(
     adjacency[n_nodes - n_logits :] = rows
     _fill_features(model, edges, features, np.flatnonzero(kept[: len(features)]), adjacency)
     edge_mask = _largest_edges(adjacency, kept, top_k)
-    _drop_idle_features(kept, edge_mask, len(features))
+    _drop_idle(kept, edge_mask, len(features) + edges.n_layers * edges.n_positions)
     return adjacency, influence, Pruned(kept, edge_mask)
 
 
@@ -115,11 +115,14 @@ def _largest_edges(adjacency: NDArray[np.float32], kept: NDArray[np.bool_], top_
     return edge_mask
 
 
-def _drop_idle_features(kept: NDArray[np.bool_], edge_mask: NDArray[np.bool_], n_features: int) -> None:
-    """Drop features that no kept edge leaves, and the edges into them, until none is left; in place."""
+def _drop_idle(kept: NDArray[np.bool_], edge_mask: NDArray[np.bool_], n_inner: int) -> None:
+    """Drop nodes that no kept edge leaves, and the edges into them, until none is left; in place.
+
+    The first ``n_inner`` nodes are features and errors. Only these are dropped.
+    """
     while True:
-        idle = kept[:n_features] & ~edge_mask[:, :n_features].any(axis=0)
+        idle = kept[:n_inner] & ~edge_mask[:, :n_inner].any(axis=0)
         if not idle.any():
             return
-        kept[:n_features][idle] = False
-        edge_mask[:n_features][idle] = False
+        kept[:n_inner][idle] = False
+        edge_mask[:n_inner][idle] = False

@@ -40,6 +40,7 @@ from circuitstore.circuits.methods import GRAPH_METHODS
 from circuitstore.circuits.targets import check_targets, choose_targets, direction
 from circuitstore.errors import UsageError
 from circuitstore.models.capture import capture
+from circuitstore.models.finite import require_finite
 from circuitstore.models.load import LanguageModel
 from circuitstore.transcoders.per_layer import Transcoders
 
@@ -101,15 +102,15 @@ def attribute(
 
     ``max_feature_nodes`` keeps only that many features as nodes, the most influential ones. They are chosen
     ``stage`` at a time, by influence over the rows known by then. ``memory`` (bytes) bounds the dense
-    matrices, and twice the rows in flight. With ``margin`` (correct, incorrect), every node's contribution to
-    that logit difference is computed too, whatever the targets are.
+    matrices: a graph that needs more is refused, and no number depends on it. With ``margin`` (correct,
+    incorrect), every node's contribution to that logit difference is computed too, whatever the targets are.
 
     With ``method`` "gradient" the same nodes have the edges, and the graph the pruning, of `gradient_graph`.
     Rows then do not sum to pre-activations, and bias and omitted are 0. ``gradient_threshold`` and
     ``gradient_top_k`` take the place of ``node_threshold`` and ``edge_threshold``.
 
-    Raises UsageError for arguments out of range, ModelError when the transcoders do not fit the model, and
-    LimitError for matrices beyond ``memory``.
+    Raises UsageError for arguments out of range, ModelError when the transcoders do not fit the model,
+    LimitError for matrices beyond ``memory``, and NonFiniteError for a NaN or an infinity on the way.
     """
     if len(tokens) < 2:
         raise UsageError(
@@ -136,6 +137,7 @@ def attribute(
         edges = Edges(model, transcoders, run, active, chosen.directions, memory)
         selected, adjacency = edges.compute(chosen.weights, max_feature_nodes, stage)
         bias, omitted, preactivation = edges.shares(selected, chosen.values(run))
+        _check_finite(adjacency, bias=bias, omitted=omitted, preactivation=preactivation)
     kinds = (len(selected), model.n_layers * len(tokens), len(tokens), len(chosen.ids))
     levels, node_weights = edges.levels(selected), pruning.padded(chosen.weights, sum(kinds))
     contributions = None if margin is None else _margin(model, edges, selected, adjacency, levels, margin)
@@ -149,6 +151,7 @@ def attribute(
             threshold=gradient_threshold,
             top_k=gradient_top_k,
         )
+        _check_finite(adjacency)
         bias, omitted = np.zeros_like(bias), np.zeros_like(omitted)
     else:
         node_influence = pruning.influence(adjacency, node_weights, levels)
@@ -196,11 +199,21 @@ def _margin(
     read = direction(model, margin)[None]
     direct = edges.effects_on(read, selected)[0]
     gradients = logit_gradients(model, edges.run.tokens.tolist(), read)
-    return Margin(
+    contributions = Margin(
         direct=direct,
         total=total_effects(adjacency, direct, edges.active.value[selected], levels).astype(np.float32),
         gradient=attributions(edges, selected, gradients)[0],
     )
+    for name, values in vars(contributions).items():
+        require_finite(f"{name} contributions to the margin", torch.from_numpy(values), ("node",))
+    return contributions
+
+
+def _check_finite(adjacency: NDArray[np.float32], **by_node: NDArray[np.float32]) -> None:
+    """Raise NonFiniteError for an edge, or a number of a node, that is not finite."""
+    require_finite("edges", torch.from_numpy(adjacency), ("target node", "source node"))
+    for name, values in by_node.items():
+        require_finite(name, torch.from_numpy(values), ("node",))
 
 
 def _check_counts(**counts: int | None) -> None:

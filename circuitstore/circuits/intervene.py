@@ -36,6 +36,7 @@ from torch import Tensor
 from circuitstore.errors import UsageError
 from circuitstore.models.capture import Capture, capture, unembed
 from circuitstore.models.families import Layer
+from circuitstore.models.finite import require_finite
 from circuitstore.models.load import LanguageModel
 from circuitstore.transcoders.per_layer import LayerTranscoder, Transcoders
 
@@ -80,6 +81,7 @@ def intervene(
     ``inputs``, MLP inputs are not kept. Both save memory.
 
     Raises UsageError for an unknown regime, for edits outside the model and for two values of one feature.
+    Raises NonFiniteError for a NaN or an infinity in what an edited run gives.
     """
     if regime not in REGIMES:
         raise UsageError("intervention regime", expected=" or ".join(REGIMES), got=regime)
@@ -123,7 +125,14 @@ def intervene(
         )
         parts.trunk(base.tokens.expand(len(variants), -1), use_cache=False)
     last = final[0][:, -1:] if last_only else final[0]
-    return Intervened(unembed(model, last), torch.stack(mlp_input, dim=1) if inputs else None)
+    logits = unembed(model, last)
+    first = (0, len(tokens) - logits.shape[1], 0)
+    require_finite("logits of an edited run", logits, ("set of edits", "position", "token"), first=first)
+    if not inputs:
+        return Intervened(logits, None)
+    read = torch.stack(mlp_input, dim=1)
+    require_finite("MLP input of an edited run", read, ("set of edits", "layer", "position", "dimension"))
+    return Intervened(logits, read)
 
 
 def _held_up_to(model: LanguageModel, regime: str, constrained: Sequence[int] | None, count: int) -> Tensor:

@@ -172,10 +172,13 @@ def _largest(values: Values, count: int) -> Mask:
 
 
 def cumulative(node_influence: Values) -> NDArray[np.float64]:
-    """Share of all influence that a node and those with more hold: (node,) float64, least for the largest."""
+    """Share of all influence that a node and those with more hold: (node,) float64, least for the largest.
+
+    It is 0 for every node when no node has influence.
+    """
     order = np.argsort(-node_influence, kind="stable")
     result = np.empty(len(node_influence))
-    result[order] = np.cumsum(node_influence[order]) / node_influence.sum()
+    result[order] = np.cumsum(node_influence[order]) / (node_influence.sum() or 1.0)
     return result
 
 

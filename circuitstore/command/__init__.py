@@ -1,19 +1,21 @@
 """The command line: thin commands over the engine and the store, one file a group.
 
 Data goes to stdout, progress and messages to stderr. Exit codes: 0 done, 1 failed, 2 wrong usage, 130
-interrupted.
+interrupted (143 and 129 by SIGTERM and SIGHUP).
 """
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from typing import ClassVar
 
 import click
 
 from circuitstore._version import __version__
-from circuitstore.errors import CircuitstoreError
+from circuitstore.engine.interruption import exit_code, interruptible
+from circuitstore.errors import CircuitstoreError, UsageError
 
 
 class Commands(click.Group):
@@ -63,7 +65,11 @@ def cli() -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     try:
-        return cli.main(arguments, prog_name="circuitstore", standalone_mode=False) or 0
+        _check_encoding(sys.argv[1:] if arguments is None else arguments)
+        with interruptible():
+            code = cli.main(arguments, prog_name="circuitstore", standalone_mode=False) or 0
+        sys.stdout.flush()  # here, where a full disk is still an error that can be named
+        return code
     except click.exceptions.Exit as done:
         return done.exit_code
     except click.ClickException as error:
@@ -72,9 +78,27 @@ def main(arguments: list[str] | None = None) -> int:
     except CircuitstoreError as error:
         click.echo(f"error: {error}", err=True)
         return error.exit_code
-    except (click.Abort, KeyboardInterrupt):
+    except (click.Abort, KeyboardInterrupt) as error:
         click.echo("interrupted: finished batches are kept, the next build resumes", err=True)
-        return 130
+        return exit_code(error)
     except BrokenPipeError:  # the reader, `head` for one, has had enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+
+
+def _check_encoding(arguments: Sequence[str]) -> None:
+    """Raise UsageError for an argument, or a variable of this command's, that is not UTF-8.
+
+    Python hands such bytes on as halves of characters, which no record of a store can hold. Found out after
+    hours of work, that would lose them.
+    """
+    variables = [value for name, value in os.environ.items() if name.startswith("CIRCUITSTORE_")]
+    try:
+        here = os.getcwd()
+    except OSError as error:
+        raise UsageError("working directory", expected="one that exists", got=error.strerror) from error
+    for text in (*arguments, *variables, here):
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            where = f"argument or folder {os.fsencode(text)!r}"
+            raise UsageError(where, expected="text in UTF-8", got="other bytes") from None

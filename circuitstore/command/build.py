@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="Bring phases up to date.")
-@click.argument("phases", nargs=-1, metavar="[PHASE]...")
+@click.argument("phases", nargs=-1, metavar="[PHASE]...", shell_complete=options.offering("phases"))
 @options.selecting
 @click.option(
     "--jobs", "-j", type=click.IntRange(min=1), default=1, show_default=True, help="Worker processes."

@@ -37,7 +37,8 @@ def diff(a: str, b: str, top: int, profile: str, store: str, as_json: bool) -> N
     for what in ("nodes", "edges"):
         row = result[what]
         counts = f"{row['a']:>8} in A {row['b']:>8} in B {row['shared']:>8} shared"
-        click.echo(f"{what:<20}{counts}   Jaccard {row['jaccard']:.3f}")
+        jaccard = "no values" if row["jaccard"] is None else format(row["jaccard"], ".3f")
+        click.echo(f"{what:<20}{counts}   Jaccard {jaccard}")
     for name in ("weight_pearson", "weight_spearman", "influence_spearman"):
         value = "no values" if result[name] is None else format(result[name], "8.4f")
         click.echo(f"{name.replace('_', ', '):<20}{value}")

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="Results as ordinary files.")
-@click.argument("what", metavar="WHAT")
-@click.argument("destination", required=False, metavar="[DEST]")
+@click.argument("what", metavar="WHAT", shell_complete=options.offering("exports"))
+@click.argument("destination", required=False, metavar="[DEST]", shell_complete=options.offering("folders"))
 @options.behaviour
 @click.option(
     "--format", "formats", multiple=True, metavar="FORMAT", help="Only this format; may be repeated."

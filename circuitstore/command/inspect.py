@@ -34,7 +34,7 @@ def status(
 
 
 @click.command(short_help="Which input of a phase changed.")
-@click.argument("phase")
+@click.argument("phase", shell_complete=options.offering("phases"))
 @options.selecting
 @options.as_json
 def explain(
@@ -79,7 +79,7 @@ def _row(step: Step) -> dict[str, object]:
 
 
 @click.command(short_help="Print what a phase holds.")
-@click.argument("phase")
+@click.argument("phase", shell_complete=options.offering("phases"))
 @options.one_behaviour
 @options.profile
 @options.store
@@ -114,8 +114,14 @@ def show(phase: str, behaviour: str, profile: str, store: str, as_json: bool) ->
 
 
 @click.command(short_help="What was computed, when and where.")
-@click.option("--phase", metavar="PHASE", help="Only this phase.")
-@click.option("--behaviour", "-b", metavar="NAME", help="Only this behaviour.")
+@click.option("--phase", metavar="PHASE", shell_complete=options.offering("phases"), help="Only this phase.")
+@click.option(
+    "--behaviour",
+    "-b",
+    metavar="NAME",
+    shell_complete=options.offering("behaviours"),
+    help="Only this behaviour.",
+)
 @options.store
 @options.as_json
 def log(phase: str | None, behaviour: str | None, store: str, as_json: bool) -> None:

@@ -17,12 +17,25 @@ if TYPE_CHECKING:
 
 Command = Callable[..., Any]
 
+
+def offering(what: str) -> Callable[[click.Context, click.Parameter, str], Any]:
+    """A function of `circuitstore.command.completion`, whose module is imported only when Tab is pressed."""
+
+    def complete(context: click.Context, parameter: click.Parameter, incomplete: str) -> Any:
+        from circuitstore.command import completion
+
+        return getattr(completion, what)(context, parameter, incomplete)
+
+    return complete
+
+
 store = click.option(
     "--store",
     envvar="CIRCUITSTORE_STORE",
     default=DEFAULT_STORE,
     show_default=True,
     metavar="DIR",
+    shell_complete=offering("folders"),
     help="The store directory.",
 )
 profile = click.option(
@@ -31,6 +44,7 @@ profile = click.option(
     default=DEFAULT_PROFILE,
     show_default=True,
     metavar="NAME|FILE",
+    shell_complete=offering("profiles"),
     help="Model and settings.",
 )
 behaviour = click.option(
@@ -39,11 +53,22 @@ behaviour = click.option(
     "behaviours",
     multiple=True,
     metavar="NAME",
+    shell_complete=offering("behaviours"),
     help="A behaviour; may be repeated. Default: all.",
 )
-one_behaviour = click.option("--behaviour", "-b", required=True, metavar="NAME", help="The behaviour.")
+one_behaviour = click.option(
+    "--behaviour",
+    "-b",
+    required=True,
+    metavar="NAME",
+    shell_complete=offering("behaviours"),
+    help="The behaviour.",
+)
 prompts = click.option(
-    "--prompts", metavar="FILE", help="Your own prompts (JSONL); the behaviour is named after the file."
+    "--prompts",
+    metavar="FILE",
+    shell_complete=offering("files"),
+    help="Your own prompts (JSONL); the behaviour is named after the file.",
 )
 settings = click.option(
     "--set",

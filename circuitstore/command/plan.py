@@ -11,7 +11,7 @@ from circuitstore.command import options
 
 
 @click.command(short_help="What a build would cost.")
-@click.argument("phases", nargs=-1, metavar="[PHASE]...")
+@click.argument("phases", nargs=-1, metavar="[PHASE]...", shell_complete=options.offering("phases"))
 @options.settings
 @options.prompts
 @options.behaviour

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
+from circuitstore.engine.interruption import Relay, Worker
 from circuitstore.engine.work import Batch, Progress, Result, run_batch
 from circuitstore.errors import BuildError
 
@@ -39,17 +40,44 @@ class Joblib:
 
     def run(self, work: Sequence[Batch], progress: Progress) -> Iterator[Result]:
         from joblib import Parallel, delayed
+        from joblib.externals.loky import get_reusable_executor
         from joblib.externals.loky.process_executor import TerminatedWorkerError
 
         running = Parallel(n_jobs=self.jobs, return_as="generator_unordered")
-        try:
-            for result in running(delayed(run_batch)(batch) for batch in work):
-                progress(len(result.entries) + len(result.failures))
-                yield result
-        except TerminatedWorkerError as error:
-            got = "a worker process that was killed, as systems do when memory runs out"
-            remedy = "use fewer --jobs: each has a model of its own (see `circuitstore plan`)"
-            raise BuildError(f"phase {work[0].task.name}", got=got, remedy=remedy) from error
+        relay = Relay(_worker_processes)
+        with relay.relaying():
+            try:
+                for result in running(delayed(_in_worker)(batch) for batch in work if not relay.number):
+                    if result is None:
+                        continue
+                    progress(len(result.entries) + len(result.failures))
+                    yield result
+            except TerminatedWorkerError as error:
+                if not relay.number:
+                    got = "a worker process that was killed, as systems do when memory runs out"
+                    remedy = "use fewer --jobs: each has a model of its own (see `circuitstore plan`)"
+                    raise BuildError(f"phase {work[0].task.name}", got=got, remedy=remedy) from error
+            finally:
+                if relay.number:  # workers that were told to end begin no other batch
+                    get_reusable_executor().shutdown(wait=True, kill_workers=True)
+
+
+_worker = Worker()
+
+
+def _in_worker(batch: Batch) -> Result | None:
+    """The result of a batch; None when this process was told to end (what was finished is committed)."""
+    result: Result | None = _worker.run(lambda: run_batch(batch))
+    return result
+
+
+def _worker_processes() -> list[int]:
+    """The process ids of joblib's workers."""
+    from multiprocessing import active_children
+
+    from joblib.externals.loky.backend.process import LokyProcess
+
+    return [child.pid for child in active_children() if isinstance(child, LokyProcess) and child.pid]
 
 
 def executor(jobs: int, batches: int) -> Executor:

@@ -7,15 +7,13 @@ from collections.abc import Iterator
 
 import xarray as xr
 
+from circuitstore.engine.limits import KEPT_BYTES, OPEN_OBJECTS
 from circuitstore.engine.planner import content_of
 from circuitstore.errors import BuildError
 from circuitstore.storage.artifact import Cell
 from circuitstore.storage.layout import Store
 from circuitstore.storage.objects import ObjectReader
 from circuitstore.storage.records import Coords
-
-OPEN_OBJECTS = 8  # cells are read in order, so few objects are in use at a time
-KEPT_BYTES = 1 << 26  # of all open objects together, whatever their number
 
 
 class Upstream:

@@ -131,9 +131,7 @@ class Planner:
         return msgspec.structs.replace(known, state=state, why=why or ["never built"], cells=cells)
 
     def check(self, steps: Iterable[Step]) -> list[str]:
-        """Ask every resource that something is to be computed with whether it can be used.
-
-        Returns a line for each warning.
+        """Check each resource that an unbuilt phase reads; returns a line for each warning.
 
         Raises InputError.
         """
@@ -178,7 +176,9 @@ class Planner:
         module = task.module(self.pipeline.package)
         components = Components(
             code=self.code.closure(*self._modules(task, used)) | self.code.declared(module, task.files),
-            config={name: getattr(config, name) for name in config.__struct_fields__},
+            config={
+                name: getattr(config, name) for name in config.__struct_fields__ if name not in task.bounds
+            },
             resources={name: identities[name] for name in used},
         )
         step = Step(task, selection, used, components, MISSING, [])

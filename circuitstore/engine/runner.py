@@ -68,6 +68,8 @@ def build(
     # Whatever can be known to be wrong stops here, before anything is written.
     for note in planner.check(step for planned in steps.values() for step in planned):
         reporter.warn(note)
+    if any(step.artifact is None for planned in steps.values() for step in planned):
+        planner.store.check_writable()
     planner.memo.save()
     _Build(planner, tasks, reporter, options).run(steps)
 

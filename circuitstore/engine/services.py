@@ -40,6 +40,9 @@ class Settings(Protocol):
     def names(self) -> list[str]:
         """Names of the profiles that come built in."""
 
+    def behaviours(self) -> list[str]:
+        """Names of the behaviours that come built in."""
+
     def describe(self, profile: str, settings: tuple[str, ...]) -> Sequence[Any]:
         """Every setting: structs with section, field, value, origin. Raises UsageError."""
 
@@ -114,10 +117,14 @@ class OneText(msgspec.Struct, frozen=True):
 class Services(msgspec.Struct, frozen=True):
     """Everything that commands need beside the phases.
 
-    graphs: the phase with one attribution graph a prompt; labels: gives (layer, feature) → label for the
-    graphs of a name;
-    follow: takes the revisions of a profile's repositories for what they are now; plan: what a build would
-    cost.
+    settings: the profiles, and what a command line selects with them.
+    plan: what a build would cost.
+    exports: the kinds of files that results are written as, by name.
+    review: the phase whose units people label.
+    listings: how `show` lists the rows of a phase, by phase.
+    one_text: the phase that attributes one text.
+    graphs: the phase with one attribution graph for each prompt.
+    follow: takes the revisions of a profile's repositories for what they are now.
     """
 
     settings: Settings

@@ -50,18 +50,16 @@ class Sources(NamedTuple):
 class Resource(msgspec.Struct, frozen=True):
     """An input that no phase computes: a model, transcoders, a behaviour's declaration.
 
-    identity: gives plain data that enters the key. It must be cheap: it imports no torch and reads no
-    weights.
+    identity: gives plain data that enters the key. It is cheap: it imports no torch and reads no weights.
     load: gives what the phase receives. It is a `functools.partial` of a public function with picklable
-    arguments, so that
-        another process can call it. The module of this function, and all it imports, are code in the key.
+        arguments, so that another process can call it. The module of this function, and all that it imports,
+        are code in the key.
     modules: further code in the key that `load` runs but that a static reader cannot find, by name.
-    check: raises InputError for what `load` could not use, and returns a line for each thing that a user
-    should know all the
-        same. It is called before a build writes anything, and only if something is to be computed with the
-        resource.
-    part: plain data that says how much of the resource `load` gives, where selections differ in that. It is
-    no part of a key.
+    check: raises InputError for what `load` could not use. It returns a line for each thing that a user
+        should know all the same. It is called before a build writes anything, and only if something is to be
+        computed with the resource.
+    part: says which part `load` reads, some layers for instance, so that another part is loaded anew. It is
+        no part of a key.
     sources: the files that may be read for it while cells are computed, if there are any.
     """
 
@@ -85,17 +83,19 @@ class Task(msgspec.Struct, frozen=True):
     """Declaration of one phase.
 
     needs: upstream phases and resources, in the order of the function's parameters.
-    after: phases that must be built, and whose gate must be passed, before this one; no part of its key.
+    after: phases that must be built, and whose gate must be passed, before this one. They are in no key.
     per: cell axes, outermost first. An axis takes its coordinates from the first upstream phase that has it,
-    else from
-        `coordinates(axis, config, resources)`. A phase without axes has one cell, the whole.
-    rows: for a phase without cell axes, the axis along which it yields its output, so that what reads single
-    rows is
-        keyed by single rows.
-    whole: settings that only choose cells, or judge the whole, and so are no part of a single cell's key.
+        else from `coordinates(axis, config, resources)`. A phase without axes has one cell, the whole.
+    rows: the axis along which a phase without cell axes yields its output. A phase that reads one row is then
+        recomputed only when that row changes.
+    whole: settings that only choose cells, or judge the whole. They are no part of a single cell's key.
+    bounds: settings that only say how much a cell may take. A cell that would take more is refused. No result
+        depends on them, and they are in no key.
+    undefined: variables that may hold NaN where a value does not exist, as patterns of names such as
+        "single_*". NaN anywhere else, and infinity anywhere, fails the cell.
     summary: its module has `summary(cells, config) -> dict`, plain data about the whole. It is given
-    (coordinates, dataset) of
-        each cell, read as they are gone through. A text under "gate", when not empty, stops the build.
+        (coordinates, dataset) of each cell, read as they are gone through. A text under "gate", when not
+        empty, stops the build.
     batch: most cells committed together as one object.
     room: the folder of the package that holds its module, when that is not the package itself.
     table: the table of a profile that holds its settings, when that is not the phase's name.
@@ -114,6 +114,8 @@ class Task(msgspec.Struct, frozen=True):
     rows: str | None = None
     coordinates: Coordinates | None = None
     whole: tuple[str, ...] = ()
+    bounds: tuple[str, ...] = ()
+    undefined: tuple[str, ...] = ()
     summary: bool = False
     batch: int = 64
     room: str = ""
@@ -196,7 +198,10 @@ class Pipeline(msgspec.Struct, frozen=True):
         return tuple(need for need in task.needs if need in before)
 
     def resources_of(self, task: Task) -> tuple[str, ...]:
-        """The resources that a phase reads, in order. A phase further down may have the name of one."""
+        """The resources that a phase reads, in order.
+
+        A name can be both: `transcoders` is a resource to `features` and a phase to `replacement`.
+        """
         above = self.upstream(task)
         return tuple(need for need in task.needs if need not in above)
 

@@ -21,6 +21,7 @@ import xarray as xr
 
 from circuitstore.engine.audit import Watch, watching
 from circuitstore.engine.fingerprint import declared_paths, digest
+from circuitstore.engine.finite import check_finite
 from circuitstore.engine.inputs import Upstream
 from circuitstore.engine.loading import check_loaded, load_module
 from circuitstore.engine.planner import PlannedCell, Step
@@ -74,7 +75,7 @@ class Result(msgspec.Struct, frozen=True):
 
 
 class Output(NamedTuple):
-    """One finished cell: the planned cell it is of, its own coordinates, and its content."""
+    """One finished cell: the planned cell it belongs to, its coordinates, and its content."""
 
     planned: PlannedCell
     coords: Coords
@@ -120,11 +121,13 @@ def run_batch(batch: Batch, progress: Progress = lambda cells: None) -> Result:
         try:
             for output in compute(run):
                 finished.append(output)
-                progress(0 if batch.task.rows else 1)
+                if not batch.task.rows:
+                    progress(1)
         finally:  # Ctrl-C keeps what is done
             check_loaded(batch.components.code)
             result = _commit(batch, finished, run.failures, started)
-    progress(1 if batch.task.rows else len(run.failures))
+    if batch.task.rows or run.failures:
+        progress(1 if batch.task.rows else len(run.failures))
     return msgspec.structs.replace(result, warnings=run.warnings)
 
 
@@ -176,7 +179,10 @@ def _compute_cells(run: _Run) -> Iterator[Output]:
 
 
 def _call(run: _Run, given: Sequence[PlannedCell]) -> Iterator[tuple[Coords, xr.Dataset]]:
-    """What the function of the phase yields for these cells, as long as nothing undeclared was read."""
+    """What the function of the phase yields for these cells.
+
+    It is looked through for NaN and infinity. It ends where something undeclared was read.
+    """
     batch = run.batch
     function, config = getattr(run.module, batch.task.name), batch.task.settings(batch.selection)
     inputs = _inputs(batch)
@@ -185,6 +191,7 @@ def _call(run: _Run, given: Sequence[PlannedCell]) -> Iterator[tuple[Coords, xr.
     for coords, content in function([cell.coords for cell in given], config, **inputs):
         if refused := run.watch.refused():  # the phase went on without what it was not given
             raise refused
+        check_finite(batch.task, content)
         yield coords, content
 
 

@@ -12,15 +12,17 @@ header and its content). Source: huggingface_hub, "Understand caching"; `_tree_c
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import msgspec
 
 TREE_VERSION = 1
+LFS_BYTES = 10 * 2**20  # a larger file is refused by the hub unless git-lfs keeps it
 _TRUE = {"1", "ON", "YES", "TRUE"}
 _COMMIT, _DIGEST = re.compile(r"[0-9a-f]{40}"), re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
@@ -116,16 +118,42 @@ def listing(repo: str, commit: str) -> dict[str, HubFile] | None:
         return None
 
 
-def present(repo: str, commit: str) -> dict[str, HubFile] | None:
-    """The files of a commit that are here, by the links alone: perhaps not all; None when there are none."""
+def present(repo: str, commit: str, sha256_of: Callable[[str], str]) -> dict[str, HubFile] | None:
+    """The files of a commit that are here, without a list of them: perhaps not all; None when there are none.
+
+    A link names its digest. A file in place of a link, as copies and Windows have them, is hashed: by
+    `sha256_of` when it is of a kind or size that the hub keeps with git-lfs, else as git does.
+    """
     top, files = os.path.join(storage(repo), "snapshots", commit), {}
     for folder, _, names in os.walk(top):
         for path in (os.path.join(folder, name) for name in names):
-            digest = os.path.basename(os.readlink(path)) if os.path.islink(path) else ""
-            if _DIGEST.fullmatch(digest) and os.path.exists(path):
+            if os.path.isfile(path) and (digest := _digest_of(path, sha256_of)):
                 name = os.path.relpath(path, top).replace(os.sep, "/")
                 files[name] = HubFile(os.path.getsize(path), digest)
     return files or None
+
+
+def _digest_of(path: str, sha256_of: Callable[[str], str]) -> str:
+    """The digest that the hub would list for a file; "" for a link to something that is no blob."""
+    if os.path.islink(path):
+        name = os.path.basename(os.readlink(path))
+        return name if _DIGEST.fullmatch(name) else ""
+    if path.endswith(".safetensors") or os.path.getsize(path) > LFS_BYTES:
+        return sha256_of(path)
+    return blob_id(path)
+
+
+def sha256(path: str) -> str:
+    """The sha256 of a file. Raises OSError."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def blob_id(path: str) -> str:
+    """The id that git gives to the content of a file: sha1 of a header and the content. Raises OSError."""
+    with open(path, "rb") as file:
+        content = file.read()
+    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
 
 
 def _file(info: dict[str, Any]) -> HubFile:

@@ -12,6 +12,10 @@ from circuitstore.errors import ModelError, first_line
 from circuitstore.hub import cache
 
 
+class UnreachableError(ModelError):
+    """Nobody answers: there is no connection, or none to the hub."""
+
+
 @contextmanager
 def asking(repo: str, revision: str, *, silent: bool = False) -> Iterator[None]:
     """Turn errors of huggingface_hub, and of the network below it, into one ModelError each.
@@ -100,6 +104,6 @@ def _explained(repo: str, revision: str, error: BaseException) -> ModelError:
             remedy="free some, or set HF_HOME to another disk",
         )
     remedy = "check the connection and build again: finished files are kept"
-    return ModelError(
+    return UnreachableError(
         where, expected=f"an answer from {constants.ENDPOINT}", got=first_line(error), remedy=remedy
     )

@@ -11,7 +11,6 @@ the remedy.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -19,24 +18,32 @@ from collections.abc import Callable, Iterator, Sequence
 from circuitstore.errors import ModelError
 from circuitstore.hub import cache
 from circuitstore.hub.cache import HubFile, Snapshot, is_commit
-from circuitstore.hub.errors import asking
+from circuitstore.hub.errors import UnreachableError, asking
 
 ALLOWED = (".safetensors", ".json", ".yaml", ".txt")
 SHOWN_FROM = 10**9  # bytes; hashing this much takes long enough to show how far it is
 
 
-def find(repo: str, revision: str, pinned: str = "") -> Snapshot:
+def find(
+    repo: str, revision: str, pinned: str = "", sha256_of: Callable[[str], str] = cache.sha256
+) -> Snapshot:
     """A repository at a revision: at the pinned commit, else as the cache knows it, else as the hub says now.
 
     Asks the hub only for a revision or a list of files that is not on this machine, and downloads nothing.
-    Raises ModelError.
+    Where the hub cannot be asked, the files that are here are all there is. `sha256_of` gives the sha256 of
+    the file at a path; it may remember large ones. Raises ModelError.
     """
     commit = revision if is_commit(revision) else pinned or cache.commit_of(repo, revision)
     files = cache.listing(repo, commit) if commit else None
     if files is None and commit and cache.offline():
-        files = cache.present(repo, commit)
+        files = cache.present(repo, commit, sha256_of)
     if files is None:
-        commit, files = _ask(repo, revision, commit)
+        try:
+            commit, files = _ask(repo, revision, commit)
+        except UnreachableError:
+            files = cache.present(repo, commit, sha256_of) if commit else None
+            if files is None:
+                raise
     return Snapshot(repo, revision, commit, files)
 
 
@@ -131,7 +138,7 @@ def verify(snapshot: Snapshot, name: str, sha256_of: Callable[[str], str]) -> No
     what = f"{name} of {snapshot.repo} at {snapshot.commit[:12]}"
     try:
         got_size = os.path.getsize(path)
-        got = sha256_of(path) if len(digest) == 64 else _blob_id(path)
+        got = sha256_of(path) if len(digest) == 64 else cache.blob_id(path)
     except OSError as error:
         raise ModelError(what, expected=path, got=error.strerror or error, remedy="build again") from error
     if got_size != size:
@@ -139,12 +146,6 @@ def verify(snapshot: Snapshot, name: str, sha256_of: Callable[[str], str]) -> No
     if got != digest:
         kind = "sha256" if len(digest) == 64 else "git blob"
         raise ModelError(what, expected=f"{kind} {digest}", got=got, remedy=remedy)
-
-
-def _blob_id(path: str) -> str:
-    with open(path, "rb") as file:
-        content = file.read()
-    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
 
 
 def _ask(repo: str, revision: str, commit: str) -> tuple[str, dict[str, HubFile]]:

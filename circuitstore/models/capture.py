@@ -17,6 +17,7 @@ from torch import Tensor
 
 from circuitstore.errors import LimitError, UsageError
 from circuitstore.models.bits import raised
+from circuitstore.models.finite import all_finite, require_finite
 from circuitstore.models.load import LanguageModel
 
 
@@ -47,8 +48,8 @@ def capture(
     are computed. Logits are float32 whatever the model's dtype, because half precision would round them to
     steps of 1/16.
 
-    Raises UsageError for tokens that the model does not have, and LimitError for more tokens than it has
-    positions.
+    Raises UsageError for tokens that the model does not have, LimitError for more tokens than it has
+    positions, and NonFiniteError for a NaN or an infinity, by layer and position.
     """
     ids = check_tokens(model, tokens)
     residual: list[Tensor] = []
@@ -79,7 +80,7 @@ def capture(
     final_residual, final_output = final
     epsilon = model.parts.norm_epsilon
     residuals = torch.stack(residual)
-    return Capture(
+    run = Capture(
         tokens=ids,
         residual=residuals,
         final_residual=final_residual,
@@ -91,6 +92,21 @@ def capture(
         final_scale=_scale(final_residual, epsilon),
         patterns=torch.stack(attention).float() if patterns else None,
     )
+    _check_finite(run)
+    return run
+
+
+def _check_finite(run: Capture) -> None:
+    """Raise NonFiniteError for the first number in the order of layers that is not finite."""
+    streams = {"residual stream": run.residual, "MLP input": run.mlp_input, "MLP output": run.mlp_output}
+    if all_finite(*streams.values(), run.final_residual, run.logits):
+        return
+    for layer in range(len(run.residual)):
+        for what, values in streams.items():
+            require_finite(what, values[layer], ("position", "dimension"), layer=layer)
+    require_finite("final residual stream", run.final_residual, ("position", "dimension"))
+    first = (len(run.tokens) - len(run.logits), 0)
+    require_finite("logits", run.logits, ("position", "token"), first=first)
 
 
 def check_tokens(model: LanguageModel, tokens: Sequence[int]) -> Tensor:

@@ -21,6 +21,7 @@ from xarray.core import indexing
 from circuitstore.errors import LimitError
 from circuitstore.results.grid import Grid
 from circuitstore.storage.artifact import Cell
+from circuitstore.storage.content import text_array
 from circuitstore.storage.objects import ObjectReader
 
 DENSE_LIMIT = 2 << 30  # bytes one selection of a sparse variable may take when made dense
@@ -29,6 +30,22 @@ PARTS = POINTER, FEATURE, VALUE = ".pointer", ".feature", ".value"
 
 Key = tuple[Any, ...]  # an integer, a slice or an array of indices for each dim
 Array = np.ndarray[Any, np.dtype[Any]]
+
+
+class LazyArray(indexing.LazilyIndexedArray):
+    """A `CellArray` that is read when its values are asked for, whatever selections come before.
+
+    xarray 2026.9 takes a backward slice that begins before the first index, such as [-9::-1] of 8 values, for
+    the whole backwards. NumPy selects nothing, and so does this.
+    """
+
+    __slots__ = ()
+
+    def _updated_key(self, new_key: Any) -> Any:
+        sizes = zip(new_key.tuple, self.shape, strict=True)
+        empty = [isinstance(k, slice) and not len(range(*k.indices(n))) for k, n in sizes]
+        key = tuple(slice(0, 0) if none else k for k, none in zip(new_key.tuple, empty, strict=True))
+        return super()._updated_key(type(new_key)(key))
 
 
 class CellArray(BackendArray):
@@ -47,6 +64,9 @@ class CellArray(BackendArray):
         self.shape = (*grid.shape, *shape)
 
     def __getitem__(self, key: indexing.ExplicitIndexer) -> Array:
+        if not isinstance(key, indexing.VectorizedIndexer):
+            # xarray would turn negative steps around first, and fails for those that select nothing.
+            return self._outer(key.tuple)
         support = indexing.IndexingSupport.OUTER
         values: Array = indexing.explicit_indexing_adapter(key, self.shape, support, self._outer)
         return values
@@ -71,7 +91,7 @@ class CellArray(BackendArray):
         shape = (*(index.size for index in chosen if index.ndim), *of_cell)
         parts = [self._part(cell, inner) for cell in cells]
         if self.dtype.kind == "T":
-            return np.array([part.tolist() for part in parts], dtype=str).reshape(shape)
+            return text_array([part.tolist() for part in parts]).reshape(shape)
         return np.array(parts, dtype=self.dtype).reshape(shape)
 
     def _cells(self, chosen: list[Array]) -> list[Cell | None]:

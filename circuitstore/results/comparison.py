@@ -7,10 +7,12 @@ correlation. Imports no torch.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from circuitstore.errors import InputError
 from circuitstore.results.graph_file import GraphFile, identity, read_file
 from circuitstore.results.interchange import to_file
 
@@ -32,28 +34,44 @@ class Comparable:
 
 
 def of_file(file: GraphFile) -> Comparable:
-    """A graph that was read."""
+    """A graph that was read. Raises InputError for a weight or an influence that is NaN or infinite."""
     names = {node.node_id: identity(node) for node in file.nodes}
-    return Comparable(
+    graph = Comparable(
         {names[node.node_id]: node.influence for node in file.nodes},
         {(names[link.source], names[link.target]): link.weight for link in file.links},
     )
+    _check_finite(graph)
+    return graph
+
+
+def _check_finite(graph: Comparable) -> None:
+    """Raise InputError for a number that is not finite: it differs from itself, so it cannot be compared."""
+    numbers: dict[str, float | None] = {
+        f"influence of {text(node)}": value for node, value in graph.influence.items()
+    }
+    numbers |= {f"weight of {text(s)} → {text(t)}": value for (s, t), value in graph.weight.items()}
+    for what, value in numbers.items():
+        if value is not None and not math.isfinite(value):
+            raise InputError(
+                what, expected="a finite number", got=value, remedy="compute the graph anew in float32"
+            )
 
 
 def of_path(path: str) -> Comparable:
-    """A graph file. Raises InputError."""
+    """A graph file. Raises InputError for what cannot be read or compared."""
     return of_file(read_file(path))
 
 
 def of_dataset(graph: xr.Dataset) -> Comparable:
-    """A graph of the store; what pruning kept."""
+    """A graph of the store; what pruning kept. Raises InputError for one that holds NaN or infinity."""
     return of_file(to_file(graph, slug="", scan=""))
 
 
 def compare(a: Comparable, b: Comparable, *, top: int = 10) -> dict[str, Any]:
     """Counts, overlaps (Jaccard) and correlations; `largest`: the `top` edges that differ most.
 
-    Keys: nodes, edges: {a, b, shared, jaccard}; weight_pearson, weight_spearman over shared edges;
+    Keys: nodes, edges: {a, b, shared, jaccard}, with jaccard None where neither graph has any;
+    weight_pearson, weight_spearman over shared edges;
     influence_spearman over nodes that have one in both; largest: [{source, target, a, b}], None where a graph
     lacks the edge. Correlations of fewer than three values, or of constants, are None.
     """
@@ -100,7 +118,7 @@ def text(node: Identity) -> str:
 
 def _overlap(a: Set[Any], b: Set[Any]) -> dict[str, Any]:
     shared, either = len(a & b), len(a | b)
-    return {"a": len(a), "b": len(b), "shared": shared, "jaccard": shared / either if either else 1.0}
+    return {"a": len(a), "b": len(b), "shared": shared, "jaccard": shared / either if either else None}
 
 
 def _pearson(x: Sequence[Any], y: Sequence[Any]) -> float | None:

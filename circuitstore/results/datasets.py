@@ -13,14 +13,21 @@ from typing import Any
 import msgspec
 import numpy as np
 import xarray as xr
-from xarray.core import indexing
 
-from circuitstore.results.arrays import FEATURE_DIM, POINTER, POSITION, Array, CellArray, SparseArray
+from circuitstore.results.arrays import (
+    FEATURE_DIM,
+    POINTER,
+    POSITION,
+    Array,
+    CellArray,
+    LazyArray,
+    SparseArray,
+)
 from circuitstore.results.grid import BEHAVIOUR, PROMPT, Grid, grid_of, grid_of_all
 from circuitstore.storage.artifact import Artifact
 from circuitstore.storage.layout import Store
 
-STRUCTURE, TREES = "structure", ("tree", "graph")  # stores of before 2026-12 say "graph" for the same
+STRUCTURE, TREES = "structure", ("tree", "graph")  # "graph" is the older spelling of "tree"
 
 
 def open_artifacts(
@@ -102,5 +109,5 @@ def _variable(
     grid: Grid, array: Array | CellArray, dims: tuple[str, ...], attributes: dict[str, Any]
 ) -> xr.Variable:
     attributes.pop("encoding", None)
-    data = indexing.LazilyIndexedArray(array) if isinstance(array, CellArray) else array
+    data = LazyArray(array) if isinstance(array, CellArray) else array
     return xr.Variable((*grid.axes, *dims), data, attributes)

@@ -17,6 +17,7 @@ import msgspec
 from circuitstore.errors import InputError
 from circuitstore.storage.artifact import Artifact, read_artifact
 from circuitstore.storage.layout import Store
+from circuitstore.storage.names import FILE_NAME, is_file_name, shown
 from circuitstore.storage.refs import Name
 
 LEDGER = "provenance.json"
@@ -40,9 +41,11 @@ def write_files(
 ) -> list[Written]:
     """Write files made from an artifact, and where they are from.
 
-    Raises InputError for an unwritable folder, or for a file in the way that is not from here (unless
-    `force`).
+    Raises InputError for an unwritable folder, for a file in the way that is not from here (unless `force`),
+    and for a name that leads out of the folder. In the last two cases nothing is written.
     """
+    if wrong := [each for each in files if not is_file_name(each, ending=True) or each == LEDGER]:
+        raise InputError(f"a file in {folder}", expected=FILE_NAME, got=shown(wrong[0]))
     ledger: dict[str, Any] = {
         "profile": name.profile,
         "behaviour": name.behaviour,

@@ -72,7 +72,9 @@ def write_journal(
 def phases(store: Store) -> list[str]:
     """Names of the phases that have journals, sorted."""
     folder = store.path("actions")
-    return sorted(os.listdir(folder)) if os.path.isdir(folder) else []
+    if not os.path.isdir(folder):
+        return []
+    return sorted(entry.name for entry in os.scandir(folder) if entry.is_dir())
 
 
 def journals(store: Store, phase: str) -> list[Journal]:

@@ -52,10 +52,33 @@ def dtype_name(array: np.ndarray) -> str:
     return array.dtype.name
 
 
+def text_array(texts: object) -> np.ndarray:
+    """Text, or nested lists of text, as an array that keeps every character.
+
+    NumPy's arrays of fixed width drop a NUL at the end of a text. Only a text that ends in one gives an array
+    of variable width (`numpy.dtypes.StringDType`).
+    """
+    array = np.array(texts, dtype=str)
+    return array if array.tolist() == texts else np.array(texts, dtype=np.dtypes.StringDType())
+
+
+def as_array(values: Any) -> np.ndarray:
+    """What indexing an array gave, as an array: a single text of variable width comes as plain text."""
+    return text_array(str(values)) if isinstance(values, str) else np.asarray(values)
+
+
 def raw_bytes(array: np.ndarray) -> memoryview | bytes:
-    """Values as little-endian C-order bytes; text as length-prefixed UTF-8."""
+    """Values as little-endian C-order bytes; text as length-prefixed UTF-8.
+
+    Raises StoreError for text that is not Unicode, such as half of a surrogate pair.
+    """
     if array.dtype.kind in "UT":
-        texts = [str(text).encode() for text in array.ravel()]
+        try:
+            texts = [str(text).encode() for text in array.ravel()]
+        except UnicodeEncodeError as error:
+            raise StoreError(
+                f"text {error.object!r}", expected="Unicode text", got=f"{error.object[error.start]!r}"
+            ) from None
         return b"".join(struct.pack("<Q", len(text)) + text for text in texts)
     little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
     return little.reshape(-1).view(np.uint8).data  # a view: copying to bytes first would halve the speed

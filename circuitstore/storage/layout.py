@@ -15,6 +15,8 @@ from circuitstore.errors import MissingError, StoreError, UsageError
 FORMAT = "circuitstore"
 VERSION = 1
 NAME_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")
+FOLDERS = ("objects", "actions", "artifacts", "refs")
+PROBE_BYTES = 1 << 16
 HEXADECIMAL = frozenset("0123456789abcdef")
 BYSTANDERS = {
     "README.md",
@@ -190,21 +192,38 @@ class Store:
                 with open(draft, "w", encoding="ascii") as file:
                     file.write(f'{{"format": "{FORMAT}", "version": {VERSION}}}\n')
                 publish_file(draft, self.path("format.json"))
-            for folder in ("objects", "actions", "artifacts", "refs"):
+            for folder in FOLDERS:
                 os.makedirs(self.path(folder), exist_ok=True)
         except OSError as error:
             raise self.unwritable(error) from error
         return self
 
+    def check_writable(self) -> None:
+        """Raise StoreError unless a build can write everywhere it will have to; leaves nothing behind.
+
+        Only a real write tells: permissions say nothing of read-only and full disks.
+        """
+        try:
+            for folder in {_standing(self.path(name)) for name in ("tmp", *FOLDERS)}:
+                probe = os.path.join(folder, f".probe-{os.getpid()}-{os.urandom(8).hex()}")
+                with open(probe, "xb") as file:
+                    try:
+                        file.write(bytes(PROBE_BYTES))
+                        file.flush()
+                        os.fsync(file.fileno())
+                    finally:
+                        os.remove(probe)
+        except OSError as error:
+            raise self.unwritable(error) from error
+
     def unwritable(self, error: OSError) -> StoreError:
         """The error to raise when the file system refuses a write."""
         remedy = "free some space" if error.errno == 28 else "name another with --store"
-        return StoreError(
-            f"store {self.root}",
-            expected="a directory that can be written",
-            got=error.strerror or error,
-            remedy=remedy,
-        )
+        where = f"store {self.root}"
+        if isinstance(error, NotADirectoryError) and isinstance(error.filename, str):
+            where, remedy = f"{os.path.dirname(error.filename)} in the way of {where}", "move it away"
+        expected, got = "a directory that can be written", error.strerror or error
+        return StoreError(where, expected=expected, got=got, remedy=remedy)
 
     def scratch(self) -> Scratch:
         """A fresh folder under tmp/, removed on leaving the `with` block."""
@@ -225,6 +244,13 @@ class Scratch:
         shutil.rmtree(
             self.folder, ignore_errors=True
         )  # what stays is scratch: safe to delete whenever nothing runs
+
+
+def _standing(path: str) -> str:
+    """The path itself, or the nearest above it that is there."""
+    while not os.path.lexists(path):
+        path = os.path.dirname(path)
+    return path
 
 
 def sync(path: str) -> None:

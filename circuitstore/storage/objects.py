@@ -21,7 +21,7 @@ import zarr
 from zarr.codecs import ZstdCodec
 
 from circuitstore.errors import StoreError
-from circuitstore.storage.content import STRING, content_hash, dtype_name, plain
+from circuitstore.storage.content import STRING, as_array, content_hash, dtype_name, plain, text_array
 from circuitstore.storage.layout import Store, sync
 from circuitstore.storage.manifest import (
     MANIFEST,
@@ -263,11 +263,11 @@ class ObjectReader:
 
     def _values(self, name: str, key: Any) -> np.ndarray:
         if name in self._loaded:
-            return np.asarray(self._loaded[name][key])
+            return as_array(self._loaded[name][key])
         if not self.unchecked:
             check_files(self.store, self.manifest, name + "/")
         try:
-            values = np.asarray(self.array(name)[key])
+            values = as_array(self.array(name)[key])
         except (
             Exception
         ) as error:  # zarr and its codecs report corruption as whatever error they stumble over
@@ -275,9 +275,7 @@ class ObjectReader:
                 os.path.join(self.folder, name), "readable chunks", f"{type(error).__name__}: {error}"
             ) from error
         if values.dtype.kind in "TO":
-            return np.array(values.tolist(), dtype=str).reshape(
-                values.shape
-            )  # which an empty list of lists does not tell
+            return text_array(values.tolist()).reshape(values.shape)  # an empty list does not tell the shape
         return values
 
 

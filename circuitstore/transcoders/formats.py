@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from circuitstore.errors import ModelError, first_line
+from circuitstore.errors import ModelError, first_line, some_of
 from circuitstore.models.config import read_bytes
 from circuitstore.models.shards import FILE, INDEX
 
@@ -29,6 +29,9 @@ SUPPORTED = {  # key of config.yaml → the only value that is understood; each 
     "feature_input_hook": "mlp.hook_in",
     "feature_output_hook": "mlp.hook_out",
 }
+NAMES = ("model_name", "scan")  # keys of config.yaml that say what something is called, and compute nothing
+ACTIVATION = ("activation", "k", "top_k")
+KEYS = (*NAMES, *SUPPORTED, *ACTIVATION, "transcoders")
 THRESHOLD = "activation_function.threshold"
 TENSORS = {  # name in a dataset of trained transcoders → tensor in a file
     "W_enc": "W_enc",
@@ -38,6 +41,7 @@ TENSORS = {  # name in a dataset of trained transcoders → tensor in a file
     "threshold": THRESHOLD,
     "W_skip": "W_skip",
 }
+K = "k"  # a tensor of no axes that files of top-k transcoders may hold: config.yaml must say the same number
 KINDS = ("relu", "jumprelu", "topk")
 _ADDRESS = re.compile(
     r"hf://(?P<repo>[\w.-]+/[\w.-]+)(@(?P<at>[\w.-]+))?/(?P<path>[^?]+?)(\?revision=(?P<revision>[\w./-]+))?"
@@ -66,11 +70,17 @@ class Activation:
 
     @classmethod
     def of(cls, config: dict[str, Any], where: str) -> Activation:
-        """Read the mapping of a config.yaml. Raises ModelError for an unknown kind, or topk without k."""
+        """Read the mapping of a config.yaml.
+
+        Raises ModelError for an unknown kind, for topk without k, and for a number that would be ignored.
+        """
         kind = config.get("activation") or ""
         if kind not in ("", *KINDS):
             raise ModelError(f"activation in {where}", expected=" or ".join(KINDS), got=kind)
-        key = "k" if kind == "topk" else "top_k"
+        key, other = ("k", "top_k") if kind == "topk" else ("top_k", "k")
+        if config.get(other) is not None:
+            expected = f"{key} with activation {kind or 'relu or jumprelu'}"
+            raise ModelError(f"{other} in {where}", expected=expected, got=f"{other}: {config[other]}")
         top_k = config.get(key)
         if (top_k is not None or kind == "topk") and (type(top_k) is not int or top_k < 1):
             got = "none" if top_k is None else top_k
@@ -98,7 +108,18 @@ def read_config(folder: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def check_supported(config: dict[str, Any], where: str) -> None:
-    """Raise ModelError when a config.yaml names another kind of transcoder, or another place in the model."""
+    """Raise ModelError for a config.yaml that says anything which is not understood.
+
+    That is an unknown key, another kind of transcoder, another place in the model, or an activation function
+    that is not known. Ignoring any of these would compute another function than the one that was trained.
+    """
+    if unknown := [str(key) for key in config if key not in KEYS]:
+        got = f"unknown {some_of(unknown, 3, ', ')}"
+        raise ModelError(where, expected="keys " + ", ".join(KEYS), got=got)
+    for key in NAMES:
+        if not isinstance(config.get(key, ""), str):
+            raise ModelError(f"{key} in {where}", expected="text", got=config[key])
+    Activation.of(config, where)
     for key, supported in SUPPORTED.items():
         if config.get(key, supported) != supported:
             raise ModelError(f"{key} in {where}", expected=supported, got=config[key])

@@ -11,19 +11,20 @@ from pathlib import Path
 from safetensors import safe_open
 from torch import Tensor
 
-from circuitstore.errors import ModelError
+from circuitstore.errors import ModelError, some_of
 from circuitstore.models import shards
 from circuitstore.models.config import read_bytes
-from circuitstore.transcoders.formats import THRESHOLD
+from circuitstore.transcoders.formats import TENSORS, THRESHOLD, K
 
 REQUIRED = ("W_enc", "b_enc", "W_dec", "b_dec")
+KNOWN = (*TENSORS.values(), K)
 DTYPES = ("F32", "F16", "BF16")  # as safetensors calls them
 
 Shape = tuple[int, ...]
 
 
 class LayerFile:
-    """The file, or the index, of one layer. Raises ModelError for a missing or misshapen tensor."""
+    """The file, or the index, of one layer. Raises ModelError for a missing, misshapen or unknown tensor."""
 
     def __init__(self, path: Path):
         self.path = path
@@ -32,6 +33,7 @@ class LayerFile:
         self.n_features, self.d_model = _check_shapes(path, shapes)
         _check_dtypes(path, dtypes)
         self.has_skip, self.has_threshold = "W_skip" in shapes, THRESHOLD in shapes
+        self.k = int(self.tensor(K)) if K in shapes else None
 
     def tensor(self, name: str) -> Tensor:
         """A tensor as it is stored, mapped into memory: nothing is read before it is used."""
@@ -50,14 +52,24 @@ def _file_of(path: Path) -> dict[str, Path]:
 
 
 def _headers(file_of: dict[str, Path]) -> tuple[dict[str, Shape], dict[str, str]]:
-    """The shape and the dtype of every tensor."""
+    """The shape and the dtype of every tensor. Raises ModelError for a tensor that would be ignored."""
     shapes, dtypes = {}, {}
     for path in sorted(set(file_of.values())):
         with shards.opened(path) as file:
-            for name in (name for name, holder in file_of.items() if holder == path):
+            listed = [name for name, holder in file_of.items() if holder == path]
+            _check_known(path, {*file.keys(), *listed}, file_of)
+            for name in listed:
                 tensor = file.get_slice(name)
                 shapes[name], dtypes[name] = tuple(tensor.get_shape()), tensor.get_dtype()
     return shapes, dtypes
+
+
+def _check_known(path: Path, names: set[str], file_of: dict[str, Path]) -> None:
+    """Raise ModelError for a tensor that is not understood, or that the index of the layer leaves out."""
+    ignored = [name for name in names if name not in KNOWN or not (name in file_of or name in REQUIRED)]
+    if ignored:
+        got = f"also {some_of(sorted(ignored), 3, ', ')}"
+        raise ModelError(str(path), expected="no tensors but " + ", ".join(KNOWN), got=got)
 
 
 def _check_shapes(path: Path, shapes: dict[str, Shape]) -> tuple[int, int]:
@@ -75,6 +87,7 @@ def _check_shapes(path: Path, shapes: dict[str, Shape]) -> tuple[int, int]:
         "W_dec": (n_features, d_model),
         "W_skip": (d_model, d_model),
         THRESHOLD: (n_features,),
+        K: (),
     }
     for name, shape in expected.items():
         if name in shapes and shapes[name] != shape:

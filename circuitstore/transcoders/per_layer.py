@@ -30,6 +30,7 @@ from torch import Tensor
 
 from circuitstore.errors import ModelError, UsageError
 from circuitstore.models.bits import raised
+from circuitstore.models.finite import require_finite
 from circuitstore.transcoders import formats
 from circuitstore.transcoders.activation import largest, thresholded
 from circuitstore.transcoders.formats import Activation
@@ -108,7 +109,10 @@ class Transcoders:
 
 
 class LayerTranscoder:
-    """The transcoder of one layer. Inputs may have any float dtype; everything returned is float32."""
+    """The transcoder of one layer. Inputs may have any float dtype; everything returned is float32.
+
+    Whatever reads a weight or encodes an input raises NonFiniteError for a NaN or an infinity.
+    """
 
     def __init__(self, path: Path, said: Activation, *, device: torch.device):
         self.path, self.device, self.top_k, self.signed = path, device, said.top_k, said.kind == "topk"
@@ -117,16 +121,20 @@ class LayerTranscoder:
         if said.kind in ("relu", "jumprelu") and self._file.has_threshold != (said.kind == "jumprelu"):
             got = f"{'a' if self._file.has_threshold else 'no'} tensor {formats.THRESHOLD}"
             raise ModelError(str(path), expected=f"{said.kind}, as config.yaml says", got=got)
+        if self._file.k is not None and (said.kind != "topk" or self._file.k != said.top_k):
+            got = f"k: {said.top_k}" if said.kind == "topk" else "none of these"
+            expected = f"activation: topk and k: {self._file.k} in config.yaml, as its tensor k says"
+            raise ModelError(str(path), expected=expected, got=got)
 
     @cached_property
     def b_enc(self) -> Tensor:
         """Encoder bias (feature,) float32."""
-        return self._read("b_enc")
+        return self._vector("b_enc", "feature")
 
     @cached_property
     def b_dec(self) -> Tensor:
         """Decoder bias (d_model,) float32."""
-        return self._read("b_dec")
+        return self._vector("b_dec", "dimension")
 
     @property
     def skip(self) -> Tensor | None:
@@ -135,7 +143,7 @@ class LayerTranscoder:
 
     @cached_property
     def _threshold(self) -> Tensor | None:
-        return self._read(formats.THRESHOLD) if self._file.has_threshold else None
+        return self._vector(formats.THRESHOLD, "feature") if self._file.has_threshold else None
 
     def preactivation(self, x: Tensor) -> Tensor:
         """W_enc x + b_enc: x (position, d_model) → (position, feature) float32."""
@@ -217,6 +225,7 @@ class LayerTranscoder:
                     got="none",
                 )
             out += x.to(self.device, torch.float32) @ skip.T
+        require_finite(f"reconstruction with {self.path}", out, ("position", "dimension"))
         return out
 
     def _preactivations(self, inputs: Sequence[Tensor]) -> Iterator[tuple[int, Tensor]]:
@@ -232,7 +241,11 @@ class LayerTranscoder:
         for start, weight in raised(self._file.tensor("W_enc"), self.device):
             bias = self.b_enc[start : start + len(weight)]
             for x in rows:
-                yield start, torch.addmm(bias, x, weight.T)
+                pre = torch.addmm(bias, x, weight.T)
+                require_finite(
+                    f"pre-activations of {self.path}", pre, ("position", "feature"), first=(0, start)
+                )
+                yield start, pre
 
     def _activated(self, pre: Tensor, start: int) -> Tensor:
         """Activations of the features from ``start`` on; with top-k, the k largest of this chunk."""
@@ -263,7 +276,15 @@ class LayerTranscoder:
                 expected=f"0 to {self.n_features - 1}",
                 got=[int(ids.min()), int(ids.max())],
             )
-        return self._file.tensor(name)[ids].to(self.device, torch.float32)
+        rows = self._file.tensor(name)[ids].to(self.device, torch.float32)
+        require_finite(f"{name} of {self.path} in rows of active features", rows, ("row", "dimension"))
+        return rows
 
     def _read(self, name: str) -> Tensor:
         return self._file.tensor(name).to(self.device).float()
+
+    def _vector(self, name: str, axis: str) -> Tensor:
+        """A bias or the thresholds, checked: a comparison with NaN would silence a feature unseen."""
+        vector = self._read(name)
+        require_finite(f"{name} of {self.path}", vector, (axis,))
+        return vector

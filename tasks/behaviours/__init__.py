@@ -6,29 +6,31 @@ little as changes the answer. The incorrect answer of each is the correct answer
 be patched into the other.
 
 **Adding a behaviour** means adding one file to this folder. The name of the file is the name of the
-behaviour. This is the whole of ``colour.py``::
+behaviour. This is the whole of ``number.py``, with words that the model `tiny` knows::
 
     from collections.abc import Iterator
-    from itertools import combinations
 
     from tasks.behaviours import Behaviour, Contrast, Side, Template
 
+    NOUNS = (("key", "keys"), ("man", "men"), ("dog", "dogs"), ("girl", "girls"), ("book", "books"))
+
     def pair(lexicon: tuple[tuple[str, str], ...]) -> Iterator[Contrast]:
-        for (thing, colour), (other, another) in combinations(lexicon, 2):
-            if colour != another:
-                yield (
-                    Side(group=thing, words={"thing": thing, "colour": colour}, labels={"colour": colour}),
-                    Side(group=other, words={"thing": other, "colour": another}, labels={"colour": another}),
-                )
+        for one, many in lexicon:
+            yield (
+                Side(group=one, words={"noun": one, "verb": "is"}, labels={"number": "singular"}),
+                Side(group=one, words={"noun": many, "verb": "are"}, labels={"number": "plural"}),
+            )
 
     BEHAVIOUR = Behaviour(
-        name="colour",
-        title="Colours of things",
-        description="A thing has a colour that everybody knows.",
-        templates=(Template("plain", "The colour of {thing} is", answer=" {colour}"),),
-        lexicon=(("grass", "green"), ("snow", "white"), ("blood", "red"), …),
+        name="number",
+        title="Number of the subject",
+        description="A verb agrees with its subject.",
+        templates=(Template("today", "Today the {noun}", answer=" {verb}"),),
+        lexicon=NOUNS,
         pair=pair,
     )
+
+It has five pairs, so it is built with ``--set prompts.train=6 --set prompts.test=2``.
 
 - The ``text`` and ``answer`` of a template are filled from the words of a side: ``{thing}`` is
   ``side.words["thing"]``. An answer carries its leading space, if it has one.

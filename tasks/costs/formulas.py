@@ -12,12 +12,13 @@ from collections.abc import Callable
 
 import msgspec
 
+from circuitstore.circuits.batching import EDITED_RUNS
+from circuitstore.engine.limits import KEPT_BYTES
 from tasks.costs.graphs import EDGE_BYTES, attribution, graph
-from tasks.costs.job import COMMIT, OBJECT_STORED, PER_CELL_STORED, PRELOADED, Job, Product, Work
+from tasks.costs.job import COMMIT, OBJECT_STORED, PER_CELL_STORED, Job, Product, Work
 from tasks.settings.phases import Interventions
 
 MB = 1_000_000
-VARIANTS = 64  # edited runs at a time, as phase `interventions` makes them
 READ_CELL = 30_000  # bytes of a small cell that is read, beside its arrays
 UNIT = 300  # bytes of an entry in a table by unit, or by edge
 ACTIVATIONS_STORED = {2: 0.68, 4: 0.74}  # of their bytes, by bytes of a number: measured after compression
@@ -58,7 +59,7 @@ def _features(job: Job) -> Work:
     together = min(job.task.batch, job.prompts) / max(job.prompts, 1)
     kept, encoded = (together * sum(values) for values in (job.kept, job.encoded))
     entries = encoded * job.active
-    opened = min(PRELOADED, sum(job.kept) * job.kept_layers * 3 * job.d * job.itemsize)
+    opened = min(KEPT_BYTES, sum(job.kept) * job.kept_layers * 3 * job.d * job.itemsize)
     written = COMMIT * (entries * 8 + together * job.prompts * job.d * 8)
     host = opened + kept * 3 * job.d * job.itemsize + written
     tensors = kept * job.d * (4 * 2 + job.itemsize) + entries * 40
@@ -95,12 +96,12 @@ def _circuit(job: Job) -> Work:
     graphs = [graph(job, n, encoded) for n, encoded in zip(job.tokens, job.encoded, strict=True)]
     largest = max((one.edges for one in graphs), default=0)
     tables = sum(UNIT * one.active + 80 * one.nodes + 0.02 * UNIT * one.edges for one in graphs)
-    read = PRELOADED + 2 * EDGE_BYTES * largest
+    read = KEPT_BYTES + 2 * EDGE_BYTES * largest
     return Work(1, read + tables, 0, sum(60 * one.active for one in graphs), [])
 
 
 def _figures(job: Job) -> Work:
-    return Work(1, _read_features(job) + PRELOADED, 0, 12e6, [])
+    return Work(1, _read_features(job) + KEPT_BYTES, 0, 12e6, [])
 
 
 def _interventions(job: Job) -> Work:
@@ -111,14 +112,14 @@ def _interventions(job: Job) -> Work:
     runs += 2 * len(config.sizes) * (2 * kinds + config.controls)
     runs += 2 * len(config.swap_sizes) + 2 * len(config.circuit_sizes) + 2
     n = job.longest
-    layer = VARIANTS * n * (3 * job.d_mlp + 8 * job.d + 3 * job.width) * job.itemsize
-    layer += 3 * 4 * VARIANTS * n * job.d
-    logits = 5 * 4 * VARIANTS * job.vocabulary
+    layer = EDITED_RUNS * n * (3 * job.d_mlp + 8 * job.d + 3 * job.width) * job.itemsize
+    layer += 3 * 4 * EDITED_RUNS * n * job.d
+    logits = 5 * 4 * EDITED_RUNS * job.vocabulary
     largest = graph(job, n, max(job.encoded, default=0))
     edits = 3 * 4 * job.d * largest.active / job.layers
-    opened = min(PRELOADED, job.task.batch * EDGE_BYTES * largest.edges) + EDGE_BYTES * largest.edges
+    opened = min(KEPT_BYTES, job.task.batch * EDGE_BYTES * largest.edges) + EDGE_BYTES * largest.edges
     tensors = job.captured(patterns=True) + max(layer, logits) + edits
-    products = job.each(lambda m: job.forward(m, VARIANTS, runs / VARIANTS))
+    products = job.each(lambda m: job.forward(m, EDITED_RUNS, runs / EDITED_RUNS))
     return Work(job.prompts, opened, tensors, 20_000 * job.prompts, products)
 
 

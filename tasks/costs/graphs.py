@@ -6,9 +6,8 @@ import math
 
 import msgspec
 
-from circuitstore.circuits.batching import MOVED_ROWS, STARTING_ROWS
+from circuitstore.circuits.batching import FLIGHT_BYTES, MOVED_ROWS, STARTING_ROWS
 from tasks.costs.job import COMMIT, Job, Product, Work
-from tasks.parts.memory import memory_bytes
 from tasks.settings.phases import Attribution
 
 PRUNED_COPIES = 3.0  # of the matrix of edges: masks, and shares in float64 of the nodes that are kept
@@ -86,8 +85,7 @@ def _flight(job: Job, one: Graph) -> float:
     starting = 4 * min(STARTING_ROWS, meeting.starting) * job.heads * (job.d + head_dim)
     starting += 2 * 4 * job.d * job.width
     moving = 3 * 4 * MOVED_ROWS * job.width
-    memory = memory_bytes(job.profile.of(Attribution).memory)
-    most = memory / 4 * job.d / (2 * job.d + job.width)  # of rows, each way
+    most = FLIGHT_BYTES / 2 * job.d / (2 * job.d + job.width)  # of rows, each way
     back, on = (min(4 * job.d * rows * job.longest / 2, most) for rows in (meeting.late, meeting.early))
     # Where they meet they are sorted, the second beside the sorted first.
     joined: float = max(3 * back + on, 2 * back + 3 * on) if on else 0.0

@@ -13,7 +13,6 @@ from tasks.settings.phases import Activations
 from tasks.settings.selection import Selection
 
 ASSUMED_ACTIVE = 70.0
-PRELOADED = 1 << 26  # bytes of upstream objects kept open: KEPT_BYTES of engine/inputs.py
 COMMIT = 3.0  # copies of a batch while it is written: as cells, joined, and packed
 PER_CELL_STORED = 320  # bytes in a journal
 OBJECT_STORED = 12_500  # bytes: names, shapes and hashes of an object of small arrays

@@ -111,7 +111,7 @@ def lengths(selection: Selection) -> list[int]:
     """
     profile = selection.profile
     if selection.prompts_file:
-        texts = [row.text for row in own_prompts.read(selection.prompts_file, selection.behaviour)]
+        texts = [row.text for row in own_prompts.read(selection.prompts_file)]
     else:
         from tasks.inputs.behaviour import declaration
         from tasks.inputs.draw import generate

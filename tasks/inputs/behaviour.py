@@ -17,6 +17,7 @@ from circuitstore.engine.fingerprint import declared_paths
 from circuitstore.engine.task import Sources
 from circuitstore.errors import PromptError, UsageError
 from circuitstore.memo import file_hash
+from circuitstore.storage.names import FILE_NAME, is_file_name, shown
 from tasks.settings import selection
 
 if TYPE_CHECKING:
@@ -49,7 +50,8 @@ def sources(name: str) -> Sources:
 def load(name: str) -> Callable[[Prompts, Fits | None], list[Prompt]]:
     """A function that draws prompts, given settings and a test whether a pair fits the tokenizer.
 
-    Raises UsageError for a name that nobody declared, PromptError for a file that does not declare it.
+    Raises UsageError for a name that nobody declared, PromptError for a file that does not declare it. The
+    function raises PromptError for an id that cannot be the name of a file.
     """
     return partial(_draw, declaration(name))
 
@@ -57,7 +59,10 @@ def load(name: str) -> Callable[[Prompts, Fits | None], list[Prompt]]:
 def _draw(declared: Behaviour, config: Prompts, fits: Fits | None) -> list[Prompt]:
     from tasks.inputs.draw import generate
 
-    return generate(declared, train=config.train, test=config.test, seed=config.seed, fits=fits)
+    rows = generate(declared, train=config.train, test=config.test, seed=config.seed, fits=fits)
+    if wrong := [row.id for row in rows if not is_file_name(row.id)]:
+        raise PromptError("an id of a declared prompt", expected=FILE_NAME, got=shown(wrong[0]))
+    return rows
 
 
 def path(name: str) -> str:

@@ -6,10 +6,15 @@
 ("train" or "test", default "train"), `template`, `group`, `partner` (id of the minimal-pair prompt) and
 `labels` (an object of text) are optional. All bad rows are reported at once, each by line number and reason.
 The layout of the file does not count: the identity is that of the prompts.
+
+An id becomes the name of a file when graphs are exported, and of a node when they are opened. So it must be
+one part of a path (`circuitstore.storage.names`). Ids are refused when the file is read, since
+a build may take hours and an export comes last.
 """
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 from collections.abc import Callable
 from functools import partial
@@ -20,6 +25,7 @@ import msgspec
 from circuitstore.engine.fingerprint import digest
 from circuitstore.engine.task import Sources
 from circuitstore.errors import PromptError, some_of
+from circuitstore.storage.names import FILE_NAME, is_file_name, shown
 
 SHOWN = 20
 
@@ -38,9 +44,9 @@ class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     labels: dict[str, str] = {}
 
 
-def identity(path: str, behaviour: str) -> dict[str, Any]:
+def identity(path: str) -> dict[str, Any]:
     """Each prompt by its id, so that `explain` can name it, and their order. Raises PromptError."""
-    rows = read(path, behaviour)
+    rows = read(path)
     return {
         "prompts": {row.id: digest("prompt", row) for row in rows},
         "order": digest("order", [row.id for row in rows]),
@@ -52,25 +58,28 @@ def sources(path: str) -> Sources:
     return Sources([path])
 
 
-def load(path: str, behaviour: str) -> Callable[[Any, Any], list[Row]]:
+def load(path: str) -> Callable[[Any, Any], list[Row]]:
     """A function of settings and tokenizer test that gives the prompts, as phase `prompts` calls it.
 
     The file is read now, so that what is loaded is what was identified. Raises PromptError.
     """
-    return partial(_regardless, read(path, behaviour))
+    return partial(_regardless, read(path))
 
 
 def _regardless(rows: list[Row], config: Any, fits: Any) -> list[Row]:
     return rows
 
 
-def read(path: str, behaviour: str) -> list[Row]:
+def read(path: str) -> list[Row]:
     """All prompts of a JSONL file. Raises PromptError, with every bad line and its reason."""
     try:
         with open(path, "rb") as file:
-            lines = file.read().splitlines()
+            source = file.read()
     except OSError as error:
         raise PromptError(path, expected="a readable JSONL file", got=error.strerror or error) from error
+    if source.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise PromptError(path, expected="a JSONL file in UTF-8", got="UTF-16")
+    lines = source.removeprefix(codecs.BOM_UTF8).splitlines()
     rows: list[Row] = []
     problems: list[str] = []
     seen: dict[str, int] = {}
@@ -78,7 +87,7 @@ def read(path: str, behaviour: str) -> list[Row]:
         if not line.strip():
             continue
         try:
-            row = _with_id(msgspec.json.decode(line, type=Row), behaviour)
+            row = _with_id(msgspec.json.decode(line, type=Row))
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             problems.append(f"line {number}: {_plain(error)}")
             continue
@@ -95,17 +104,22 @@ def read(path: str, behaviour: str) -> list[Row]:
     return rows
 
 
-def _with_id(row: Row, behaviour: str) -> Row:
+def _with_id(row: Row) -> Row:
+    """The row with an id. One that is made does not name the file, so a renamed copy is the same prompts."""
     if row.id:
         return row
     digest = hashlib.sha256("\0".join((row.text, row.correct, row.incorrect)).encode()).hexdigest()
-    return msgspec.structs.replace(row, id=f"{behaviour}-{digest[:8]}")
+    return msgspec.structs.replace(row, id=f"prompt-{digest[:8]}")
 
 
 def _problems(row: Row) -> list[str]:
     empty = [f"{name} is empty" for name in ("text", "correct", "incorrect") if not getattr(row, name)]
-    return empty + (["correct and incorrect are the same"] if row.correct == row.incorrect else [])
+    same = ["correct and incorrect are the same"] if row.correct == row.incorrect else []
+    wrong = [] if is_file_name(row.id) else [f"id {shown(row.id)} is not {FILE_NAME}"]
+    return empty + same + wrong
 
 
 def _plain(error: Exception) -> str:
+    if isinstance(error, UnicodeDecodeError):
+        return f"not UTF-8 at byte {error.start + 1}"
     return str(error).replace("JSON is malformed", "no JSON object").replace("Object", "the object")

@@ -142,7 +142,7 @@ class Repository:
         """The repository at its commit. Raises ModelError."""
         from circuitstore.hub.repository import find
 
-        return find(self.repo, self.revision, self._pinned_commit())
+        return find(self.repo, self.revision, self._pinned_commit(), file_hash)
 
     def names(self) -> list[str]:
         """The names of the files directly in the subfolder, sorted. Raises ModelError."""

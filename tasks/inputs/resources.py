@@ -78,8 +78,8 @@ def _behaviour(selection: Selection) -> Resource:
     name, path = selection.behaviour, selection.prompts_file
     if path:
         return Resource(
-            partial(own_prompts.identity, path, name),
-            partial(own_prompts.load, path, name),
+            partial(own_prompts.identity, path),
+            partial(own_prompts.load, path),
             sources=partial(own_prompts.sources, path),
         )
     return Resource(

@@ -39,7 +39,7 @@ def load(path: str, prepend: str) -> tuple[list[str], str]:
     Raises InputError.
     """
     try:
-        with open(path, encoding="utf-8") as file:
+        with open(path, encoding="utf-8-sig") as file:  # editors on Windows put a mark in front
             return [line.strip() for line in file if line.strip()], prepend
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(path, expected="readable UTF-8 text", got=error) from error

@@ -29,8 +29,12 @@ REMEDY = "correct the profile's path, or download the whole repository into the 
 
 
 def config(place: Place) -> dict[str, Any]:
-    """What config.yaml says; empty when there is none. Raises ModelError."""
-    return parsed(place, CONFIG) if place.has(CONFIG) else {}
+    """What config.yaml says; empty when there is none. Raises ModelError for what is not understood."""
+    if not place.has(CONFIG):
+        return {}
+    content = parsed(place, CONFIG)
+    formats.check_supported(content, f"{CONFIG} in {place}")
+    return content
 
 
 def layer_files(place: Place) -> list[File]:

@@ -13,9 +13,10 @@ import numpy as np
 import torch
 from scipy import sparse
 
+from circuitstore.circuits.batching import EDITED_RUNS
 from circuitstore.circuits.feature_effects import FeatureGraph
 from circuitstore.circuits.intervene import intervene
-from tasks.parts.runs import CHUNK, NOTHING
+from tasks.parts.runs import NOTHING
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -157,8 +158,8 @@ class _Measure:
         variants = [NOTHING, *(np.array([[*self.nodes[node], 0.0]]) for node in zeroed)]
         held = np.append(-1, held)
         after = []
-        for start in range(0, len(variants), CHUNK):
-            part = slice(start, start + CHUNK)
+        for start in range(0, len(variants), EDITED_RUNS):
+            part = slice(start, start + EDITED_RUNS)
             run = intervene(
                 self.model,
                 self.transcoders,

@@ -13,6 +13,8 @@ from statistics import NormalDist
 
 import numpy as np
 
+from circuitstore.statistics.bootstrap import resamples, tails
+
 Interval = dict[str, float | None]  # value, low, high; None where nothing was measured
 
 
@@ -23,12 +25,8 @@ class Intervals:
     """
 
     def __init__(self, count: int, seed: int, draws: int, level: float):
-        self._weights = (
-            np.random.default_rng(seed)
-            .multinomial(count, np.full(count, 1 / count), size=draws)
-            .astype(np.float64)
-        )
-        self._tails = [(1 - level) / 2, (1 + level) / 2]
+        self._weights = resamples(count, seed, draws).astype(np.float64)
+        self._tails = tails(level)
         self._normal = NormalDist().inv_cdf((1 + level) / 2)
 
     def mean(self, column: np.ndarray) -> Interval:

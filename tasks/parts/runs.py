@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from circuitstore.circuits.batching import EDITED_RUNS
 from circuitstore.circuits.intervene import intervene
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from circuitstore.models.load import LanguageModel
     from circuitstore.transcoders.per_layer import Transcoders
 
-CHUNK = 64  # runs in one batch; fixed, since it decides the last bits
 REGIMES = ("free", "frozen_attention")
 MEASURES = ("margin", "probability_correct", "probability_incorrect", "rank_correct", "rank_incorrect")
 NOTHING = np.zeros((0, 4))  # the empty set of edits
@@ -62,8 +62,8 @@ class Runs:
         outcome: dict[tuple[str, bytes], np.ndarray] = {}
         for regime, sets in self._sets.items():
             keys = list(sets)
-            for start in range(0, len(keys), CHUNK):
-                part = keys[start : start + CHUNK]
+            for start in range(0, len(keys), EDITED_RUNS):
+                part = keys[start : start + EDITED_RUNS]
                 edits = [sets[key] for key in part]
                 run = intervene(
                     model, transcoders, tokens, edits, regime=regime, base=base, last_only=True, inputs=False

@@ -14,6 +14,7 @@ import xarray as xr
 from circuitstore.circuits.methods import MARGIN_METHODS
 from circuitstore.circuits.pruning import strongest
 from circuitstore.statistics.correlation import spearman
+from circuitstore.storage.content import text_array
 from tasks.parts.memory import memory_bytes
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def dataset(graph: Graph, model: LanguageModel, token_text: np.ndarray, config: 
             "activation_values": ("active_feature", graph.activation_values),
             "selected_features": ("feature_node", graph.selected_features),
             **{name: ("logit", getattr(graph, name)) for name in PER_LOGIT},
-            "logit_text": ("logit", np.array(logit_text, dtype=str)),
+            "logit_text": ("logit", text_array(logit_text)),
             **{name: ("node", getattr(graph, name)) for name in PER_NODE},
             "edge_target": ("edge", target.astype(np.int32)),
             "edge_source": ("edge", source.astype(np.int32)),
@@ -78,7 +79,7 @@ def dataset(graph: Graph, model: LanguageModel, token_text: np.ndarray, config: 
             "n_layers": ((), np.int32(model.n_layers)),
             **_contributions(graph),
         },
-        attrs={"structure": "graph"},
+        attrs={"structure": "tree"},
     )
 
 

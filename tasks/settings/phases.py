@@ -78,7 +78,8 @@ class Attribution(Section, frozen=True):
     targets: the most probable tokens, the correct and incorrect answer, or the difference of these two.
     max_logits, logit_prob: the fewest most probable tokens that hold this probability, but at most so many.
     max_feature_nodes: features that become nodes; stage: how many are chosen before influence is renewed.
-    memory: for the matrix of edges. What is carried through the network may take half as much.
+    memory: what the matrix of edges may take; a graph that needs more is refused. It changes no number and is
+        in no key. What is carried through the network takes at most 2 GB beside it.
     edge_min_share, edge_top_k, max_edges: an edge is stored if it holds this share of what enters its target
         and is among the largest into it (0: any), at most so many in all. What pruning keeps is stored too.
     node_threshold, edge_threshold: shares of the influence that pruning keeps.

@@ -6,6 +6,7 @@ the phases, and nothing else lists them.
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -149,13 +150,13 @@ def read_tables(path: str, name: str) -> dict[str, Any]:
             source = file.read()
         key = "toml " + hashlib.sha256(source).hexdigest()
         if (tables := shared().get(key)) is None:
-            tables = msgspec.toml.decode(source)
+            tables = msgspec.toml.decode(source.removeprefix(codecs.BOM_UTF8))
             shared().put(key, tables)
     except FileNotFoundError:
         expected = f"one of {', '.join(profile_names())}, or the path of a .toml file"
         raise UsageError(f"unknown profile {name!r}", expected=expected) from None
     except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"profile {path}", expected="readable TOML", got=error) from error
+        raise UsageError(f"profile {path}", expected="readable TOML in UTF-8", got=error) from error
     return {name: dict(table) if isinstance(table, dict) else table for name, table in tables.items()}
 
 

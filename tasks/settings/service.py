@@ -8,7 +8,7 @@ import msgspec
 
 from tasks.settings.describe import Setting, describe
 from tasks.settings.profile import Settings, profile_names
-from tasks.settings.selection import Selection, Text, select, select_text
+from tasks.settings.selection import Selection, Text, behaviour_names, select, select_text
 
 
 class Service(msgspec.Struct, frozen=True):
@@ -19,6 +19,10 @@ class Service(msgspec.Struct, frozen=True):
     def names(self) -> list[str]:
         """Names of the profiles that come built in."""
         return profile_names()
+
+    def behaviours(self) -> list[str]:
+        """Names of the behaviours that come built in."""
+        return behaviour_names()
 
     def describe(self, profile: str, settings: tuple[str, ...]) -> list[Setting]:
         """Every setting of a profile, and where it comes from. Raises UsageError."""

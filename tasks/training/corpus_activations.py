@@ -14,6 +14,7 @@ import xarray as xr
 
 from circuitstore.errors import LimitError
 from circuitstore.models.bits import storable
+from circuitstore.models.finite import require_finite
 from circuitstore.models.load import DTYPES
 from circuitstore.transcoders.training import mlp_pairs
 
@@ -36,7 +37,8 @@ def corpus_activations(
         mlp_input, mlp_output   (sample, d_model) in `config.dtype` (bfloat16 as its 16 bits)
         held_out                bool
 
-    Raises LimitError for numbers that this dtype cannot hold.
+    Raises LimitError for numbers that float16 cannot hold, and NonFiniteError for NaN and infinity in another
+    dtype.
     """
     for _, group in groupby(cells, key=lambda cell: cell["shard"]):
         same_shard = list(group)
@@ -47,7 +49,10 @@ def corpus_activations(
         for cell in same_shard:
             layer = int(cell["layer"])
             pair = {"mlp_input": inputs[layer], "mlp_output": outputs[layer]}
-            if not all(bool(x.isfinite().all()) for x in pair.values()):
+            if config.dtype != "float16":
+                for name, values in pair.items():
+                    require_finite(name, values, ("sample", "dimension"), layer=layer)
+            elif not all(bool(x.isfinite().all()) for x in pair.values()):
                 raise LimitError(
                     "MLP activations",
                     expected=f"numbers that {config.dtype} can hold",

@@ -216,6 +216,15 @@ def test_gradient_method_keeps_threshold_and_top_k(model, transcoders, graph):
     )
 
 
+def test_gradient_method_keeps_no_feature_or_error_without_an_edge(model, transcoders):
+    """What no kept edge leaves is not in the graph, as with method direct."""
+    graph = attribute(model, transcoders, TOKENS, method="gradient", gradient_top_k=1)
+    inner = len(graph.selected_features) + model.n_layers * len(TOKENS)
+    kept = graph.prune_node_mask[:inner]
+    assert kept.any()
+    assert graph.prune_edge_mask[:, :inner].any(axis=0)[kept].all()
+
+
 @pytest.mark.parametrize(
     "wrong", [{"method": "exact"}, {"margin": (5, 5)}, {"gradient_threshold": 2.0}, {"gradient_top_k": 0}]
 )

@@ -175,3 +175,15 @@ def test_another_place_of_the_same_files_is_no_change(workspace, tmp_path):
     moved = workspace.copy(tmp_path / "elsewhere")
     moved.write_profile(shutil.copytree(MODEL, tmp_path / "m"), shutil.copytree(TRANSCODERS, tmp_path / "t"))
     assert moved.explain().unfresh == set()
+
+
+def test_a_renamed_copy_of_prompts_without_ids_computes_nothing(workspace):
+    """An id that is made follows from text and answers, not from the name of the file."""
+    rows = [json.loads(line) for line in workspace.prompts.read_text().splitlines()]
+    lines = [json.dumps({k: v for k, v in row.items() if k != "id"}) + "\n" for row in rows]
+    workspace.prompts.write_text("".join(lines))
+    assert workspace.build().code == 0
+    workspace.prompts = shutil.copy(workspace.prompts, workspace.root / "mine_v2.jsonl")
+    outcome = workspace.build()
+    assert outcome.code == 0, outcome.err
+    assert outcome.computed == {}

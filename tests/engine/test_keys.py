@@ -34,8 +34,9 @@ NOT_EFFECTIVE = PLACE | {
     ("transcoders", "trained_on"),
     ("model", "device"),
     ("model", "threads"),
+    ("attribution", "memory"),
 }
-ANOTHER_TEXT = {("attribution", "memory"): "2GB", ("activations", "layers"): "0-1"}
+ANOTHER_TEXT = {("activations", "layers"): "0-1"}
 
 
 @pytest.fixture(scope="module")
@@ -144,11 +145,18 @@ def test_settings_of_different_values_never_share_a_key(project):
 
 @pytest.mark.parametrize(
     "setting",
-    ["model.device=cuda", "model.device=auto", "model.threads=3", "transcoders.trained_on=other/model"],
+    [
+        "model.device=cuda",
+        "model.device=auto",
+        "model.threads=3",
+        "transcoders.trained_on=other/model",
+        "attribution.memory=64GB",
+    ],
 )
 def test_where_it_is_computed_is_in_no_key(project, setting):
-    """Device and threads are recorded with a result, but results are looked up without them; nor does it
-    matter what is said of it.
+    """Device and threads are recorded with a result, but results are looked up without them.
+
+    Nor does it matter what is said of transcoders, or how much memory a graph may take.
     """
     assert {phase: step.key for phase, step in planned(project, setting).items()} == {
         phase: step.key for phase, step in planned(project).items()

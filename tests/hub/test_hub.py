@@ -201,6 +201,23 @@ def test_offline_the_cache_is_enough(server, hub_client, tmp_path):
     refused(lambda: hub.find(MODEL, "main"), MODEL, "HF_HUB_OFFLINE", "path")
 
 
+@pytest.mark.parametrize("told", [True, False], ids=["HF_HUB_OFFLINE", "no connection"])
+@pytest.mark.parametrize(("repo", "kind"), [(MODEL, "model"), (CODERS, "transcoders")])
+def test_a_cache_copied_without_links_is_enough(server, hub_client, tmp_path, told, repo, kind):
+    """Files in place of links, no blobs and no list: the same identity offline, and what is needed loads."""
+    online = wanted(repo, kind).identity()
+    fetched(repo, kind)
+    top = Path(hub_cache.storage(repo))
+    copy = tmp_path / "copy" / "hub" / top.name
+    shutil.copytree(top, copy, ignore=shutil.ignore_patterns("blobs", "trees"))
+    assert not any(path.is_symlink() for path in copy.rglob("*"))
+    server.stop()
+    hub_client(server, tmp_path / "copy", offline=told)
+    files = wanted(repo, kind)
+    assert files.identity() == online and files.check() == []
+    assert all(path.is_file() for path in fetched(repo, kind))
+
+
 def test_offline_with_weights_missing(server, hub_client, tmp_path):
     """Known by their list of files only: refused early."""
     files = wanted(MODEL, "model")

@@ -100,6 +100,38 @@ def test_store_that_may_not_be_written_is_left_alone(workspace, code):
     assert files(workspace.root) == before
 
 
+@pytest.mark.parametrize("name", ["tmp", "objects", "actions", "artifacts", "refs"])
+def test_file_in_the_way_is_refused_before_any_work(workspace, name):
+    """Whichever folder of the store cannot be written, nothing is computed for it first."""
+    folder = workspace.store / name
+    if folder.exists():
+        folder.rename(workspace.root / "aside")
+    folder.write_text("mine")
+    outcome = workspace.build("--set", "baseline.top_k=3", "--keep-going")
+    assert str(folder) in one_line_error(outcome, code=1) and "move it away" in outcome.err
+    assert outcome.json == {"phases": []} and folder.read_text() == "mine"
+
+
+@pytest.mark.parametrize("code", [errno.EROFS, errno.ENOSPC, errno.EACCES])
+def test_store_that_may_not_be_written_is_refused_before_any_work(workspace, code):
+    """A read-only or full disk is noticed by a real write, which leaves nothing behind."""
+    before = files(workspace.root)
+    with changes(workspace.store, fail_from=1, errno=code):
+        outcome = workspace.build("--set", "baseline.top_k=3")
+    assert os.strerror(code) in one_line_error(outcome, code=1)
+    assert outcome.json == {"phases": []} and files(workspace.root) == before
+
+
+def test_place_of_a_new_store_is_tried_before_any_work(new_workspace):
+    """Where the store would be made."""
+    new_workspace.store = new_workspace.root / "some" / "store"
+    before = files(new_workspace.root)
+    with changes(new_workspace.root, fail_from=1, errno=errno.EROFS):
+        outcome = new_workspace.build()
+    assert os.strerror(errno.EROFS) in one_line_error(outcome, code=1)
+    assert outcome.json == {"phases": []} and files(new_workspace.root) == before
+
+
 def test_store_whose_making_was_interrupted_can_be_made(tmp_path):
     """Whichever of its first changes fails, the directory is still one that becomes a store."""
     with changes(tmp_path / "whole") as counted:

@@ -6,6 +6,7 @@ import json
 
 import pytest
 import xarray as xr
+from shared import shared
 from workspace import BEHAVIOUR, PROFILE, ROOT, Workspace, run_process
 
 import circuitstore as cs
@@ -45,8 +46,11 @@ class Interpreted(Workspace):
 @pytest.fixture(scope="session")
 def interpreted(tmp_path_factory) -> Interpreted:
     """The workspace, with `interpretation` built."""
-    made = Interpreted.create(tmp_path_factory.mktemp("interpreted"))
+    return shared(tmp_path_factory, "interpreted", Interpreted, build_interpretation)
+
+
+def build_interpretation(made: Interpreted) -> None:
+    """Write the profile and the prompts, and build `interpretation` and all it needs."""
     made.profile.write_text(made.profile.read_text().replace("positions = 0", "positions = 4"))
     made.write_rows(ROWS)
     made.interpret()
-    return made

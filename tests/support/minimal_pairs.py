@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import xarray as xr
+from shared import shared
 from workspace import MODEL, ROOT, TRANSCODERS, Workspace, run_process
 
 from circuitstore.models.load import load_model
@@ -102,10 +102,13 @@ def rows() -> list[dict[str, str]]:
 @pytest.fixture(scope="session")
 def minimal_pairs(tmp_path_factory) -> MinimalPairs:
     """Twelve minimal pairs, built through `circuit`."""
-    made = MinimalPairs.create(Path(tmp_path_factory.mktemp("pairs")))
+    return shared(tmp_path_factory, "pairs", MinimalPairs, build_circuit)
+
+
+def build_circuit(made: MinimalPairs) -> None:
+    """Write the prompts, and build `circuit` and all it needs."""
     made.prompts.write_text("".join(json.dumps(row) + "\n" for row in rows()))
     made.computed("circuit")
-    return made
 
 
 @pytest.fixture(scope="session")

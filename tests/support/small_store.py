@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from shared import shared
 from workspace import ROOT, Outcome, Workspace, run_process
 
 NOUNS = (
@@ -55,7 +56,11 @@ class Finished(Workspace):
 @pytest.fixture(scope="session")
 def built(tmp_path_factory) -> Finished:
     """All phases of six minimal pairs, two of them test prompts."""
-    made = Finished.create(tmp_path_factory.mktemp("finished"))
+    return shared(tmp_path_factory, "finished", Finished, build_all)
+
+
+def build_all(made: Finished) -> None:
+    """Write the profile and the prompts, and build every phase."""
     made.profile.write_text(made.profile.read_text() + SMALLER)
     rows = []
     for i, nouns in enumerate(NOUNS):
@@ -74,4 +79,3 @@ def built(tmp_path_factory) -> Finished:
             rows.append({**row, "labels": {"number": ("plural", "singular")[side]}})
     made.prompts.write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert made.computed()["figures"] == 1
-    return made

@@ -17,9 +17,6 @@ from workspace import ROOT, Outcome, one_line_error, run
 
 import circuitstore as cs
 import tasks
-from circuitstore.engine import work
-from circuitstore.engine.planner import PlannedCell, Step
-from circuitstore.engine.task import Pipeline, Task
 from circuitstore.models.capture import capture
 from circuitstore.models.load import load_model
 from circuitstore.storage.artifact import Artifact
@@ -308,35 +305,3 @@ def test_training_is_about_a_corpus(tmp_path):
     assert "no such file" in one_line_error(
         run("build", "corpus", *store, "--set", "texts.path=nowhere.txt"), code=1
     )
-
-
-def test_cells_that_share_work_stay_together():
-    """A batch ends where the outermost coordinate changes, or where it is full if that never fits."""
-    task = Task("any", msgspec.Struct, needs=(), per=("shard", "layer"), batch=5)
-
-    def sizes(*counts: int) -> list[int]:
-        cells = [
-            PlannedCell({"shard": shard, "layer": layer}, "", {})
-            for shard, count in enumerate(counts)
-            for layer in range(count)
-        ]
-        step = Step(task, None, {}, None, "stale", [], cells=cells)
-        return [len(batch.cells) for batch in work.batches("tasks", step, None, None)]
-
-    assert sizes(2, 2, 2) == [4, 2]
-    assert sizes(3, 3) == [3, 3]
-    assert sizes(12, 1) == [5, 5, 3]
-    assert sizes() == []
-
-
-def test_a_phase_reads_what_stands_before_it():
-    """`features` reads the resource `transcoders`; `replacement`, which comes after, reads the phase."""
-    pipeline: Pipeline = tasks.PIPELINE
-    assert pipeline.resources_of(pipeline.task("features")) == ("transcoders",)
-    assert pipeline.upstream(pipeline.task("replacement")) == ("corpus", "transcoders")
-    assert [task.name for task in pipeline.closure(("transcoders",))] == [
-        "corpus",
-        "corpus_activations",
-        "transcoders",
-    ]
-    assert not {task.name for task in pipeline.closure(())} & {*TRAINING, "attribute"}

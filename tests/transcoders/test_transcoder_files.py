@@ -154,6 +154,13 @@ def test_listed_files_come_in_listed_order(transcoder_folder):
         ({"top_k": 0}, ("top_k",)),
         ({"activation": "topk"}, ("k in", "a positive integer")),
         ({"activation": "gelu"}, ("activation in", "relu or jumprelu or topk", "gelu")),
+        ({"activation_fn": "topk", "k": 8}, ("unknown activation_fn", "activation, k")),
+        ({"architecture": "topk"}, ("unknown architecture",)),
+        ({"normalize_activations": "layer_norm"}, ("unknown normalize_activations",)),
+        ({1: 2}, ("unknown 1",)),
+        ({"model_name": 3}, ("model_name", "text")),
+        ({"k": 8}, ("k in", "activation relu or jumprelu", "k: 8")),
+        ({"activation": "topk", "k": 8, "top_k": 8}, ("top_k in", "activation topk")),
         ({"transcoders": ["layer_0.pt"]}, ("never loaded", "layer_0.pt")),
         (
             {"transcoders": ["layer_0.safetensors", "layer_9.safetensors"]},
@@ -249,12 +256,48 @@ def test_layers_in_use(transcoder_folder):
         (lambda t: t.update(W_enc=t["W_enc"].double()), ("W_enc", "F64")),
         (lambda t: t.update({"activation_function.threshold": torch.zeros(3)}), ("threshold", "(3,)")),
         (lambda t: t.update(W_skip=torch.zeros(48, 40)), ("W_skip", "(48, 40)")),
+        (lambda t: t.update(threshold=torch.zeros(60)), ("also threshold", "activation_function.threshold")),
+        (lambda t: t.update(log_threshold=torch.zeros(60)), ("also log_threshold",)),
+        (
+            lambda t: t.update(affine_skip_connection=torch.zeros(48, 48)),
+            ("affine_skip_connection", "W_skip"),
+        ),
+        (lambda t: t.update(k=torch.tensor(8)), ("activation: topk and k: 8 in config.yaml",)),
+        (lambda t: t.update(k=torch.tensor([8])), ("k in", "(1,)")),
     ],
 )
 def test_wrong_tensors(transcoder_folder, change, words):
-    """Name, shape, orientation and dtype of every tensor are checked before use."""
+    """Name, shape, orientation and dtype of every tensor are checked before use; unknown ones are refused."""
     edit_tensors(transcoder_folder / "layer_1.safetensors", change)
     refused(lambda: Transcoders.open(transcoder_folder).layer(1), *words)
+
+
+def test_tensor_that_an_index_leaves_out(transcoder_folder):
+    """A skip connection that lies in a layer's files, but not in its index, is refused, not ignored."""
+    edit_tensors(transcoder_folder / "layer_1.safetensors", lambda t: t.update(W_skip=torch.zeros(48, 48)))
+    shard(transcoder_folder, 1)
+    index = transcoder_folder / "layer_1.safetensors.index.json"
+    named = json.loads(index.read_text())["weight_map"]
+    holder = named.pop("W_skip")
+    edit_tensors(
+        transcoder_folder / named["W_enc"],
+        lambda t: t.update(load_file(transcoder_folder / holder)),
+    )
+    index.write_text(json.dumps({"weight_map": named}))
+    refused(lambda: Transcoders.open(transcoder_folder).layer(1), "also W_skip")
+
+
+def test_k_that_a_file_and_config_yaml_agree_on(transcoder_folder):
+    """Top-k transcoders may carry their k as a tensor, if config.yaml says the same."""
+    for layer in range(3):
+        path = transcoder_folder / f"layer_{layer}.safetensors"
+        edit_tensors(path, lambda tensors: tensors.update(k=torch.tensor(5)))
+    config = transcoder_folder / "config.yaml"
+    config.write_text(yaml.safe_dump({"activation": "topk", "k": 5, "scan": "someone/some-set"}))
+    x = torch.randn(9, 48, generator=torch.Generator().manual_seed(0))
+    assert ((Transcoders.open(transcoder_folder).layer(1).encode(x) != 0).sum(1) == 5).all()
+    config.write_text(yaml.safe_dump({"activation": "topk", "k": 4}))
+    refused(lambda: Transcoders.open(transcoder_folder).layer(1), "k: 5", "k: 4")
 
 
 def test_transcoders_of_another_model(model_folder, tmp_path):

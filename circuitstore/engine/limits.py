@@ -1,0 +1,6 @@
+"""How much of upstream phases is kept in memory. Imports nothing, so that cost estimates can read it."""
+
+from __future__ import annotations
+
+OPEN_OBJECTS = 8  # cells are read in order, so few objects are in use at a time
+KEPT_BYTES = 1 << 26  # of all open objects together, whatever their number
