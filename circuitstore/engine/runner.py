@@ -195,15 +195,13 @@ class _Build:
         if not step.task.summary:
             return {}
         from circuitstore.engine.audit import watching
-        from circuitstore.engine.fingerprint import declared_paths
+        from circuitstore.engine.cover import cover
         from circuitstore.engine.inputs import Cells
-        from circuitstore.engine.territory import Cover
 
         pipeline, store, task = self.planner.pipeline, self.planner.store, step.task
         name = task.module(pipeline.package)
-        files = declared_paths(name, task.files)
-        cover = Cover(pipeline.package, step.components.code, files, free=[store.root])
-        with pipeline.machine.fixed(), watching(task.name, cover):
+        covered = cover(task, name, step.components, {}, store)
+        with pipeline.machine.fixed(), watching(task.name, covered):
             module = importlib.import_module(name)
             every = Cells(store, task.name, cells)
             summary: dict[str, object] = module.summary(every, task.settings(step.selection))

@@ -11,7 +11,6 @@ import os
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from itertools import groupby
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -20,15 +19,15 @@ import msgspec
 import xarray as xr
 
 from circuitstore.engine.audit import Watch, watching
-from circuitstore.engine.fingerprint import declared_paths, digest
+from circuitstore.engine.cover import cover
+from circuitstore.engine.fingerprint import digest
 from circuitstore.engine.finite import check_finite
 from circuitstore.engine.inputs import Upstream
 from circuitstore.engine.loading import check_loaded, load_module
 from circuitstore.engine.planner import PlannedCell, Step
 from circuitstore.engine.provenance import provenance
 from circuitstore.engine.task import Machine, Resource, Selection, Task
-from circuitstore.engine.territory import Cover
-from circuitstore.errors import BuildError, CircuitstoreError, InputError
+from circuitstore.errors import BuildError, CircuitstoreError
 from circuitstore.storage.actions import Entry, write_journal
 from circuitstore.storage.layout import Store
 from circuitstore.storage.objects import write_object
@@ -115,7 +114,8 @@ def run_batch(batch: Batch, progress: Progress = lambda cells: None) -> Result:
     """
     started = time.time()
     compute = _compute_rows if batch.task.rows else _compute_cells
-    with batch.machine.fixed() as fix, watching(batch.task.name, _cover(batch)) as watch:
+    covered = cover(batch.task, batch.module, batch.components, batch.resources, batch.store)
+    with batch.machine.fixed() as fix, watching(batch.task.name, covered) as watch:
         run = _Run(batch, load_module(batch.module, batch.components.code), fix, watch, [], [])
         finished: list[Output] = []
         try:
@@ -193,19 +193,6 @@ def _call(run: _Run, given: Sequence[PlannedCell]) -> Iterator[tuple[Coords, xr.
             raise refused
         check_finite(batch.task, content)
         yield coords, content
-
-
-def _cover(batch: Batch) -> Cover:
-    """What the key of a batch covers, and where it is watched."""
-    sources = []
-    for resource in batch.resources.values():
-        with suppress(InputError):  # what cannot be found cannot be loaded either, and that error is better
-            sources += [resource.sources()] if resource.sources else []
-    declared = declared_paths(batch.module, batch.task.files)
-    files = [*declared, *(path for each in sources for path in each.files)]
-    folders = [path for each in sources for path in each.folders]
-    package = batch.module.partition(".")[0]
-    return Cover(package, batch.components.code, files, folders, [batch.store.root])
 
 
 class _Loaded:

@@ -1,4 +1,4 @@
-"""Behaviours as declarations: what a model is asked, word by word, and how the prompts are drawn.
+"""Behaviours as declarations: what a model is asked, word by word.
 
 A *behaviour* is one skill shown by next-token prediction: a prompt, the correct answer and an incorrect
 answer, each of one token. Prompts come in *minimal pairs*: two prompts of one template that differ in as
@@ -39,7 +39,6 @@ It has five pairs, so it is built with ``--set prompts.train=6 --set prompts.tes
   answers, templates and groups are balanced, singly and two by two, as far as the lexicon allows.
 - Both prompts of a pair have equally many words. Whether they have equally many tokens, and whether each
   answer is a single token, depends on the tokenizer. It is checked when prompts are built for a model.
-
 - Files that the declaration reads are named beside it: ``FILES = ("colour.json",)``, by their paths from this
   folder. So are modules that it imports by a name that it makes: ``MODULES = ("tasks.behaviours._words",)``.
   Both are literal, for they are read without running the file. What is read and not named is refused.
