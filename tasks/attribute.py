@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from circuitstore.circuits.graph import attribute as attribute_tokens
 from circuitstore.errors import UsageError
 from circuitstore.models.load import tokenize
-from circuitstore.storage.content import text_array
+from circuitstore.texts import text_array
 from tasks.parts.stored_graph import arguments, dataset
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ import xarray as xr
 from circuitstore.models.lens import extreme_tokens
 from circuitstore.statistics.false_discovery import benjamini_hochberg
 from circuitstore.statistics.rank_tests import mann_whitney, rank_biserial
-from circuitstore.storage.content import text_array
+from circuitstore.texts import text_array
 from circuitstore.transcoders.sparse import SparseRows
 from tasks.parts.active import ACTIVATION, n_kept
 from tasks.parts.contexts import CONTEXT, PROMPT, Category, Contexts, categories

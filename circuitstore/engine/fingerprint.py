@@ -14,19 +14,23 @@ import hashlib
 import importlib.machinery
 import os
 import struct
+from collections.abc import Iterable
 from functools import lru_cache
 
 import msgspec
 
 from circuitstore.engine.trees import plain_tree
 from circuitstore.errors import InputError
-from circuitstore.memo import Memo
+from circuitstore.memo import Memo, file_hash
 
-# The rooms of the library that compute content; the others carry it.
-COMPUTE = tuple(f"circuitstore.{room}" for room in ("models", "transcoders", "circuits", "statistics"))
+# The rooms of the library that compute content, and one module; the others carry it.
+ROOMS = tuple(f"circuitstore.{room}" for room in ("models", "transcoders", "circuits", "statistics"))
+COMPUTE = (*ROOMS, "circuitstore.texts")
 # Rooms of a tasks package whose code decides no result: what settings say is in keys by value, and costs and
 # exports come after.
 DECLARING = (".settings", ".costs", ".exports", ".inputs.resources")
+CARRYING, ERRORS = ".inputs", "circuitstore.errors"
+MEMO_VERSION = 2  # of what is remembered of a source
 TREE_VERSION = 2  # of the encoding of syntax trees; one more whenever it changes
 
 
@@ -78,7 +82,7 @@ def source_hash(source: bytes) -> str:
 
 def declares(module: str, package: str) -> bool:
     """Whether a module's code is no part of any key."""
-    return module in (*COMPUTE, package) or any(_within(module, package + room) for room in DECLARING)
+    return module in (*ROOMS, package) or any(_within(module, package + room) for room in DECLARING)
 
 
 def computes(module: str, package: str) -> bool:
@@ -113,6 +117,16 @@ class Code:
                 waiting += imports
         return dict(sorted(hashes.items()))
 
+    def declared(self, module: str, names: Iterable[str]) -> dict[str, str]:
+        """Path → sha256 of the files that a module declares.
+
+        Paths are those from the folder of the package. Raises InputError.
+        """
+        return {
+            os.path.relpath(path, os.path.dirname(package_folder(self.package))).replace(os.sep, "/"): digest
+            for path, digest in ((path, _sha256(path)) for path in declared_paths(module, names))
+        }
+
     def locate(self, module: str) -> str | None:
         """File of a module that computes content, else None."""
         if module not in self._files:
@@ -123,7 +137,7 @@ class Code:
         if not computes(module, self.package):
             return None
         top, _, inner = module.partition(".")
-        base = os.path.join(_folder(top), *inner.split("."))
+        base = os.path.join(package_folder(top), *inner.split("."))
         files = (base.rstrip(os.sep) + ".py", os.path.join(base, "__init__.py"))
         return next(filter(os.path.isfile, files), None)
 
@@ -131,7 +145,7 @@ class Code:
         if module not in self._read:
             with open(file, "rb") as stream:
                 source = stream.read()
-            where = f"{TREE_VERSION} {module} {os.path.basename(file)}\n"
+            where = f"{TREE_VERSION} {MEMO_VERSION} {module} {os.path.basename(file)}\n"
             key = "source " + hashlib.sha256(where.encode() + source).hexdigest()
             known = self.memo.get(key)
             if known is None:
@@ -141,14 +155,59 @@ class Code:
                     raise InputError(
                         f"{file}:{error.lineno}", expected="Python source", got=error.msg
                     ) from error
-                known = [source_hash(source), [name for name in names if computes(name, self.package)]]
+                covered = [name for name in names if computes(name, self.package)]
+                known = [source_hash(source), covered, self._uncovered(module, names)]
                 self.memo.put(key, known)
+            if known[2]:
+                remedy = "move what it needs to a room that computes, or import it for types only"
+                raise InputError(file, expected="imports that a key covers", got=known[2], remedy=remedy)
             self._read[module] = known[0], known[1]
         return self._read[module]
 
+    def _uncovered(self, module: str, names: list[str]) -> str:
+        """A module of the library that a phase may not import, because no key covers its code; "" if none.
+
+        What turns files into inputs may import all of the library: it only carries what it is given.
+        """
+        carries = module.startswith(COMPUTE) or _within(module, self.package + CARRYING)
+        allowed = (ERRORS, *COMPUTE)
+        uncovered = (
+            name for name in names if name.startswith("circuitstore.") and not name.startswith(allowed)
+        )
+        return "" if carries else next(filter(_is_module, uncovered), "")
+
+
+def _is_module(name: str) -> bool:
+    base = os.path.join(_folder("circuitstore"), *name.split(".")[1:])
+    return os.path.isfile(base + ".py") or os.path.isdir(base)
+
+
+def declared_paths(module: str, names: Iterable[str]) -> list[str]:
+    """The files that a module declares by their paths from its folder. Raises InputError."""
+    top, *inner = module.split(".")
+    folder = os.path.join(package_folder(top), *inner[:-1])
+    paths = []
+    for name in names:
+        parts = name.split("/")
+        if any(part in ("", ".", "..") or "\\" in part for part in parts):
+            where = f"files that {module} declares"
+            raise InputError(where, expected="names of files in its folder or below", got=repr(name))
+        paths.append(os.path.join(folder, *parts))
+    return paths
+
+
+def _sha256(path: str) -> str:
+    try:
+        return file_hash(path)
+    except OSError as error:
+        raise InputError(
+            path, expected="a readable file, as declared", got=error.strerror or error
+        ) from error
+
 
 @lru_cache
-def _folder(package: str) -> str:
+def package_folder(package: str) -> str:
+    """The folder of a package, which is not imported. Raises InputError."""
     spec = importlib.machinery.PathFinder.find_spec(package)
     if spec is None or spec.submodule_search_locations is None:
         raise InputError(f"package {package}", expected="a package that can be imported", got="none")
@@ -162,7 +221,11 @@ def _imports(module: str, is_package: bool, source: bytes) -> list[str]:
     """
     here = module if is_package else module.rpartition(".")[0]
     names: set[str] = set()
-    for node in ast.walk(ast.parse(source)):
+    tree = ast.parse(source)
+    for_types = {id(inner) for node in ast.walk(tree) if _is_for_types(node) for inner in ast.walk(node)}
+    for node in ast.walk(tree):
+        if id(node) in for_types:
+            continue  # it is never executed
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -174,3 +237,9 @@ def _imports(module: str, is_package: bool, source: bytes) -> list[str]:
             names.update(f"{base}.{alias.name}" for alias in node.names)
     parents = {name.rsplit(".", depth)[0] for name in names for depth in range(1, name.count(".") + 1)}
     return sorted(names | parents)  # importing a module runs the packages around it
+
+
+def _is_for_types(node: ast.AST) -> bool:
+    """Whether this is `if TYPE_CHECKING:` without an else."""
+    test = node.test if isinstance(node, ast.If) and not node.orelse else None
+    return isinstance(test, ast.Name) and test.id == "TYPE_CHECKING"

@@ -16,10 +16,11 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from circuitstore.engine.task import Sources
 from circuitstore.errors import ModelError, some_of
 from circuitstore.hub.place import Place
 from circuitstore.memo import shared
-from circuitstore.models.config import parse_config
+from circuitstore.models.config import parse_config, parse_yaml
 from circuitstore.models.shards import INDEX
 
 # Configurations count by what they say, so that line endings and blanks do not matter. Large files, and
@@ -55,6 +56,12 @@ class Files:
         names = [name if place == self.home else place.address(name) for place, name in self.files]
         digests = [digest(file) for file in self.files]
         return {**self.home.origin, "files": dict(zip(names, digests, strict=True))}
+
+    def sources(self) -> Sources:
+        """What may be read for it on this machine: its files, in folders where nothing else may be."""
+        places = list(dict.fromkeys([self.home, *(place for place, _ in self.files)]))
+        paths = [place.path(name) for place, name in self.files]
+        return Sources(paths, [place.path("") for place in places])
 
     def missing(self) -> bool:
         """Whether a file has to be downloaded first. Raises ModelError."""
@@ -138,9 +145,7 @@ def _parsed_yaml(source: bytes, where: str) -> dict[str, Any]:
     """What a YAML file says, as JSON would hold it; remembered, since importing a parser takes 15 ms."""
     key = "yaml " + hashlib.sha256(source).hexdigest()
     if (content := shared().get(key)) is None:
-        from circuitstore.transcoders import formats
-
-        said = formats.parse_config(source, where)
-        content = msgspec.json.decode(msgspec.json.encode(said), type=dict[str, Any])
+        mapping = msgspec.json.encode(parse_yaml(source, where))
+        content = msgspec.json.decode(mapping, type=dict[str, Any])
         shared().put(key, content)
     return dict(content)

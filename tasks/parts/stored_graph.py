@@ -14,7 +14,7 @@ import xarray as xr
 from circuitstore.circuits.methods import MARGIN_METHODS
 from circuitstore.circuits.pruning import strongest
 from circuitstore.statistics.correlation import spearman
-from circuitstore.storage.content import text_array
+from circuitstore.texts import text_array
 from tasks.parts.memory import memory_bytes
 
 if TYPE_CHECKING:

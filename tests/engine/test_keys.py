@@ -174,7 +174,7 @@ def test_other_weights_are_in_the_keys_of_what_reads_them(project, tmp_path, res
     folders = {"model": MODEL, "transcoders": TRANSCODERS}
     folders[resource] = shutil.copytree(folders[resource], tmp_path / resource)
     with open(folders[resource] / name, "ab") as file:
-        file.write(b"# told apart by what it says\nother: 1\n" if name.endswith(".yaml") else b"\n")
+        file.write(b"scan: another\n" if name.endswith(".yaml") else b"\n")
     before, after = planned(project), planned(Workspace.create(tmp_path / "other", **folders))
     assert {phase for phase in before if before[phase].key != after[phase].key} == {
         task.name for task in readers(resource)
@@ -186,7 +186,9 @@ def test_every_part_of_a_key_counts():
     task, other = PIPELINE.tasks[:2]
     keys = {artifact_key(task, Components()), artifact_key(other, Components())}
     keys |= {artifact_key(task, Components(**{part: {"x": 1}})) for part in Components.__struct_fields__}
-    assert len(keys) == 6
+    declared = ({"per": ("prompt",), "rows": None}, {"rows": "layer"}, {"summary": True})
+    keys |= {artifact_key(msgspec.structs.replace(task, **fields), Components()) for fields in declared}
+    assert len(keys) == 9
 
 
 def test_only_code_that_computes_is_in_a_key(project):

@@ -11,7 +11,7 @@ import torch
 import xarray as xr
 from random_model import write_model, write_transcoders
 from safetensors.torch import load_file, save_file
-from workspace import LAYERS, MODEL, PIPELINE, TRANSCODERS, Workspace, one_line_error, run
+from workspace import LAYERS, MODEL, PIPELINE, Workspace, one_line_error, run
 
 from circuitstore.circuits.graph import attribute
 from circuitstore.circuits.intervene import Edit, intervene
@@ -67,8 +67,8 @@ def test_float16_that_overflows(tmp_path):
     assert "MLP output: expected finite numbers, got" in error and "at layer 0, position 0" in error
     assert "--set model.dtype=float32" in error
     assert workspace.build("--set", "model.dtype=float32").code == 0
-    asked = ["attribute", "the keys", "--store", tmp_path / "s", "--model", model]
-    asked += ["--transcoders", TRANSCODERS, "--set", "model.dtype=float16"]
+    asked = ["attribute", "the keys", "--store", workspace.store, "--profile", workspace.profile]
+    asked += ["--set", "model.dtype=float16"]
     assert "at layer 0" in one_line_error(run(*asked), code=1)
 
 
