@@ -30,7 +30,10 @@ def load() -> Pipeline:
     root = bundled if os.path.isdir(bundled) else os.path.dirname(here)
     if root not in sys.path:
         sys.path.insert(0, root)
-    package = importlib.import_module(PACKAGE)
+    try:
+        package = importlib.import_module(PACKAGE)
+    except ValueError as error:  # what a declaration of phases raises
+        raise UsageError(f"the phases in {os.path.join(root, PACKAGE)}", got=error) from error
     if os.path.realpath(os.path.dirname(package.__file__ or "")) != os.path.realpath(
         os.path.join(root, PACKAGE)
     ):

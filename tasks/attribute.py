@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from circuitstore.circuits.graph import attribute as attribute_tokens
 from circuitstore.errors import UsageError
 from circuitstore.models.load import tokenize
+from circuitstore.texts import text_array
 from tasks.parts.stored_graph import arguments, dataset
-from tasks.parts.texts import text_array
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

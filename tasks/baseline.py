@@ -13,7 +13,7 @@ import torch
 import xarray as xr
 
 from circuitstore.models.capture import capture
-from tasks.parts.texts import text_array
+from circuitstore.texts import text_array
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -21,11 +21,11 @@ import xarray as xr
 from circuitstore.models.lens import extreme_tokens
 from circuitstore.statistics.false_discovery import benjamini_hochberg
 from circuitstore.statistics.rank_tests import mann_whitney, rank_biserial
+from circuitstore.texts import text_array
 from circuitstore.transcoders.sparse import SparseRows
 from tasks.parts.active import ACTIVATION, n_kept
 from tasks.parts.contexts import CONTEXT, PROMPT, Category, Contexts, categories
 from tasks.parts.dominant import UNLABELLED, dominant
-from tasks.parts.texts import text_array
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

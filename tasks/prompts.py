@@ -17,7 +17,7 @@ import xarray as xr
 
 from circuitstore.errors import PromptError, some_of
 from circuitstore.models.load import tokenize
-from tasks.parts.texts import text_array
+from circuitstore.texts import text_array
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

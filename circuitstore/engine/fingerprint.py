@@ -22,11 +22,14 @@ from circuitstore.engine.trees import plain_tree
 from circuitstore.errors import InputError
 from circuitstore.memo import Memo
 
-# The rooms of the library that compute content; the others carry it.
-COMPUTE = tuple(f"circuitstore.{room}" for room in ("models", "transcoders", "circuits", "statistics"))
+# The rooms of the library that compute content, and one module; the others carry it.
+ROOMS = tuple(f"circuitstore.{room}" for room in ("models", "transcoders", "circuits", "statistics"))
+COMPUTE = (*ROOMS, "circuitstore.texts")
 # Rooms of a tasks package whose code decides no result: what settings say is in keys by value, and costs and
 # exports come after.
 DECLARING = (".settings", ".costs", ".exports", ".inputs.resources")
+CARRYING, ERRORS = ".inputs", "circuitstore.errors"
+MEMO_VERSION = 2  # of what is remembered of a source
 TREE_VERSION = 2  # of the encoding of syntax trees; one more whenever it changes
 
 
@@ -78,7 +81,7 @@ def source_hash(source: bytes) -> str:
 
 def declares(module: str, package: str) -> bool:
     """Whether a module's code is no part of any key."""
-    return module in (*COMPUTE, package) or any(_within(module, package + room) for room in DECLARING)
+    return module in (*ROOMS, package) or any(_within(module, package + room) for room in DECLARING)
 
 
 def computes(module: str, package: str) -> bool:
@@ -131,7 +134,7 @@ class Code:
         if module not in self._read:
             with open(file, "rb") as stream:
                 source = stream.read()
-            where = f"{TREE_VERSION} {module} {os.path.basename(file)}\n"
+            where = f"{TREE_VERSION} {MEMO_VERSION} {module} {os.path.basename(file)}\n"
             key = "source " + hashlib.sha256(where.encode() + source).hexdigest()
             known = self.memo.get(key)
             if known is None:
@@ -141,10 +144,31 @@ class Code:
                     raise InputError(
                         f"{file}:{error.lineno}", expected="Python source", got=error.msg
                     ) from error
-                known = [source_hash(source), [name for name in names if computes(name, self.package)]]
+                covered = [name for name in names if computes(name, self.package)]
+                known = [source_hash(source), covered, self._uncovered(module, names)]
                 self.memo.put(key, known)
+            if known[2]:
+                remedy = "move what it needs to a room that computes, or import it for types only"
+                raise InputError(file, expected="imports that a key covers", got=known[2], remedy=remedy)
             self._read[module] = known[0], known[1]
         return self._read[module]
+
+    def _uncovered(self, module: str, names: list[str]) -> str:
+        """A module of the library that a phase may not import, because no key covers its code; "" if none.
+
+        What turns files into inputs may import all of the library: it only carries what it is given.
+        """
+        carries = module.startswith(COMPUTE) or _within(module, self.package + CARRYING)
+        allowed = (ERRORS, *COMPUTE)
+        uncovered = (
+            name for name in names if name.startswith("circuitstore.") and not name.startswith(allowed)
+        )
+        return "" if carries else next(filter(_is_module, uncovered), "")
+
+
+def _is_module(name: str) -> bool:
+    base = os.path.join(_folder("circuitstore"), *name.split(".")[1:])
+    return os.path.isfile(base + ".py") or os.path.isdir(base)
 
 
 @lru_cache
@@ -162,7 +186,11 @@ def _imports(module: str, is_package: bool, source: bytes) -> list[str]:
     """
     here = module if is_package else module.rpartition(".")[0]
     names: set[str] = set()
-    for node in ast.walk(ast.parse(source)):
+    tree = ast.parse(source)
+    for_types = {id(inner) for node in ast.walk(tree) if _is_for_types(node) for inner in ast.walk(node)}
+    for node in ast.walk(tree):
+        if id(node) in for_types:
+            continue  # it is never executed
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -174,3 +202,9 @@ def _imports(module: str, is_package: bool, source: bytes) -> list[str]:
             names.update(f"{base}.{alias.name}" for alias in node.names)
     parents = {name.rsplit(".", depth)[0] for name in names for depth in range(1, name.count(".") + 1)}
     return sorted(names | parents)  # importing a module runs the packages around it
+
+
+def _is_for_types(node: ast.AST) -> bool:
+    """Whether this is `if TYPE_CHECKING:` without an else."""
+    test = node.test if isinstance(node, ast.If) and not node.orelse else None
+    return isinstance(test, ast.Name) and test.id == "TYPE_CHECKING"

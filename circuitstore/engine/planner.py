@@ -262,7 +262,7 @@ def _resource(task: Task, name: str, resources: Mapping[str, Resource]) -> Resou
 def artifact_key(task: Task, components: Components) -> str:
     """Key of a phase's whole output."""
     parts = components.code, components.config, components.resources, components.upstream
-    return digest("artifact", [task.name, *parts])
+    return digest("artifact", [task.name, task.declared, *parts])
 
 
 def cell_key(task: Task, components: Components, coords: Coords, reads: Mapping[str, Sequence[Cell]]) -> str:

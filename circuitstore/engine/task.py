@@ -104,6 +104,22 @@ class Task(msgspec.Struct, frozen=True):
     table: str = ""
     about: str = ""
 
+    def __post_init__(self) -> None:
+        """Refuse a declaration that cannot be meant. Raises ValueError."""
+        if self.batch < 1:
+            raise ValueError(f"phase {self.name}: batch is {self.batch}, not a number of cells")
+        if self.rows and self.per:
+            raise ValueError(f"phase {self.name}: rows and per, where only one can say what a cell is")
+        if unknown := set(self.whole) - set(self.config.__struct_fields__):
+            raise ValueError(
+                f"phase {self.name}: whole names {', '.join(sorted(unknown))}, which is no setting"
+            )
+
+    @property
+    def declared(self) -> list[object]:
+        """What the declaration says of the output, for keys: axes, rows, and whether there is a summary."""
+        return [self.per, self.rows, self.summary]
+
     @property
     def axes(self) -> tuple[str, ...]:
         """The axes of its output."""
@@ -145,6 +161,18 @@ class Pipeline(msgspec.Struct, frozen=True):
     machine: Machine
     asked: tuple[Task, ...] = ()
     serves: Any = None
+
+    def __post_init__(self) -> None:
+        """Refuse phases of one name, or after a phase that does not stand before them. Raises ValueError."""
+        before: set[str] = set()
+        for task in self.every:
+            if task.name in before:
+                raise ValueError(f"two phases are called {task.name}")
+            if missing := set(task.after) - before:
+                raise ValueError(
+                    f"phase {task.name} is after {', '.join(missing)}, which is no phase above it"
+                )
+            before.add(task.name)
 
     def task(self, name: str) -> Task:
         """The phase of this name. Raises UsageError."""

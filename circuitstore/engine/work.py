@@ -98,6 +98,9 @@ def run_batch(batch: Batch, progress: Progress = lambda cells: None) -> Result:
     """
     started = time.time()
     module = load_module(batch.module, batch.components.code)
+    if batch.task.summary and not hasattr(module, "summary"):
+        where = f"phase {batch.task.name}"
+        raise _ContractError(where, expected=f"a function summary in {batch.module}", got="none")
     finished: list[Output] = []
     failures: list[Failure] = []
     warnings: list[str] = []

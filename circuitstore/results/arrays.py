@@ -21,8 +21,8 @@ from xarray.core import indexing
 from circuitstore.errors import LimitError
 from circuitstore.results.grid import Grid
 from circuitstore.storage.artifact import Cell
-from circuitstore.storage.content import text_array
 from circuitstore.storage.objects import ObjectReader
+from circuitstore.texts import text_array
 
 DENSE_LIMIT = 2 << 30  # bytes one selection of a sparse variable may take when made dense
 POSITION, FEATURE_DIM, COUNT = "position", "feature", "feature_count"

@@ -16,6 +16,7 @@ import numpy as np
 import xarray as xr
 
 from circuitstore.errors import StoreError
+from circuitstore.texts import text_array
 
 DTYPES = {
     "bool",
@@ -50,16 +51,6 @@ def dtype_name(array: np.ndarray) -> str:
             remedy="convert the array before returning it",
         )
     return array.dtype.name
-
-
-def text_array(texts: object) -> np.ndarray:
-    """Text, or nested lists of text, as an array that keeps every character.
-
-    NumPy's arrays of fixed width drop a NUL at the end of a text. Only a text that ends in one gives an array
-    of variable width (`numpy.dtypes.StringDType`).
-    """
-    array = np.array(texts, dtype=str)
-    return array if array.tolist() == texts else np.array(texts, dtype=np.dtypes.StringDType())
 
 
 def as_array(values: Any) -> np.ndarray:

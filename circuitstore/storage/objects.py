@@ -21,7 +21,7 @@ import zarr
 from zarr.codecs import ZstdCodec
 
 from circuitstore.errors import StoreError
-from circuitstore.storage.content import STRING, as_array, content_hash, dtype_name, plain, text_array
+from circuitstore.storage.content import STRING, as_array, content_hash, dtype_name, plain
 from circuitstore.storage.layout import Store, sync
 from circuitstore.storage.manifest import (
     MANIFEST,
@@ -34,6 +34,7 @@ from circuitstore.storage.manifest import (
     read_manifest,
 )
 from circuitstore.storage.records import damaged, seal
+from circuitstore.texts import text_array
 
 SIZE = "size."
 PRELOAD_BYTES = 1 << 28

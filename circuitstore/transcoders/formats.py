@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from circuitstore.errors import ModelError, first_line, some_of
-from circuitstore.models.config import read_bytes
+from circuitstore.errors import ModelError, some_of
+from circuitstore.models.config import parse_yaml, read_bytes
 from circuitstore.models.shards import FILE, INDEX
 
 CONFIG = "config.yaml"
@@ -90,15 +90,7 @@ class Activation:
 
 def parse_config(source: bytes, where: str) -> dict[str, Any]:
     """The mapping in the bytes of a config.yaml. Raises ModelError, which names ``where``."""
-    import yaml  # takes 15 ms, which a build with nothing to do should not pay
-
-    try:
-        config = yaml.safe_load(source.decode()) or {}
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ModelError(where, expected="readable YAML", got=first_line(error)) from error
-    if not isinstance(config, dict):
-        raise ModelError(where, expected="a mapping", got=type(config).__name__)
-    return config
+    return parse_yaml(source, where)
 
 
 def read_config(folder: str | os.PathLike[str]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ import msgspec
 from circuitstore.errors import ModelError, some_of
 from circuitstore.hub.place import Place
 from circuitstore.memo import shared
-from circuitstore.models.config import parse_config
+from circuitstore.models.config import parse_config, parse_yaml
 from circuitstore.models.shards import INDEX
 
 # Configurations count by what they say, so that line endings and blanks do not matter. Large files, and
@@ -138,9 +138,7 @@ def _parsed_yaml(source: bytes, where: str) -> dict[str, Any]:
     """What a YAML file says, as JSON would hold it; remembered, since importing a parser takes 15 ms."""
     key = "yaml " + hashlib.sha256(source).hexdigest()
     if (content := shared().get(key)) is None:
-        from circuitstore.transcoders import formats
-
-        said = formats.parse_config(source, where)
-        content = msgspec.json.decode(msgspec.json.encode(said), type=dict[str, Any])
+        mapping = msgspec.json.encode(parse_yaml(source, where))
+        content = msgspec.json.decode(mapping, type=dict[str, Any])
         shared().put(key, content)
     return dict(content)

@@ -32,7 +32,9 @@ def dominant(
     config: Interpretation,
 ) -> dict[str, np.ndarray]:
     """Label, confidence, and the numbers of the dominant category, (unit,), from arrays (unit, category)."""
-    eligible = (q <= config.fdr) & (effect > 0) & np.array([category.name != CONTROL for category in tested])
+    eligible = (
+        (q <= config.fdr) & (effect > 0) & np.array([each.name != CONTROL for each in tested], dtype=bool)
+    )
     score = np.where(eligible, effect * coverage, 0)
     best = score.argmax(1) if tested else np.zeros(len(score), dtype=np.int64)
     units = np.arange(len(score))

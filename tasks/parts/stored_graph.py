@@ -14,8 +14,8 @@ import xarray as xr
 from circuitstore.circuits.methods import MARGIN_METHODS
 from circuitstore.circuits.pruning import strongest
 from circuitstore.statistics.correlation import spearman
+from circuitstore.texts import text_array
 from tasks.parts.memory import memory_bytes
-from tasks.parts.texts import text_array
 
 if TYPE_CHECKING:
     from circuitstore.circuits.graph import Graph

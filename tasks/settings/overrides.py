@@ -28,7 +28,10 @@ def apply(known: Mapping[str, type[Section]], tables: dict[str, Any], override: 
     value = _value(text.strip(), is_text=kinds[field] is str)
     if (table, field) == ("texts", "path") and value:
         value = os.path.abspath(os.path.expanduser(str(value)))  # relative to where it is typed
-    values = dict(tables.get(table) or {})
+    written = tables.get(table, {})
+    if not isinstance(written, dict):
+        raise UsageError(f"{table} of the profile", expected="a table", got=repr(written))
+    values = dict(written)
     if field in ("path", "repo") and "repo" in kinds:
         # Also when the profile names a repository and this a folder, or the other way round.
         values = {name: kept for name, kept in values.items() if name not in LOCATION}

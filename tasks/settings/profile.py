@@ -97,15 +97,29 @@ class Settings(msgspec.Struct, frozen=True):
                 tables, msgspec.defstruct("Profile", fields, frozen=True, forbid_unknown_fields=True)
             )
         except msgspec.ValidationError as error:
-            what, _, path = str(error).partition(" - at ")
-            expected, _, got = what.removeprefix("Expected ").partition(", got ")
-            setting = path.strip("`").removeprefix("$.") or "the profile"
-            got = got or "another value"
-            raise UsageError(f"{setting} {where}", expected=expected, got=got) from error
+            raise self._refused(tables, str(error), where) from error
         for section in REQUIRED:
             check_location(getattr(whole, section), section, where)
         inputs = {name: getattr(whole, name) for name in INPUTS}
         return Profile(**inputs, phases={name: getattr(whole, name) for name in self.sections})
+
+    def _refused(self, tables: Mapping[str, Any], message: str, where: str) -> UsageError:
+        """The error for what msgspec says of a value, with the value and the choices there are."""
+        what, _, path = message.partition(" - at ")
+        setting = path.strip("`").removeprefix("$.") or "the profile"
+        table, _, field = setting.partition(".")
+        value = tables.get(table)
+        value = value.get(field) if field and isinstance(value, dict) else value
+        got = "another value" if value is None else repr(value)
+        expected = what.removeprefix("Expected ").partition(", got ")[0]
+        if "unknown field" in what:
+            known = self.tables if setting == "the profile" else self.tables[table].__struct_fields__
+            expected, got = "one of " + ", ".join(known), what.partition("field ")[2].strip("`")
+        elif "Invalid enum value" in what:
+            kinds = {each.name: each.type for each in msgspec.structs.fields(self.tables[table])}
+            kind = msgspec.inspect.type_info(kinds[field])
+            expected = "one of " + ", ".join(map(str, getattr(kind, "values", ())))
+        return UsageError(f"{setting} {where}", expected=expected, got=got)
 
 
 def profile_names() -> list[str]:

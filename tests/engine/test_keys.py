@@ -186,7 +186,9 @@ def test_every_part_of_a_key_counts():
     task, other = PIPELINE.tasks[:2]
     keys = {artifact_key(task, Components()), artifact_key(other, Components())}
     keys |= {artifact_key(task, Components(**{part: {"x": 1}})) for part in Components.__struct_fields__}
-    assert len(keys) == 6
+    declared = ({"per": ("prompt",), "rows": None}, {"rows": "layer"}, {"summary": True})
+    keys |= {artifact_key(msgspec.structs.replace(task, **fields), Components()) for fields in declared}
+    assert len(keys) == 9
 
 
 def test_only_code_that_computes_is_in_a_key(project):

@@ -23,7 +23,8 @@ MAY_IMPORT: dict[str, set[str]] = {  # room of the library → rooms of the libr
     "transcoders": {"errors", "models", "statistics"},
     "circuits": {"errors", "models", "statistics", "transcoders"},
     "hub": {"errors"},
-    "storage": {"errors"},
+    "texts": set(),
+    "storage": {"errors", "texts"},
     "engine": {"errors", "memo", "storage"},
     "pipeline": {"engine", "errors"},
     "results": {
@@ -34,6 +35,7 @@ MAY_IMPORT: dict[str, set[str]] = {  # room of the library → rooms of the libr
         "pipeline",
         "statistics",
         "storage",
+        "texts",
         "transcoders",
     },
     "command": {"_version", "engine", "errors", "pipeline", "results", "storage"},

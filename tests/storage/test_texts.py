@@ -11,9 +11,9 @@ from workspace import prompt
 
 import circuitstore as cs
 from circuitstore.errors import StoreError
-from circuitstore.storage.content import text_array
 from circuitstore.storage.layout import Store
 from circuitstore.storage.objects import ObjectReader, write_object
+from circuitstore.texts import text_array
 
 
 @settings(max_examples=40, deadline=None)
