@@ -30,7 +30,7 @@ def test_a_phase_is_offered_once():
     assert "attribution" not in offered("build", "attribution", incomplete="attribut")
 
 
-@pytest.mark.parametrize("command", ["build", "plan", "status", "explain", "show", "log", "export"])
+@pytest.mark.parametrize("command", ["build", "status", "explain", "show", "log", "export"])
 def test_behaviours(command, workspace, monkeypatch):
     """Those that come built in, and what the store has of a user's own prompts."""
     monkeypatch.setenv("CIRCUITSTORE_STORE", str(workspace.store))

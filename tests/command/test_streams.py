@@ -60,12 +60,6 @@ def test_output_that_cannot_be_written_is_an_error(workspace: Workspace, redirec
     assert "standard output" in one_line_error(outcome, code=1)
 
 
-def test_a_reader_that_had_enough(workspace: Workspace):
-    """`| head -1`: no word about it."""
-    outcome = command("log", "--store", workspace.store, "--json", redirect="| true")
-    assert "Traceback" not in outcome.err and "Exception" not in outcome.err
-
-
 @pytest.mark.parametrize(
     ("words", "variables"),
     [

@@ -174,7 +174,7 @@ def test_other_weights_are_in_the_keys_of_what_reads_them(project, tmp_path, res
     folders = {"model": MODEL, "transcoders": TRANSCODERS}
     folders[resource] = shutil.copytree(folders[resource], tmp_path / resource)
     with open(folders[resource] / name, "ab") as file:
-        file.write(b"# told apart by what it says\nother: 1\n" if name.endswith(".yaml") else b"\n")
+        file.write(b"scan: another\n" if name.endswith(".yaml") else b"\n")
     before, after = planned(project), planned(Workspace.create(tmp_path / "other", **folders))
     assert {phase for phase in before if before[phase].key != after[phase].key} == {
         task.name for task in readers(resource)

@@ -103,13 +103,18 @@ def end(workspace: Workspace, number: int, *more: str) -> tuple[int, str, list[i
     return process.returncode, messages, [worker for worker in workers if alive(worker)]
 
 
-@pytest.mark.parametrize("jobs", ["1", "2"])
 @pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGINT, 130)]
+    ("jobs", "number", "code"),
+    [
+        (1, signal.SIGTERM, 143),
+        (2, signal.SIGTERM, 143),
+        pytest.param(2, signal.SIGHUP, 129, marks=pytest.mark.slow),
+        pytest.param(2, signal.SIGINT, 130, marks=pytest.mark.slow),
+    ],
 )
 def test_a_build_that_is_told_to_end(many, jobs, number, code):
     """Exit code 128 + number, one line, no worker left; the next build computes only the rest."""
-    ended, messages, stayed = end(many, number, *(["--jobs", jobs] if jobs != "1" else []))
+    ended, messages, stayed = end(many, number, *(["--jobs", str(jobs)] if jobs > 1 else []))
     assert (ended, stayed) == (code, []), messages
     assert messages.splitlines()[-1] == "interrupted: finished batches are kept, the next build resumes"
     assert "Traceback" not in messages and "Error" not in messages
@@ -119,6 +124,7 @@ def test_a_build_that_is_told_to_end(many, jobs, number, code):
     assert set(again.computed) <= {"attribution"} and again.phases["attribution"]["hits"] >= 2
 
 
+@pytest.mark.slow
 def test_a_signal_that_is_ignored_stays_ignored(many):
     """`nohup` starts a process that outlives its terminal."""
     process = start(many, ignored=signal.SIGHUP)
@@ -128,6 +134,7 @@ def test_a_signal_that_is_ignored_stays_ignored(many):
     assert process.returncode == 0, messages
 
 
+@pytest.mark.slow
 def test_a_worker_told_to_end_commits_what_is_finished(many):
     """SLURM sends the signal to all processes at once: workers commit finished cells of their batch too."""
     process = start(many, "--jobs", "2")

@@ -120,8 +120,8 @@ def test_built_in_profiles_load(name):
     ("text", "words"),
     [
         ("[prompts]\ntrain = -1\n", ["prompts.train", "mine.toml", "expected `int` >= 0"]),
-        ("[prompts]\nteach = 1\n", ["prompts", "unknown field `teach`"]),
-        ("[prompt]\ntrain = 1\n", ["unknown field `prompt`"]),
+        ("[prompts]\nteach = 1\n", ["prompts", "got teach"]),
+        ("[prompt]\ntrain = 1\n", ["got prompt"]),
         ('repo = "a/b"\n', ["transcoders", "either path or repo", "both"]),
         ('[figures]\nstyle = "huge"\n', ["figures.style", "huge"]),
         ("[prompts]\ntrain = \n", ["readable TOML"]),

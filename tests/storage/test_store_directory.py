@@ -122,16 +122,6 @@ def test_store_that_may_not_be_written_is_refused_before_any_work(workspace, cod
     assert outcome.json == {"phases": []} and files(workspace.root) == before
 
 
-def test_place_of_a_new_store_is_tried_before_any_work(new_workspace):
-    """Where the store would be made."""
-    new_workspace.store = new_workspace.root / "some" / "store"
-    before = files(new_workspace.root)
-    with changes(new_workspace.root, fail_from=1, errno=errno.EROFS):
-        outcome = new_workspace.build()
-    assert os.strerror(errno.EROFS) in one_line_error(outcome, code=1)
-    assert outcome.json == {"phases": []} and files(new_workspace.root) == before
-
-
 def test_store_whose_making_was_interrupted_can_be_made(tmp_path):
     """Whichever of its first changes fails, the directory is still one that becomes a store."""
     with changes(tmp_path / "whole") as counted:
