@@ -200,13 +200,12 @@ def test_the_model_shows_two_behaviours_and_not_the_third(profile):
 @pytest.mark.slow
 def test_the_whole_pipeline(profile):
     """Transcoders are trained for all 30 layers, measured, written and used: graphs are exact."""
-    from tasks.inputs.behaviour import declaration
-    from tasks.inputs.draw import generate
+    from tasks import behaviours
 
     texts = [
         prompt.text + prompt.correct
         for name in ("plural", "antonym")
-        for prompt in generate(declaration(name))
+        for prompt in behaviours.generate(behaviours.load(name))
     ]
     (profile.parent / "corpus.txt").write_text("\n".join(texts))
     assert build(profile, "replacement").code == 0
