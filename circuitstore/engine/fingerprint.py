@@ -167,7 +167,7 @@ class Code:
 
 
 def _is_module(name: str) -> bool:
-    base = os.path.join(package_folder("circuitstore"), *name.split(".")[1:])
+    base = os.path.join(_folder("circuitstore"), *name.split(".")[1:])
     return os.path.isfile(base + ".py") or os.path.isdir(base)
 
 
