@@ -109,7 +109,7 @@ def circuit(
                 **{f"activation_{name}": ("activation", value) for name, value in activations.items()},
                 "train_prompt": ("train", np.array(names)),
             },
-            attrs={"rank_by": config.rank_by},
+            attrs={"structure": "tree", "rank_by": config.rank_by},
         ),
     )
 

@@ -241,4 +241,5 @@ def _dataset(
             "token": ("token", ids),
             "token_text": ("token", text_array([decode(token) for token in ids.tolist()])),
         },
+        attrs={"structure": "tree"},
     )

@@ -241,16 +241,17 @@ def test_only_a_behaviour_is_loaded(name: str) -> None:
 
 
 def test_one_more_file_is_one_more_behaviour(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    example = (behaviours.__doc__ or "").split("::\n")[1].split("\n- A template")[0]
+    example = (behaviours.__doc__ or "").split("::\n")[1].split("\nIt has five pairs")[0]
     code = "\n".join(
         line.removeprefix("    ") for line in example.splitlines() if line.startswith("    ") or not line
     )
-    (tmp_path / "colour.py").write_text(code.replace(", …", ""))
+    (tmp_path / "number.py").write_text(code)
     monkeypatch.setattr(behaviours, "__file__", str(tmp_path / "__init__.py"))
     monkeypatch.setattr(behaviours, "__path__", [str(tmp_path)])
-    assert names() == ["colour"]
-    texts = {prompt.text for prompt in generate(load("colour"), train=0, test=2)}
-    assert len(texts) == 2 and texts <= {f"The colour of {thing} is" for thing in ("grass", "snow", "blood")}
+    assert names() == ["number"]
+    prompts = generate(load("number"), train=6, test=2)
+    assert {prompt.split for prompt in prompts} == {"train", "test"} and len(prompts) == 8
+    assert all(prompt.text.startswith("Today the ") for prompt in prompts)
 
 
 def declaration(text: str, answer: str, sides: tuple[Side, Side]) -> Behaviour:
