@@ -130,7 +130,8 @@ def readme(quality: dict[str, Any]) -> str:
         for name, split in sorted(quality["answers"].items())
     )
     layers = "\n".join(
-        f"| {i} | {layer['explained_variance']:.4f} | {layer['L0']:.1f} | {layer['dead']:.1%} |"
+        f"| {i} | {layer['explained_variance']:.4f} | {layer['L0']:.1f} | {layer['dead']:.1%} "
+        f"| {layer['duplicates']:.1%} |"
         for i, layer in enumerate(quality["layers"])
     )
     parameters, seconds = quality["parameters"], quality["seconds"]
@@ -141,7 +142,7 @@ def readme(quality: dict[str, Any]) -> str:
         vocabulary=f"{quality['vocabulary']:,}",
         features=f"{quality['features']:,}",
         sentences=f"{quality['sentences']:,}",
-        first_token=train_model.EOS,
+        first_token=train_model.PAD,
         megabytes=f"{sum(quality['bytes'].values()) / 1e6:.1f}",
         model_minutes=f"{seconds['model'] / 60:.1f}",
         transcoder_minutes=f"{seconds['transcoders'] / 60:.1f}",

@@ -34,17 +34,20 @@ It has five pairs, so it is built with ``--set prompts.train=6 --set prompts.tes
 
 - The ``text`` and ``answer`` of a template are filled from the words of a side: ``{thing}`` is
   ``side.words["thing"]``. An answer carries its leading space, if it has one.
-- ``group`` is the lexical item that a prompt is about. No group is in both train and test.
+- ``group`` is what determines the answer of a prompt, a noun or a state for instance, and ``items`` are other
+  words of its lexicon. No group or item is in both train and test.
+- A template is filled from the contrasts that have a word for each of its slots.
 - ``labels`` are the categories that a later analysis compares; the labels of the template are added. Labels,
   answers, templates and groups are balanced, singly and two by two, as far as the lexicon allows.
 - Both prompts of a pair have equally many words. Whether they have equally many tokens, and whether each
   answer is a single token, depends on the tokenizer. It is checked when prompts are built for a model.
 
 **How prompts are drawn.** Groups, then contrasts, are ordered by the SHA-256 of the seed and their words. The
-first groups of that order are the test groups. Templates take turns. Each takes, among the next few unused
-contrasts, the one that repeats the least of what has been drawn so far. The same seed gives the same prompts
-on any platform and version of Python. A word that is added to a lexicon leaves the order of all others as it
-was.
+first groups of that order are the test groups: their share is that of the test prompts, but they are at least
+eight where that is at most a third of all, because intervals resample groups. Templates take turns. Each
+takes, among the next few unused contrasts, the one that repeats the least of what has been drawn so far. The
+same seed gives the same prompts on any platform and version of Python. A word that is added to a lexicon
+leaves the order of all others as it was.
 """
 
 from __future__ import annotations
@@ -55,11 +58,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import combinations, islice
 from pathlib import Path
+from string import Formatter
 from typing import Any
 
 from circuitstore.errors import PromptError, UsageError
 
-_WINDOW = 100  # contrasts compared for each pair drawn: enough for balance, few enough to be quick
+_TEST_GROUPS = 8  # fewer groups than these tell little of others
+_WINDOW = 200  # contrasts compared for each pair drawn: enough for balance, few enough to be quick
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +79,15 @@ class Template:
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One half of a contrast: the words that fill a template, their lexical group and their categories."""
+    """One half of a contrast: the words that fill a template, their lexical group and their categories.
+
+    ``items`` are further lexical items that may not be in both splits.
+    """
 
     group: str
     words: Mapping[str, str]
     labels: Mapping[str, str] = field(default_factory=dict)
+    items: tuple[str, ...] = ()
 
 
 Contrast = tuple[Side, Side]
@@ -154,7 +163,7 @@ Fits = Callable[[Prompt, Prompt], bool]
 def generate(
     behaviour: Behaviour, *, train: int = 80, test: int = 20, seed: int = 42, fits: Fits | None = None
 ) -> list[Prompt]:
-    """Draw ``train``, then ``test`` distinct prompts, partners side by side; no lexical group is in both.
+    """Draw ``train``, then ``test`` distinct prompts, partners side by side; no lexical item is in both.
 
     Minimal pairs for which ``fits`` is False are left out. Raises UsageError if a count is odd or negative.
     Raises PromptError if the declaration cannot give so many prompts, or if two partners differ in their
@@ -166,16 +175,15 @@ def generate(
     contrasts = sorted(
         behaviour.pair(behaviour.lexicon), key=lambda contrast: _rank(seed, *map(_words, contrast))
     )
-    groups = sorted(
-        {side.group for contrast in contrasts for side in contrast}, key=lambda group: _rank(seed, group)
-    )
-    test_groups = frozenset(groups[: max(2, round(len(groups) * test / (train + test)))] if test else ())
+    items = sorted({item for pair in contrasts for item in _items(pair)}, key=lambda item: _rank(seed, item))
+    share = round(len(items) * test / (train + test)) if test else 0
+    test_items = frozenset(items[: max(2, share, min(_TEST_GROUPS, len(items) // 3))] if test else ())
     prompts: list[Prompt] = []
     for split, count in ("train", train), ("test", test):
         inside = [
             pair
             for pair in contrasts
-            if all((side.group in test_groups) == (split == "test") for side in pair)
+            if all((item in test_items) == (split == "test") for item in _items(pair))
         ]
         prompts += _draw(behaviour, inside, split, count, fits)
     return prompts
@@ -190,7 +198,9 @@ def _draw(
     tally: Counter[object] = Counter()
     for turn in range(count // 2):
         template = behaviour.templates[turn % len(behaviour.templates)]
-        pairs = (_render(behaviour, template, contrast, split) for contrast in contrasts)
+        # Where no contrast has all words, the first of them names the slot that is missing.
+        filled = [contrast for contrast in contrasts if _fills(template, contrast)] or contrasts
+        pairs = (_render(behaviour, template, contrast, split) for contrast in filled)
         unused = (
             pair
             for pair in pairs
@@ -210,6 +220,17 @@ def _draw(
             tally.update(_facets(prompt))
             tally.update(combinations(_facets(prompt), 2))
     return drawn
+
+
+def _fills(template: Template, contrast: Contrast) -> bool:
+    """Whether both sides of a contrast have a word for every slot of a template."""
+    slots = {slot for _, slot, _, _ in Formatter().parse(template.text + template.answer) if slot}
+    return all(slots <= side.words.keys() for side in contrast)
+
+
+def _items(contrast: Contrast) -> set[str]:
+    """The lexical groups and items of both sides."""
+    return {item for side in contrast for item in (side.group, *side.items)}
 
 
 def _facets(prompt: Prompt) -> list[tuple[str, str]]:

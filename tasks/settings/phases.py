@@ -15,14 +15,15 @@ class Prompts(Section, frozen=True):
     """How prompts are drawn, and which token is put before each.
 
     train, test: how many prompts; seed: of the draw.
-    prepend: the special token before each text. Qwen3 has none that begins a text, so its eos token does.
+    prepend: the special token before each text; "auto" is the first that the tokenizer has of bos, pad and
+        eos, and none before a text that begins with a special token.
     misfits: "error" refuses prompts whose answers this tokenizer splits, "skip" draws others instead.
     """
 
     train: Annotated[int, msgspec.Meta(ge=0)] = 80
     test: Annotated[int, msgspec.Meta(ge=0)] = 20
     seed: int = 42
-    prepend: Literal["eos", "pad", "bos", "unk", "none"] = "eos"
+    prepend: Literal["auto", "bos", "pad", "eos", "unk", "none"] = "auto"
     misfits: Literal["error", "skip"] = "error"
 
 
