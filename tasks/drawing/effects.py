@@ -283,4 +283,6 @@ def sized(axes: Axes, label: str, sizes: list[int]) -> None:
 
 def interval_note(config: Figures) -> str:
     """The sentence of a caption that says what is shaded."""
-    return f"Shaded: {config.confidence:.0%} bootstrap intervals over prompts, {config.bootstrap} draws."
+    return (
+        f"Shaded: {config.confidence:.0%} bootstrap intervals over lexical groups, {config.bootstrap} draws."
+    )
