@@ -164,7 +164,7 @@ def _words(given: dict[str, Any], config: Figures) -> dict[str, list[str]]:
     sections: dict[str, list[str]] = {name: [] for name in report.SECTIONS}
     sections["prompts"] = report.prompts(given["prompts"], given["baseline"])
     sections["baseline"] = report.baseline(given["prompts"], given["baseline"])
-    sections["features"] = report.features(given["features"])
+    sections["features"] = report.features(given["features"], given["interpretation"])
     sections["interpretation"] = report.interpretation(
         given["circuit"], given["interpretation"], config.heatmap_features
     )

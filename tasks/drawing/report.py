@@ -14,6 +14,7 @@ import numpy as np
 
 from tasks.drawing import comparison
 from tasks.drawing.effects import number
+from tasks.drawing.labels import printed
 from tasks.drawing.plate import Plate
 from tasks.drawing.published import PREDICTION
 from tasks.drawing.relations import PREDICTORS
@@ -138,14 +139,22 @@ def baseline(rows: Prompts, answers: Baseline) -> list[str]:
     ]
 
 
-def features(measured: Features) -> list[str]:
+def features(measured: Features, labels: Interpretation) -> list[str]:
     """L0 and reconstruction by layer."""
-    columns = (measured.layers, measured.l0.mean(1), measured.explained, measured.normalised_mse)
+    distinct = [measured.distinct_l0(layer, labels) for layer in measured.layers]
+    columns = (measured.layers, measured.l0.mean(1), distinct, measured.explained, measured.normalised_mse)
     rows = [
-        [str(layer), f"{l0:.1f}", f"{explained:.3f}", f"{nmse:.3f}"]
-        for layer, l0, explained, nmse in zip(*columns, strict=True)
+        [str(layer), f"{l0:.1f}", f"{once:.1f}", f"{explained:.3f}", f"{nmse:.3f}"]
+        for layer, l0, once, explained, nmse in zip(*columns, strict=True)
     ]
-    return [table(["layer", "L0", "explained variance", "normalised MSE"], rows)]
+    active, count = len(labels.unit), len(np.unique(labels.data.twin.values))
+    words = (
+        f"<p>{active} features are active in some prompt; {count} of them are distinct: encoder and decoder "
+        "rows of the others have a cosine above 0.99 with those of another. Distinct L0 counts such twins "
+        "once.</p>"
+    )
+    heads = ["layer", "L0", "distinct L0", "explained variance", "normalised MSE"]
+    return [words, table(heads, rows)]
 
 
 def interpretation(circuit: Circuit, labels: Interpretation, count: int) -> list[str]:
@@ -162,15 +171,27 @@ def interpretation(circuit: Circuit, labels: Interpretation, count: int) -> list
             for name in ("top_token", "promoted_token", "suppressed_token")
         ]
         active = str(int(labels.data.active_prompts.values[i]))
-        label = labels.printed(layer, feature) or "none"
+        named = [printed(text) for text in labels.categories(layer, feature)]
+        label = labels.printed(layer, feature) if reviewed else " ≡ ".join(named) or "none"
         rows.append([f"L{layer} #{feature}", label, confidence, active, *shown])
     words = (
         "<p>Features that contribute most to the margin on train prompts. A label is the category that "
         "accounts best for the activation; its confidence is effect size × share of the activation inside "
-        "the category.</p>"
+        "the category. “≡” joins categories that account for it equally well, the first being one whose value "
+        "the feature promotes, if any is: the activations cannot tell which of them the feature stands "
+        f"for.{confounded(labels)}</p>"
     )
     heads = ["feature", "label", "confidence", "prompts active", "most active at", "promotes", "suppresses"]
     return [words, table(heads, rows)]
+
+
+def confounded(labels: Interpretation) -> str:
+    """What the design of the prompts makes impossible to tell apart; "" for nothing."""
+    listed = [
+        f"{' and '.join(names)} ({count} value{'s' if count > 1 else ''})"
+        for names, count in labels.confounded()
+    ]
+    return f" By design, these hold the same observations: {escape('; '.join(listed))}." if listed else ""
 
 
 def graphs(attribution: Graphs) -> list[str]:

@@ -57,7 +57,7 @@ def test_short_labels_keep_what_tells_features_apart(given):
         'token "\'"',
         "token '\\n'",
     ]
-    assert [shortened(label) for label in texts] == ["plural", "→␣is", "→7", "after ␣the", '␣"', "'", "⏎"]
+    assert [shortened(label) for label in texts] == ["plural", "=␣is", "=7", "after ␣the", '␣"', "'", "⏎"]
     assert [printed(label) for label in (*texts[1:4], "' the' 2", "contrast")] == (
         ["correct=␣is", "correct=7", "after token ␣the", "␣the 2", "contrast"]
     )
