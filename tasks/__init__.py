@@ -83,7 +83,7 @@ PHASES = (
         after=("baseline",),
         per=("prompt",),
         whole=("bootstrap", "confidence"),
-        undefined=("*_margin", "*_probability_*", "single_*", "control_*", "feature_*"),
+        undefined=("*_margin", "*_probability_*", "single_*", "control_*", "feature_*", "source_*"),
         summary=True,
         batch=10,
     ),

@@ -13,7 +13,7 @@ import numpy as np
 
 from tasks.parts.faithfulness import counterfactual, empty_share, faithfulness
 from tasks.parts.intervals import Intervals, clusters
-from tasks.parts.predictions import check_of_features, check_of_margin
+from tasks.parts.predictions import check_of_features, check_of_margin, check_of_output
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,7 +39,7 @@ def summarise(cells: list[xr.Dataset], config: Interventions | Figures) -> dict[
         places           a row for each place and depth that is patched (`tasks.parts.places`)
         overlap          of the sets that the prompt's own graph chooses, by size, the share that is also
                          chosen on train prompts; of single features, the share that no train prompt has
-        prediction, feature_effects   see `tasks.parts.predictions`
+        prediction, feature_effects, output   see `tasks.parts.predictions`
         faithfulness     (m(C) - m(∅)) / (m(M) - m(∅)) by circuit size, for the circuit and its complement
         empty_share      m(∅) / m(M)
         counterfactual   faithfulness with features replaced by the partner's, and the areas under it
@@ -81,6 +81,7 @@ def _split(cells: list[xr.Dataset], intervals: Intervals) -> dict[str, Any]:
         "overlap": _overlap(coordinates, column, intervals),
         "prediction": check_of_margin(cells, intervals),
         "feature_effects": check_of_features(cells, intervals),
+        "output": check_of_output(cells, intervals),
         "places": _places(coordinates, column, intervals),
         "faithfulness": faithfulness(coordinates, column, intervals),
         "empty_share": empty_share(column, intervals),
