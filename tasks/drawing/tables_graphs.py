@@ -84,6 +84,13 @@ class Circuit:
         """The size of the mean attribution by which the circuit is ranked: (unit,)."""
         return np.asarray(np.abs(self.data[f"{self.data.attrs['rank_by']}_attribution"].values))
 
+    def contribution(self, layer: int, feature: int) -> float:
+        """The mean contribution of a feature to the margin in nats, of the role in which it is largest."""
+        data = self.data
+        same = (data.unit_layer.values == layer) & (data.unit_feature.values == feature)
+        values = data[f"{data.attrs['rank_by']}_attribution"].values[same]
+        return float(values[np.abs(values).argmax()])
+
     def top_features(self, count: int) -> list[tuple[int, int]]:
         """(layer, feature) of the features that contribute most to the margin on train prompts.
 
