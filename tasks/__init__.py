@@ -47,6 +47,7 @@ PHASES = (
         phases.Features,
         needs=("activations", "transcoders"),
         per=("layer", "prompt"),
+        undefined=("l0",),  # at the prepended token
         summary=True,
         batch=100,
     ),

@@ -118,7 +118,7 @@ def path_length(graph: xr.Dataset) -> float:
     share = np.abs(input_shares(target, graph.edge_weight.values, count))
     embeddings = slice(count - n_logits - graph.sizes["position"], count - n_logits)
     reached: np.ndarray = np.zeros(count)
-    reached[count - n_logits :] = graph.logit_probabilities.values
+    reached[count - n_logits :] = graph.logit_weights.values
     length = arrived = 0.0
     for step in range(1, MAX_STEPS):
         reached = np.bincount(source, reached[target] * share, minlength=count)

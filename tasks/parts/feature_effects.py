@@ -57,7 +57,7 @@ def feature_effects(
 
         source_node                                int32: row of active_features
         source_influence, source_direct, source_activation   float32: influence of the node in its graph, Σ
-                                                   |edge to a logit| · probability, and activation
+                                                   |edge to a logit| · its weight, and activation
         source_kl                                  (…, effect_regime) float32, nats: KL(model ‖ edited) of
                                                    the next token
     """
@@ -119,7 +119,7 @@ def _sources(
     first_logit = graph.sizes["node"] - graph.sizes["logit"]
     out = (target >= first_logit) & (edge_source < count)
     weight = np.abs(graph.edge_weight.values[out].astype(np.float64))
-    weight *= graph.logit_probabilities.values[target[out] - first_logit]
+    weight *= graph.logit_weights.values[target[out] - first_logit]
     columns = {
         "influence": graph.node_influence.values[:count],
         "direct": np.bincount(edge_source[out], weight, minlength=count),

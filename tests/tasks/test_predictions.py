@@ -162,7 +162,7 @@ def test_kl_of_zeroing_a_source_is_that_of_one_edit(reading, intervened, cells_o
     assert float(cell.source_activation[0, 1]) == pytest.approx(float(graph.activation_values[row]))
     first = graph.sizes["node"] - graph.sizes["logit"]
     direct = sum(
-        abs(weight) * float(graph.logit_probabilities[target - first])
+        abs(weight) * float(graph.logit_weights[target - first])
         for target, source, weight in zip(
             graph.edge_target.values, graph.edge_source.values, graph.edge_weight.values, strict=True
         )

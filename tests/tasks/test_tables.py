@@ -81,7 +81,7 @@ def test_path_length_of_a_known_graph():
             "edge_target": ("edge", [0, 2, 2]),
             "edge_source": ("edge", [1, 0, 1]),
             "edge_weight": ("edge", [2.0, -1.0, 1.0]),
-            "logit_probabilities": ("logit", [1.0]),
+            "logit_weights": ("logit", [1.0]),
             "token_text": ("position", ["a"]),
             "node_influence": ("node", [0.5, 1.0, 1.0]),
         }
