@@ -22,7 +22,7 @@ def by_category(look: style.Look, config: Figures, prompts: Prompts, baseline: B
     """The margin of every prompt as a dot, by category and split, with the mean of each split."""
     name, values = prompts.category()
     groups = sorted(set(values))
-    figure, (axes,) = look.axes(style.COLUMN, 2.2 + 0.85 * len(groups))
+    figure, (axes,) = look.axes(style.COLUMN, max(2.2 + 0.85 * len(groups), 4.2))
     for row, group in enumerate(groups):
         for k, split in enumerate(prompts.splits):
             here = (values == group) & (prompts.split == split)
