@@ -237,6 +237,7 @@ def whiskers(
     )
     for artist in (line_, *bars):
         artist.set_clip_on(False)
+        artist.set_in_layout(False)  # else gaps in it would leave no room for the axes
 
 
 def numbers(rows: list[dict[str, Any]], name: str) -> np.ndarray:
