@@ -143,7 +143,8 @@ def summary(cells: Iterable[tuple[Coords, xr.Dataset]], config: Interpretation) 
     ((_, cell),) = cells
     tested = np.isfinite(cell.p.values)
     labelled = cell.label.values != UNLABELLED
-    tied = cell.tied.values[labelled].sum(1) > 1
+    values = np.array([value.strip() for value in cell.category_value.values.tolist()], dtype=object)
+    tied = np.array([len(set(values[row])) > 1 for row in cell.tied.values[labelled]], dtype=bool)
     return {
         "units": cell.sizes["unit"],
         "distinct": len(np.unique(cell.twin.values)),

@@ -152,13 +152,20 @@ class Interpretation:
         return categories[0] if categories else ""
 
     def categories(self, layer: int, feature: int) -> list[str]:
-        """The categories that the automatic label names, the first first; none for a feature without one."""
+        """The categories that the automatic label names, the first first; none for a feature without one.
+
+        What gives the value of an earlier one another name is left out: a state that is the group, too.
+        """
         i = self.unit.get((layer, feature))
         if i is None or str(self.data.label.values[i]) == UNLABELLED:
             return []
         first = int(self.data.label_category.values[i])
         others = [j for j in np.flatnonzero(self.data.tied.values[i]).tolist() if j != first]
-        return [str(self.data.category.values[j]) for j in (first, *others)]
+        texts, values = self.data.category.values, self.data.category_value.values
+        named: dict[str, str] = {}
+        for j in (first, *others):
+            named.setdefault(str(values[j]).strip(), str(texts[j]))
+        return list(named.values())
 
     def printed(self, layer: int, feature: int) -> str:
         """The label as figures print it: a reviewer's words as they are, tokens in others as tokens are."""

@@ -8,7 +8,8 @@ the category than in any other, and active nowhere else. A category too narrow f
 coverage, one too wide has a small effect. A label is given from a confidence of `label_confidence`.
 
 **Ties.** Where a design lets two categories hold the same prompts, such as a state and its capital, nothing
-in the activations tells them apart. All categories of largest confidence are named. The first of them is one
+in the activations tells them apart. All categories of largest confidence are named, except those that give an
+earlier one's value another name. The first of them is one
 whose value the feature promotes, if there is one, then a category of contexts, then one of prompts.
 
 **Positions** hold many different contexts, so they cover much. A position is no label of a feature that tells
@@ -79,9 +80,11 @@ def _result(
         if first < 0 or confidence[unit] < config.label_confidence:
             labels.append(UNLABELLED)
             continue
-        others = [i for i in np.flatnonzero(tied[unit]).tolist() if i != first]
-        texts = " or ".join(tested[i].text for i in (first, *others))
-        labels.append(f"{texts} (r={effect[unit]:.2f})")
+        places = [first, *np.flatnonzero(tied[unit]).tolist()]
+        # A state that is the lexical group, too, is one thing with two names.
+        once = {tested[i].value.strip(): tested[i].text for i in reversed(places)}
+        texts = [text for text in dict.fromkeys(tested[i].text for i in places) if text in once.values()]
+        labels.append(f"{' or '.join(texts)} (r={effect[unit]:.2f})")
     return {
         "label": np.array(labels, dtype=str),
         "confidence": confidence.astype(np.float32),

@@ -113,7 +113,7 @@ def test_planted_features_get_their_labels():
         )
     }
     assert labels[0, 3] == "token 'keys' (r=1.00)"
-    assert labels[0, 5] == "subject_number=plural or correct= plural (r=1.00)"  # the same prompts
+    assert labels[0, 5] == "subject_number=plural (r=1.00)"
     assert labels[0, 7] == labels[0, 8] == "unlabelled"
     assert labels[2, 1] == "position -1 (r=1.00)"
     assert labels[2, 4] == "position -4 (r=1.00)"
@@ -145,7 +145,7 @@ def test_all_tests_are_kept_and_counted():
         counts["tests"] == tested.sum() and counts["significant"] == (result.q.values[tested] <= 0.05).sum()
     )
     assert counts["units"] == counts["distinct"] == 6 and counts["labelled"] == pytest.approx(4 / 6)
-    assert counts["tied"] == pytest.approx(1 / 4)
+    assert counts["tied"] == 0  # correct= plural ties with subject_number=plural, and says the same
     assert "template=t" not in result.category.values  # all prompts have it: nothing to compare with
 
 
@@ -188,6 +188,9 @@ def test_categories_that_tie_are_all_named_and_the_promoted_one_is_first():
     assert chosen(*tie, promoted=("Austin",))["label"] == "correct=Austin or state=Texas (r=0.90)"
     assert chosen(*tie, promoted=("t",))["label"] == chosen(*tie)["label"]  # it does not tie
     assert chosen(*tie)["tied"].tolist() == [True, True, False]
+    group = (category("group", "Texas"), 0.9, 0.8)  # another name of the state
+    assert chosen(*tie, group)["label"] == chosen(*tie)["label"]
+    assert chosen(*tie, group)["tied"].tolist() == [True, True, False, True]
     broken = (STATE, 0.9, 0.9), *tie[1:]
     assert chosen(*broken, promoted=("Austin",))["label"] == "state=Texas (r=0.90)"
 
