@@ -124,7 +124,7 @@ def test_influence_of_the_reference_matrix(case):
     levels[: len(graph.selected_features)] = graph.active_features[graph.selected_features, 0]
     levels[-len(graph.logit_token_ids) :] = 4
     np.testing.assert_allclose(
-        pruning.influence(expected["adjacency_matrix"], weights, levels), total, rtol=1e-9
+        pruning.influence(torch.from_numpy(expected["adjacency_matrix"]), weights, levels), total, rtol=1e-9
     )
 
 
