@@ -78,7 +78,7 @@ def parts(
         watch(graph, "capture", "forward pass"),
         watch(graph, "find_features", "encoders"),
         watch(edges.Edges, "_split_outputs", "errors"),
-        watch(per_layer.LayerTranscoder, "_rows", "rows from files, within the others"),
+        watch(per_layer.LayerTranscoder, "stored_rows", "rows from files, within the others"),
         watch(edges, "effects", "effects"),
         watch(edges.Edges, "shares", "bias and omitted shares"),
         watch(pruning, "prune", "pruning"),

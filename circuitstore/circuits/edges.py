@@ -199,15 +199,14 @@ class Edges:
         def write(entries: Tensor) -> Tensor:
             numbers = entries.numpy()
             is_feature = numbers < n_features
-            vectors = torch.empty(len(numbers), inputs.shape[1], device=self.device)
-            of_inputs = torch.from_numpy(later[numbers[~is_feature] - n_features])
-            vectors[torch.from_numpy(~is_feature)] = inputs[of_inputs]
-            if is_feature.any():
-                chosen = features[numbers[is_feature]]
-                decoders = self.decoders.rows(int(layer[numbers[0]]) - 1, active.feature[chosen])
-                written = decoders * torch.from_numpy(active.value[chosen]).to(self.device)[:, None]
-                vectors[torch.from_numpy(is_feature)] = written
-            return vectors
+            given = inputs[torch.from_numpy(later[numbers[~is_feature] - n_features])]
+            if not is_feature.any():
+                return given
+            chosen = features[numbers[is_feature]]
+            decoders = self.decoders.rows(int(layer[numbers[0]]) - 1, active.feature[chosen])
+            written = decoders * torch.from_numpy(active.value[chosen]).to(self.device)[:, None]
+            place = np.where(is_feature, is_feature.cumsum() - 1, len(chosen) + (~is_feature).cumsum() - 1)
+            return torch.cat([written, given])[torch.from_numpy(place)]
 
         return Ends(
             index=torch.from_numpy(np.concatenate([np.arange(n_features), n_features + later])),

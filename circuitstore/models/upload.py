@@ -14,8 +14,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import torch
 from torch import Tensor
 
+from circuitstore.models.raising import READERS
+
 Part = tuple[int, Tensor]  # the number of the first row, and the rows (row, column)
-READERS = 3  # threads that fill pinned memory
 
 
 def uploaded(parts: Iterable[Part], device: torch.device) -> Iterator[Part]:

@@ -8,6 +8,7 @@ import msgspec
 
 from circuitstore.circuits.batching import batching
 from circuitstore.engine.task import Task
+from circuitstore.models.raising import RAISED_BYTES_ELSEWHERE, READERS
 from tasks.costs.shapes import BYTES, Sizes, lengths, parameters
 from tasks.parts.layers import layer_range
 from tasks.settings.phases import Activations
@@ -62,6 +63,9 @@ class Job:
         self.model_bytes = count * self.itemsize
         self.copies_model = self.dtype != shape.dtype
         self.encoder_bytes = self.features * self.d * BYTES[shape.transcoder_dtype or "bfloat16"]
+        # On an accelerator: the part of an encoder in use, in float32, and the parts on their way.
+        arriving = (READERS + 1) * BYTES[shape.transcoder_dtype or "bfloat16"] / 4
+        self.uploaded = 0.0 if device == "cpu" else RAISED_BYTES_ELSEWHERE * (1 + arriving)
         self.tokens = lengths(selection)
         self.prompts, self.longest = len(self.tokens), max(self.tokens, default=0)
         kept = profile.of(Activations)
