@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -18,6 +18,8 @@ from typing import Any, NamedTuple
 import msgspec
 import xarray as xr
 
+from circuitstore.engine.audit import Watch, watching
+from circuitstore.engine.cover import cover
 from circuitstore.engine.fingerprint import digest
 from circuitstore.engine.finite import check_finite
 from circuitstore.engine.inputs import Upstream
@@ -79,6 +81,20 @@ class Output(NamedTuple):
     content: xr.Dataset
 
 
+class _Run(NamedTuple):
+    """A batch under way: the module of its phase, what is watched, and what became of its cells.
+
+    `fix` fixes the numerical settings of what was imported since.
+    """
+
+    batch: Batch
+    module: ModuleType
+    fix: Callable[[], None]
+    watch: Watch
+    failures: list[Failure]
+    warnings: list[str]
+
+
 class _ContractError(BuildError):
     """A phase does not do what its declaration says: a mistake in the phase, not in one cell."""
 
@@ -97,53 +113,56 @@ def run_batch(batch: Batch, progress: Progress = lambda cells: None) -> Result:
     Raises StoreError, StaleCodeError.
     """
     started = time.time()
-    module = load_module(batch.module, batch.components.code)
+    compute = _compute_rows if batch.task.rows else _compute_cells
+    covered = cover(batch.task, batch.module, batch.components, batch.resources, batch.store)
+    with batch.machine.fixed() as fix, watching(batch.task.name, covered) as watch:
+        module = load_module(batch.module, batch.components.code)
+        _check_summary(batch, module)
+        run = _Run(batch, module, fix, watch, [], [])
+        finished: list[Output] = []
+        try:
+            for output in compute(run):
+                finished.append(output)
+                if not batch.task.rows:
+                    progress(1)
+        finally:  # Ctrl-C keeps what is done
+            check_loaded(batch.components.code)
+            result = _commit(batch, finished, run.failures, started)
+    if batch.task.rows or run.failures:
+        progress(1 if batch.task.rows else len(run.failures))
+    return msgspec.structs.replace(result, warnings=run.warnings)
+
+
+def _check_summary(batch: Batch, module: ModuleType) -> None:
     if batch.task.summary and not hasattr(module, "summary"):
         where = f"phase {batch.task.name}"
         raise _ContractError(where, expected=f"a function summary in {batch.module}", got="none")
-    finished: list[Output] = []
-    failures: list[Failure] = []
-    warnings: list[str] = []
-    compute = _compute_rows if batch.task.rows else _compute_cells
-    try:
-        for output in compute(batch, module, failures, warnings):
-            finished.append(output)
-            if not batch.task.rows:
-                progress(1)
-    finally:  # Ctrl-C keeps what is done
-        check_loaded(batch.components.code)
-        result = _commit(batch, finished, failures, started)
-    if batch.task.rows or failures:
-        progress(1 if batch.task.rows else len(failures))
-    return msgspec.structs.replace(result, warnings=warnings)
 
 
-def _compute_rows(
-    batch: Batch, module: ModuleType, failures: list[Failure], warnings: list[str]
-) -> Iterator[Output]:
+def _compute_rows(run: _Run) -> Iterator[Output]:
     """All rows of a phase that has no cell axes, or none: half an output is no output."""
     try:
-        rows = list(_call(batch, module, batch.cells))
-    except CircuitstoreError:
-        raise
+        rows = list(_call(run, run.batch.cells))
     except Exception as error:
-        failures.append(Failure({}, _reason(batch, error)))
+        refused = run.watch.refused()
+        if isinstance(error, CircuitstoreError) or refused:
+            raise (refused or error) from error
+        run.failures.append(Failure({}, _reason(run.batch, error)))
         return
-    yield from (Output(batch.cells[0], coords, content) for coords, content in rows)
+    yield from (Output(run.batch.cells[0], coords, content) for coords, content in rows)
 
 
-def _compute_cells(
-    batch: Batch, module: ModuleType, failures: list[Failure], warnings: list[str]
-) -> Iterator[Output]:
+def _compute_cells(run: _Run) -> Iterator[Output]:
     """Every finished cell. When memory runs out, the phase is given half as many cells at a time.
 
     No cell depends on which others are given with it, so that changes no result.
     """
+    batch = run.batch
     waiting, most = list(batch.cells), len(batch.cells)
     while waiting:
         given, done, exhausted = waiting[:most], 0, False
         try:
-            for coords, content in _call(batch, module, given):
+            for coords, content in _call(run, given):
                 if done == len(given) or coords != given[done].coords:
                     where = f"phase {batch.task.name}"
                     raise _ContractError(where, expected="the cells it was given, in order", got=coords)
@@ -156,25 +175,30 @@ def _compute_cells(
         except Exception as error:
             exhausted = batch.machine.out_of_memory(error)
             if len(given) == 1 or not exhausted:
-                failures.append(Failure(given[done].coords, _reason(batch, error)))
+                reason = _reason(batch, run.watch.refused() or error)
+                run.failures.append(Failure(given[done].coords, reason))
                 done += 1
         if exhausted:  # only here, for until now the error held all that the phase had in memory
             batch.machine.free_memory()
             if len(given) > 1:
                 most = len(given) // 2
-                warnings.append(f"out of memory with {len(given)} cells at once, going on with {most}")
+                run.warnings.append(f"out of memory with {len(given)} cells at once, going on with {most}")
         waiting = waiting[done:]
 
 
-def _call(
-    batch: Batch, module: ModuleType, given: Sequence[PlannedCell]
-) -> Iterator[tuple[Coords, xr.Dataset]]:
-    """What the function of the phase yields for these cells, looked through for NaN and infinity."""
-    function, config = getattr(module, batch.task.name), batch.task.settings(batch.selection)
-    outputs: Iterable[tuple[Coords, xr.Dataset]] = function(
-        [cell.coords for cell in given], config, **_inputs(batch)
-    )
-    for coords, content in outputs:
+def _call(run: _Run, given: Sequence[PlannedCell]) -> Iterator[tuple[Coords, xr.Dataset]]:
+    """What the function of the phase yields for these cells.
+
+    It is looked through for NaN and infinity. It ends where something undeclared was read.
+    """
+    batch = run.batch
+    function, config = getattr(run.module, batch.task.name), batch.task.settings(batch.selection)
+    inputs = _inputs(batch)
+    run.watch.check_imports(batch.components.code)
+    run.fix()
+    for coords, content in function([cell.coords for cell in given], config, **inputs):
+        if refused := run.watch.refused():  # the phase went on without what it was not given
+            raise refused
         check_finite(batch.task, content)
         yield coords, content
 

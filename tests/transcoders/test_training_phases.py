@@ -24,15 +24,14 @@ from circuitstore.storage.layout import Store
 from circuitstore.storage.refs import Name, named
 from circuitstore.transcoders import training
 from circuitstore.transcoders.per_layer import Transcoders
-from tasks import behaviours
+from tasks.inputs.behaviour import declaration
+from tasks.inputs.draw import generate
 
 MODEL = ROOT / "tasks" / "profiles" / "tiny" / "model"
 LAYERS = 6
 TRAINING = tuple(task.name for task in tasks.TRAINING)
 TEXTS = [
-    prompt.text + prompt.correct
-    for name in ("plural", "antonym")
-    for prompt in behaviours.generate(behaviours.load(name))
+    prompt.text + prompt.correct for name in ("plural", "antonym") for prompt in generate(declaration(name))
 ]
 SETTINGS = {
     "corpus": {"shard": 300, "context": 16, "held_out": 0.2},
