@@ -17,7 +17,7 @@ from circuitstore.storage.artifact import Artifact, Cell, write_artifact
 from circuitstore.storage.refs import read_ref, write_ref
 
 if TYPE_CHECKING:
-    from circuitstore.engine.work import Failure, Result
+    from circuitstore.engine.batch import Failure, Result
 
 
 class PhaseReport(msgspec.Struct, frozen=True):
@@ -123,10 +123,10 @@ class _Build:
 
     def _compute(self, step: Step) -> Artifact:
         """Compute the missing cells of a step, and publish its artifact."""
+        from circuitstore.engine.batch import batches
         from circuitstore.engine.executors import (
             executor,  # and with it xarray, which a warm build leaves alone
         )
-        from circuitstore.engine.work import batches
 
         gc.enable()
         self.reporter.begin(step)

@@ -40,11 +40,13 @@ class Sources(NamedTuple):
     """What a resource is read from.
 
     files: the files that its identity tells the content of. folders: the folders that they are chosen from,
-    in which nothing else may be read.
+    in which nothing else may be read. consulted: files that only decide what the identity tells, or whether
+    the resource can be used. They may be read while it is loaded, and not by the phase.
     """
 
     files: Sequence[str]
     folders: Sequence[str] = ()
+    consulted: Sequence[str] = ()
 
 
 class Resource(msgspec.Struct, frozen=True):

@@ -1,8 +1,6 @@
 """One batch of cells, computed and committed: what a worker process does.
 
-A batch is plain data, so that it can be sent anywhere. Arrays never travel between processes: workers write
-them to the store and return hashes. A cell that fails loses no other: the phase is called again with the
-cells after it.
+A cell that fails loses no other: the phase is called again with the cells after it.
 """
 
 from __future__ import annotations
@@ -11,7 +9,6 @@ import os
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
-from itertools import groupby
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -19,19 +16,18 @@ import msgspec
 import xarray as xr
 
 from circuitstore.engine.audit import Watch, watching
-from circuitstore.engine.cover import cover
+from circuitstore.engine.batch import Batch, Failure, Result
+from circuitstore.engine.cover import consulted, cover
 from circuitstore.engine.fingerprint import digest
 from circuitstore.engine.finite import check_finite
 from circuitstore.engine.inputs import Upstream
 from circuitstore.engine.loading import check_loaded, load_module
-from circuitstore.engine.planner import PlannedCell, Step
+from circuitstore.engine.planner import PlannedCell
 from circuitstore.engine.provenance import provenance
-from circuitstore.engine.task import Machine, Resource, Selection, Task
 from circuitstore.errors import BuildError, CircuitstoreError
 from circuitstore.storage.actions import Entry, write_journal
-from circuitstore.storage.layout import Store
 from circuitstore.storage.objects import write_object
-from circuitstore.storage.records import Components, Coords
+from circuitstore.storage.records import Coords
 
 TOO_LARGE = (
     "`circuitstore plan` says how much it takes; use a larger machine, or ask for less (shorter prompts)"
@@ -39,38 +35,6 @@ TOO_LARGE = (
 RESOURCES_KEPT = 6  # a model and its transcoders, and those of another profile for comparison
 
 Progress = Callable[[int], None]
-
-
-class Batch(msgspec.Struct, frozen=True):
-    """Some cells of one phase, and all that a worker needs to compute them."""
-
-    module: str
-    task: Task
-    selection: Selection
-    resources: dict[str, Resource]
-    components: Components
-    cells: list[PlannedCell]
-    store: Store
-    machine: Machine
-
-
-class Failure(msgspec.Struct, frozen=True):
-    """Why a cell could not be computed."""
-
-    coords: Coords
-    reason: str
-
-
-class Result(msgspec.Struct, frozen=True):
-    """What became of a batch.
-
-    That is the object it was committed as, its cells in row order, failures, and warnings.
-    """
-
-    object: str
-    entries: list[Entry]
-    failures: list[Failure]
-    warnings: list[str] = []
 
 
 class Output(NamedTuple):
@@ -97,14 +61,6 @@ class _Run(NamedTuple):
 
 class _ContractError(BuildError):
     """A phase does not do what its declaration says: a mistake in the phase, not in one cell."""
-
-
-def batches(package: str, step: Step, store: Store, machine: Machine) -> list[Batch]:
-    """The cells of a step that must be computed, as batches."""
-    task = step.task
-    parts = [step.cells] if task.rows else list(_packed(step.todo, task))
-    shared = task.module(package), task, step.selection, step.resources, step.components
-    return [Batch(*shared, cells, store, machine) for cells in parts]
 
 
 def run_batch(batch: Batch, progress: Progress = lambda cells: None) -> Result:
@@ -193,7 +149,7 @@ def _call(run: _Run, given: Sequence[PlannedCell]) -> Iterator[tuple[Coords, xr.
     """
     batch = run.batch
     function, config = getattr(run.module, batch.task.name), batch.task.settings(batch.selection)
-    inputs = _inputs(batch)
+    inputs = _inputs(run)
     run.watch.check_imports(batch.components.code)
     run.fix()
     for coords, content in function([cell.coords for cell in given], config, **inputs):
@@ -244,8 +200,9 @@ def _load(batch: Batch, name: str) -> Any:
     return value
 
 
-def _inputs(batch: Batch) -> dict[str, Any]:
+def _inputs(run: _Run) -> dict[str, Any]:
     """The arguments of a phase after `cells` and `config`."""
+    batch = run.batch
     upstream = {name for cell in batch.cells for name in cell.reads}
     inputs: dict[str, Any] = {}
     for name in batch.task.needs:
@@ -253,27 +210,9 @@ def _inputs(batch: Batch) -> dict[str, Any]:
             reads = [(cell.coords, cell.reads[name]) for cell in batch.cells]
             inputs[name] = Upstream(batch.store, name, reads)
         else:
-            inputs[name] = loaded.get(batch, name)
+            with run.watch.allowing(consulted(batch.resources[name])):
+                inputs[name] = loaded.get(batch, name)
     return inputs
-
-
-def _packed(cells: Sequence[PlannedCell], task: Task) -> Iterator[list[PlannedCell]]:
-    """Batches of at most `batch` cells.
-
-    Cells of one outermost coordinate stay together if they fit, because they share work.
-    """
-    packed: list[PlannedCell] = []
-    for _, group in groupby(cells, key=lambda cell: cell.coords[task.per[0]] if task.per else None):
-        same = list(group)
-        if packed and len(packed) + len(same) > task.batch:
-            yield packed
-            packed = []
-        packed += same
-        while len(packed) >= task.batch:
-            yield packed[: task.batch]
-            packed = packed[task.batch :]
-    if packed:
-        yield packed
 
 
 def _reason(batch: Batch, error: Exception) -> str:

@@ -70,7 +70,11 @@ def resources(selection: Selection, store: Store) -> dict[str, Resource]:
         ),
         # Where to compute is in no key.
         "device": Resource(dict, partial(device.load, settings.device, settings.threads)),
-        "review": Resource(partial(reviews.identity, *labels), partial(reviews.load, *labels)),
+        "review": Resource(
+            partial(reviews.identity, *labels),
+            partial(reviews.load, *labels),
+            sources=partial(reviews.sources, coders),
+        ),
     }
 
 

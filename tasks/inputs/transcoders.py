@@ -81,8 +81,7 @@ def chosen(model: Place, layers: str) -> list[int] | None:
 
 def sources(place: Place, model: Place) -> Sources:
     """What loading reads on this machine; of the model, what says how large it is. Raises ModelError."""
-    paths, folders = files(place).sources()
-    return Sources([*paths, model.path(MODEL_CONFIG)], folders)
+    return files(place).sources()._replace(consulted=[model.path(MODEL_CONFIG)])
 
 
 def load(place: Place, model: Place, layers: str, device: str, threads: int) -> Transcoders:
