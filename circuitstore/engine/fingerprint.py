@@ -109,7 +109,7 @@ class Code:
         Raises InputError.
         """
         hashes: dict[str, str] = {}
-        waiting = list(modules)
+        waiting = [*modules, *_around(modules)]
         while waiting:
             module = waiting.pop()
             if module not in hashes and (file := self.locate(module)) is not None:
@@ -235,8 +235,12 @@ def _imports(module: str, is_package: bool, source: bytes) -> list[str]:
                 base = f"{above}.{base}" if base else above
             names.add(base)
             names.update(f"{base}.{alias.name}" for alias in node.names)
-    parents = {name.rsplit(".", depth)[0] for name in names for depth in range(1, name.count(".") + 1)}
-    return sorted(names | parents)  # importing a module runs the packages around it
+    return sorted(names | _around(names))
+
+
+def _around(modules: Iterable[str]) -> set[str]:
+    """The packages around modules, which run when these are imported."""
+    return {name.rsplit(".", depth)[0] for name in modules for depth in range(1, name.count(".") + 1)}
 
 
 def _is_for_types(node: ast.AST) -> bool:

@@ -48,13 +48,15 @@ class Output(NamedTuple):
 class _Run(NamedTuple):
     """A batch under way: the module of its phase, what is watched, and what became of its cells.
 
-    `fix` fixes the numerical settings of what was imported since.
+    `fix` fixes the numerical settings of what was imported since. `consulted` is the files that may be read
+    only while a resource is loaded, by the name of the resource.
     """
 
     batch: Batch
     module: ModuleType
     fix: Callable[[], None]
     watch: Watch
+    consulted: dict[str, Sequence[str]]
     failures: list[Failure]
     warnings: list[str]
 
@@ -71,10 +73,11 @@ def run_batch(batch: Batch, progress: Progress = lambda cells: None) -> Result:
     started = time.time()
     compute = _compute_rows if batch.task.rows else _compute_cells
     covered = cover(batch.task, batch.module, batch.components, batch.resources, batch.store)
+    while_loading = {name: consulted(resource) for name, resource in batch.resources.items()}
     with batch.machine.fixed() as fix, watching(batch.task.name, covered) as watch:
         module = load_module(batch.module, batch.components.code)
         _check_summary(batch, module)
-        run = _Run(batch, module, fix, watch, [], [])
+        run = _Run(batch, module, fix, watch, while_loading, [], [])
         finished: list[Output] = []
         try:
             for output in compute(run):
@@ -210,7 +213,7 @@ def _inputs(run: _Run) -> dict[str, Any]:
             reads = [(cell.coords, cell.reads[name]) for cell in batch.cells]
             inputs[name] = Upstream(batch.store, name, reads)
         else:
-            with run.watch.allowing(consulted(batch.resources[name])):
+            with run.watch.allowing(run.consulted[name]):
                 inputs[name] = loaded.get(batch, name)
     return inputs
 
