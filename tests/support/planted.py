@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import shutil
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-import numpy as np
 import pytest
 import xarray as xr
 from safetensors.torch import load_file, save_file
 from workspace import PIPELINE
 
-from circuitstore.models.bits import BFLOAT16
 from circuitstore.storage.layout import Store
 
 NAN, INF = float("nan"), float("inf")
@@ -41,7 +40,7 @@ def forget(store: Path, phase: str) -> None:
     """Take all records of a phase out of a store."""
     root = Path(Store(store).root)
     for artifact in (root / "artifacts").glob("*.json"):
-        if json.loads(artifact.read_text()).get("phase") == phase:
+        if json.loads(artifact.read_text())["record"]["phase"] == phase:
             artifact.unlink()
     shutil.rmtree(root / "actions" / phase)
     for ref in (root / "refs").rglob(f"{phase}.json"):
@@ -50,25 +49,31 @@ def forget(store: Path, phase: str) -> None:
 
 
 def plant_in_every_cell(patch: pytest.MonkeyPatch, phase: str) -> None:
-    """From now on a phase yields NaN in the last number of its first variable that may not hold any."""
+    """From now on whatever a phase yields holds a number that it may not hold, see `with_wrong_number`."""
     task = PIPELINE.task(phase)
     where = f"{task.module('tasks')}.{phase}"
-    original = pytest.importorskip(task.module("tasks")).__dict__[phase]
+    original = getattr(importlib.import_module(task.module("tasks")), phase)
 
     def planting(*arguments: object, **inputs: object):
         for coords, content in original(*arguments, **inputs):
-            yield coords, with_nan(content, task.undefined)
+            yield coords, with_wrong_number(content, task.undefined)
 
     patch.setattr(where, planting)
 
 
-def with_nan(content: xr.Dataset, undefined: tuple[str, ...]) -> xr.Dataset:
-    """A copy with NaN in the last number of the first variable that may hold none; itself if none can."""
-    for name, variable in content.variables.items():
-        halves = variable.attrs.get("encoding") == BFLOAT16["encoding"]
-        free = not any(fnmatchcase(str(name), pattern) for pattern in undefined)
-        if variable.size and free and (halves or variable.dtype.kind == "f"):
-            values = variable.values.copy()
-            values[(-1,) * values.ndim] = BFLOAT16_NAN if halves else np.nan
-            return content.assign({name: variable.copy(data=values)})
-    return content
+def with_wrong_number(content: xr.Dataset, undefined: tuple[str, ...]) -> xr.Dataset:
+    """A copy with NaN in the last number of a variable that may not hold any.
+
+    Where all variables may, it is infinity, which none may hold.
+    """
+    numbers = {
+        name: variable
+        for name, variable in content.variables.items()
+        if variable.size and (variable.dtype.kind == "f" or variable.attrs.get("encoding") == "bfloat16")
+    }
+    free = [name for name in numbers if not any(fnmatchcase(str(name), each) for each in undefined)]
+    name = free[0] if free else next(iter(numbers))
+    values = numbers[name].values.copy()
+    wrong = (NAN if free else INF) if values.dtype.kind == "f" else BFLOAT16_NAN
+    values[(-1,) * values.ndim] = wrong
+    return content.assign({name: numbers[name].copy(data=values)})
