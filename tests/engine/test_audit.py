@@ -9,35 +9,13 @@ import warnings
 from pathlib import Path
 
 import pytest
-from workspace import MODEL, TRANSCODERS, Outcome, Workspace, run_process
+from project import Project
+from workspace import MODEL, TRANSCODERS, Workspace, run_process
 
 from circuitstore.engine import audit
 from circuitstore.engine.territory import Cover
 from circuitstore.errors import StaleCodeError, UndeclaredReadError
 
-COLOUR = """
-from itertools import combinations
-from pathlib import Path
-
-from tasks.behaviours import Behaviour, Side, Template
-{imports}
-NAMES = [f"w{{i}}" for i in range(20)]
-ANSWERS = ("is", "are")
-
-
-def pair(lexicon):
-    {body}
-    for a, b in combinations(range(len(NAMES)), 2):
-        if a % 2 != b % 2:
-            yield tuple(
-                Side(NAMES[i], {{"thing": NAMES[i], "answer": ANSWERS[i % 2]}}) for i in (a, b)
-            )
-
-
-BEHAVIOUR = Behaviour(
-    "colour", "Colours", "Things.", (Template("t", "the {{thing}}", " {{answer}}"),), NAMES, pair
-)
-"""
 BY_NAME = "import importlib\nimportlib.import_module('tasks.behaviours._words')"
 READS = {
     "when it is imported": {"imports": "WORDS = Path(__file__).with_name('words.json').read_text()"},
@@ -55,27 +33,6 @@ READS = {
     "as a module by its name": {"imports": BY_NAME},
     "as a module beside cli.py": {"imports": "import words"},
 }
-
-
-class Project:
-    """A copy of the code with a behaviour `colour`, some files that it may read, and a store."""
-
-    def __init__(self, tree: Path):
-        self.tree = tree
-        self.room = tree / "tasks" / "behaviours"
-        for folder in (self.room, tree):
-            (folder / "words.json").write_text("[1]")
-        for file in (self.room / "_words.py", tree / "words.py"):
-            file.write_text("WORDS = 1\n")
-        tables = f'[model]\npath = "{MODEL}"\nthreads = 1\n[transcoders]\npath = "{TRANSCODERS}"\n'
-        (tree / "own.toml").write_text(tables + "[prompts]\ntrain = 4\ntest = 2\n")
-
-    def declare(self, imports: str = "", body: str = "pass", after: str = "") -> None:
-        (self.room / "colour.py").write_text(COLOUR.format(imports=imports, body=body) + after)
-
-    def run(self, command: str = "build", *words: object, phase: str = "prompts") -> Outcome:
-        selection = ["--profile", "own.toml", "-b", "colour", "--store", self.tree / "store", "--json"]
-        return run_process(command, phase, *selection, *words, tree=self.tree)
 
 
 @pytest.fixture
