@@ -19,7 +19,12 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-START = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from circuitstore.engine import audit, cover, work\n"
+START = f"""
+import sys
+sys.path.insert(0, {str(ROOT)!r})
+from circuitstore.engine import audit
+assert not audit._installed
+"""
 END = "from circuitstore.command import main; sys.exit(main(sys.argv[1:]))\n"
 WITHOUT = START + "audit._installed.append(True)\n" + END
 CLOCK = """
@@ -39,7 +44,9 @@ def clocked(function):
     return called
 
 
-audit._hook, work.cover, work.consulted = map(clocked, (audit._hook, cover.cover, cover.consulted))
+audit._hook = clocked(audit._hook)  # before the first module that computes is imported
+from circuitstore.engine import cover, work
+work.cover, work.consulted = map(clocked, (cover.cover, cover.consulted))
 atexit.register(lambda: print(spent[0], calls[0], time.process_time(), file=sys.stderr))
 """
 

@@ -27,7 +27,18 @@ from circuitstore.memo import file_hash
 
 WRITE_ONLY = os.O_WRONLY | os.O_RDWR
 READERS_OF_SOURCE = ("linecache", "tokenize")  # modules that show lines of code, in a warning for instance
-REMEDY = 'declare it (CONTRIBUTING.md, "Files that a key covers"), or do not read it'
+WHERE = '(CONTRIBUTING.md, "Files that a key covers")'
+REMEDY_FOR_CODE = (
+    "move it into the package of the phases and import it by its name; if the name is made at run time, "
+    f"list it in MODULES of the behaviour or in modules= of the Task {WHERE}"
+)
+REMEDY_FOR_INPUT = (
+    f"a loader tells the content of what it reads in `identity`, and its path in `sources` {WHERE}"
+)
+REMEDY_FOR_DATA = (
+    "move it into the folder of the module that reads it, "
+    f"and list it in FILES of the behaviour or in files= of the Task {WHERE}"
+)
 
 _watches: list[Watch] = []
 _executing = threading.local()
@@ -69,14 +80,21 @@ class Watch:
     def see(self, path: str) -> None:
         """Take note of a read. Raises UndeclaredReadError, and remembers it in case the code goes on."""
         if not self.covers(path):
+            got = source_of(os.path.abspath(path))
             error = UndeclaredReadError(
                 f"phase {self.phase}",
                 expected="to read only what its key covers",
-                got=source_of(os.path.abspath(path)),
-                remedy=REMEDY,
+                got=got,
+                remedy=self._remedy(got),
             )
             self._refused.append(error)
             raise error
+
+    def _remedy(self, path: str) -> str:
+        """What to do about a read of this path."""
+        if path.endswith(".py"):
+            return REMEDY_FOR_CODE
+        return REMEDY_FOR_INPUT if self.cover.of_input(path) else REMEDY_FOR_DATA
 
     def check_imports(self, modules: Iterable[str]) -> None:
         """See again what was read while these modules were executed. Raises UndeclaredReadError."""
@@ -115,7 +133,8 @@ def executing(module: str) -> Iterator[None]:
     finally:
         _executing.paths = outer
     territory = folders("", os.getcwd())
-    own = (path for path in sorted(paths) if kind(territory, path) is Kind.PROJECT and os.path.isfile(path))
+    read = {source_of(path) for path in paths}
+    own = (path for path in sorted(read) if kind(territory, path) is Kind.PROJECT and os.path.isfile(path))
     _reads[module] = {path: _content(path) for path in own}
 
 
@@ -155,11 +174,11 @@ def _hook(event: str, arguments: tuple[object, ...]) -> None:
     path = _path_read(event, arguments)
     if path is None:
         return
-    if executing is not None and not _shows_source():
-        executing.add(source_of(os.path.abspath(path)))
+    if executing is not None and path not in executing and not _shows_source():
+        executing.add(path if os.path.isabs(path) else os.path.abspath(path))
     thread = threading.get_ident()
     for watch in tuple(_watches):
-        if watch.hears(thread) and not watch.covers(path) and not _shows_source():
+        if not watch.covers(path) and watch.hears(thread) and not _shows_source():
             watch.see(path)
 
 

@@ -40,7 +40,8 @@ class Kind(enum.Enum):
     """What the files below a folder are."""
 
     PACKAGES = "of Python and its packages"
-    FREE = "caches, scratch and the store"
+    STORE = "of the store, whose records a build is given"
+    FREE = "caches and scratch"
     BESIDE = "inputs directly in it, and not below"
     PROJECT = "code and data of the user"
     INPUT = "files of a model or of transcoders"
@@ -51,14 +52,14 @@ class Cover:
     """What a key covers, and where reads are watched for it.
 
     package: the package of the phases. code: the modules in the key. files: the files whose content is in
-    the key. inputs: folders of models and transcoders. free: folders that may be read freely, as the store.
+    the key. inputs: folders of models and transcoders. stores: folders of stores.
     """
 
     package: str
     code: Container[str]
     files: Iterable[str] = ()
     inputs: Iterable[str] = ()
-    free: Iterable[str] = ()
+    stores: Iterable[str] = ()
     _known: dict[str, bool] = field(default_factory=dict, compare=False)
 
     def covers(self, path: str) -> bool:
@@ -70,10 +71,17 @@ class Cover:
             self._known[path] = self._covers(os.path.abspath(path))
         return self._known[path]
 
+    def of_input(self, path: str) -> bool:
+        """Whether a path lies in a folder of a model or of transcoders."""
+        return Kind.INPUT in (
+            kind(self._kinds, os.path.abspath(path)),
+            kind(self._kinds, os.path.realpath(path)),
+        )
+
     def _covers(self, path: str) -> bool:
         path = source_of(path)
-        if (named := kind(self._kinds, path)) is Kind.PACKAGES:
-            return True
+        if (named := kind(self._kinds, path)) in (Kind.PACKAGES, Kind.STORE):
+            return True  # without asking the file system, for most reads are such
         real = os.path.realpath(path)
         if real in self._files:
             return True
@@ -94,7 +102,7 @@ class Cover:
     @cached_property
     def _kinds(self) -> Mapping[str, Kind]:
         known = {**folders(self.package, os.getcwd())}
-        _add(known, self.free, Kind.FREE)
+        _add(known, self.stores, Kind.STORE)
         _add(known, self.inputs, Kind.INPUT)
         return known
 

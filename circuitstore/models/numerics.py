@@ -1,8 +1,9 @@
 """Settings of torch that change results beyond their last bits, fixed while cells are computed.
 
-A process may have set them for its own work: float32 products in TF32 or bfloat16, another default dtype,
-autocast, no gradients. A result must not depend on that, because no key says it. Since torch 2.9 each backend
-has a `fp32_precision` too, which the older settings write; both are read, so that both can be set back.
+A process may have set them for its own work: float32 products in TF32 or bfloat16, another default dtype
+or device, autocast, no gradients. A result must not depend on that, because no key says it. Since torch 2.9
+each backend has a `fp32_precision` too, which the older settings write; both are read, so that both can be
+set back.
 
 Source: PyTorch documentation, "Numerical accuracy" and "CUDA semantics".
 """
@@ -88,6 +89,8 @@ def fixed() -> Iterator[Callable[[], None]]:
                 return
             saved.extend((setting, _value(setting)) for setting in settings(torch))
             modes.enter_context(torch.inference_mode(False))  # its tensors could carry no gradients
+            if torch.get_default_device().type != "cpu":
+                modes.enter_context(torch.device("cpu"))
             for setting, _ in saved:
                 if setting.fixed is not None:
                     setting.write(setting.fixed)

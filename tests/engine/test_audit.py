@@ -10,11 +10,13 @@ from pathlib import Path
 
 import pytest
 from project import Project
-from workspace import MODEL, TRANSCODERS, Workspace, run_process
+from workspace import MODEL, TRANSCODERS, Workspace, one_line_error, run_process
 
 from circuitstore.engine import audit
+from circuitstore.engine.fingerprint import Code
 from circuitstore.engine.territory import Cover
 from circuitstore.errors import StaleCodeError, UndeclaredReadError
+from circuitstore.memo import Memo
 
 BY_NAME = "import importlib\nimportlib.import_module('tasks.behaviours._words')"
 READS = {
@@ -45,8 +47,9 @@ def test_an_undeclared_read_of_a_behaviour_fails_and_is_named(project, how):
     """At import, while it draws, caught by the behaviour itself, in a thread, and as code."""
     project.declare(**READS[how])
     outcome = project.run()
-    assert outcome.code == 1, outcome.out
-    assert "words" in outcome.err and "key covers" in outcome.err
+    error = one_line_error(outcome, code=1)
+    assert "words" in error and "key covers" in error
+    assert ("MODULES" if "words.py" in error else "FILES") in error
 
 
 def test_declared_files_and_modules_are_in_the_key(project):
@@ -61,6 +64,15 @@ def test_declared_files_and_modules_are_in_the_key(project):
     assert project.run().computed_of("prompts") == 1
     (project.room / "_words.py").write_text("WORDS = 2\n")
     assert "tasks.behaviours._words changed" in project.run("explain").out
+
+
+def test_a_module_that_is_moved_into_the_package_is_in_the_key(project):
+    """The remedy for a module beside cli.py."""
+    shutil.move(project.tree / "words.py", project.tree / "tasks" / "words.py")
+    project.declare(imports="from tasks.words import WORDS")
+    assert project.run().computed_of("prompts") == 1
+    (project.tree / "tasks" / "words.py").write_text("WORDS = 2\n")
+    assert "tasks.words changed" in project.run("explain").out
 
 
 @pytest.mark.parametrize(
@@ -112,7 +124,7 @@ def test_a_loader_that_opens_more_than_was_hashed_fails(tree, tmp_path, jobs):
     assert text.count(line) == 1
     loader.write_text(text.replace(line, line + "    open(place.path('extra.txt')).close()\n"))
     outcome = run_process("build", "activations", *made.selection, "--jobs", jobs, tree=tree)
-    assert outcome.code == 1 and "extra.txt" in outcome.err and "key covers" in outcome.err
+    assert outcome.code == 1 and "extra.txt" in outcome.err and "in `identity`" in outcome.err
 
 
 def test_a_worker_of_joblib_is_watched(project):
@@ -127,6 +139,11 @@ def test_a_worker_of_joblib_is_watched(project):
     contents.write_text(contents.read_text().replace("batch=96", "batch=4"))
     outcome = project.run("build", "--jobs", 2, phase="activations")
     assert outcome.code == 1 and "words.json" in outcome.err and "key covers" in outcome.err
+
+
+def test_the_packages_around_a_phase_are_in_its_key(tmp_path):
+    """They run when it is imported."""
+    assert "tasks.training" in Code("tasks", Memo(str(tmp_path / "memo"))).closure("tasks.training.corpus")
 
 
 # What is never complained of
@@ -154,7 +171,7 @@ def test_what_lies_elsewhere_is_free(tmp_path, monkeypatch):
         (work / name).parent.mkdir(parents=True, exist_ok=True)
         (work / name).write_text("")
     monkeypatch.chdir(work)
-    covering = cover(work, free=[str(work / "store")])
+    covering = cover(work, stores=[str(work / "store")])
     free += [
         "gone.txt",
         "/proc/self/maps",
@@ -165,6 +182,17 @@ def test_what_lies_elsewhere_is_free(tmp_path, monkeypatch):
     ]
     assert [path for path in free if not covering.covers(path)] == []
     assert not covering.covers("data.txt")
+
+
+def test_what_a_loader_consults_is_not_for_the_phase(tmp_path, monkeypatch):
+    """Files that decide what an identity tells may be read inside the block, and not after it."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "config.yaml").write_text("")
+    with audit.watching("any", cover(tmp_path)) as watch:
+        with watch.allowing(["config.yaml"]):
+            assert (tmp_path / "config.yaml").read_text() == ""
+        with pytest.raises(UndeclaredReadError, match=r"config\.yaml"):
+            (tmp_path / "config.yaml").read_text()
 
 
 def test_a_home_folder_is_only_watched_itself(tmp_path, monkeypatch):

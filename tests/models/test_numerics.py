@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import torch
 
@@ -23,7 +25,7 @@ def odd_settings():
     torch.set_default_dtype(torch.float64)
     torch.use_deterministic_algorithms(True)
     torch.set_grad_enabled(False)
-    with torch.autocast("cpu", torch.bfloat16), torch.inference_mode():
+    with torch.autocast("cpu", torch.bfloat16), torch.inference_mode(), torch.device("meta"):
         yield state()
     for setting in numerics.settings(torch):
         setting.write(before[setting.name])
@@ -39,9 +41,10 @@ def test_settings_are_fixed_inside_and_the_users_own_afterwards(odd_settings):
         assert recorded["float32_matmul_precision"] == "highest" and recorded["autocast_cpu"] is False
         with Machine().fixed():
             fix()
-        assert torch.get_default_dtype() is torch.float32
+        assert torch.get_default_dtype() is torch.float32 and torch.get_default_device().type == "cpu"
         raise KeyError
     assert state() == odd_settings and torch.is_inference_mode_enabled()
+    assert torch.get_default_device().type == "meta"
 
 
 def test_settings_that_contradict_each_other_are_set_back(monkeypatch):
@@ -65,5 +68,10 @@ def test_a_build_in_an_odd_process_gives_the_same_content(built_once, new_worksp
     outcome = new_workspace.build()
     assert outcome.code == 0, outcome.err
     assert new_workspace.contents() == built_once.contents()
+    journals = list((new_workspace.store / "actions" / "attribution").glob("*.json"))
+    recorded = [json.loads(file.read_text())["record"]["provenance"]["numerics"] for file in journals]
+    assert recorded
+    for each in recorded:
+        assert each["float32_matmul_precision"] == "highest" and each["default_dtype"] == "torch.float32"
     assert state() == odd_settings
     work.loaded.clear()
