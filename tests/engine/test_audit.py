@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from project import Project
-from workspace import MODEL, TRANSCODERS, Workspace, one_line_error, run_process
+from workspace import MODEL, TRANSCODERS, Workspace, run_process
 
 from circuitstore.engine import audit
 from circuitstore.engine.fingerprint import Code
@@ -47,8 +47,8 @@ def test_an_undeclared_read_of_a_behaviour_fails_and_is_named(project, how):
     """At import, while it draws, caught by the behaviour itself, in a thread, and as code."""
     project.declare(**READS[how])
     outcome = project.run()
-    error = one_line_error(outcome, code=1)
-    assert "words" in error and "key covers" in error
+    error = outcome.err.splitlines()[-1]
+    assert outcome.code == 1 and "words" in error and "key covers" in error
     assert ("MODULES" if "words.py" in error else "FILES") in error
 
 
