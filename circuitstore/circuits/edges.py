@@ -120,28 +120,29 @@ class Edges:
         encoders = self.transcoders.layer(level).encoder_rows(self.active.feature[targets])
         return self.network.feature_reads(level, torch.from_numpy(self.position[targets]), encoders)
 
-    def compute(self, weights: Values, max_nodes: int | None, stage: int) -> tuple[Numbers, Values]:
+    def compute(self, weights: Values, max_nodes: int | None, stage: int) -> tuple[Numbers, Tensor]:
         """Choose the feature nodes, ``stage`` at a time, and compute all edges.
 
         ``weights`` (logit,) are those of the logits. Returns the selected features (feature node,),
-        ascending, and the adjacency matrix (node target, node source) float32. Raises LimitError.
+        ascending, and the adjacency matrix (node target, node source) float32, on the model's device. Raises
+        LimitError.
         """
         limit = self.n_active if max_nodes is None else min(max_nodes, self.n_active)
         self._check_size(limit, stage)
         n_nodes = limit + self.n_inputs + self.n_logits
-        adjacency = torch.zeros(n_nodes, n_nodes)
+        adjacency = torch.zeros(n_nodes, n_nodes, device=self.device)
         logit_rows = np.arange(n_nodes - self.n_logits, n_nodes)
         if limit == self.n_active:
             selected, targets = np.arange(limit), np.arange(limit + self.n_logits)
             self._fill(adjacency, targets, np.concatenate([selected, logit_rows]), selected)
-            return selected, adjacency.numpy()
+            return selected, adjacency
         known, first, last = self._choose(weights, limit, stage)
         selected = np.sort(np.concatenate([first[self.n_logits :], last]))
         rows = np.concatenate([logit_rows, np.searchsorted(selected, first[self.n_logits :])])
         others = np.arange(self.n_active, self.n_active + n_nodes - limit)
         adjacency[torch.from_numpy(rows)] = known[:, torch.from_numpy(np.concatenate([selected, others]))]
         self._fill(adjacency, last, np.searchsorted(selected, last), selected)
-        return selected, adjacency.numpy()
+        return selected, adjacency
 
     def _choose(self, weights: Values, limit: int, stage: int) -> tuple[Tensor, Numbers, Numbers]:
         """Choose ``limit`` features by influence over the rows known so far, a stage at a time.
@@ -154,12 +155,12 @@ class Edges:
         levels = self.levels(everything)
         node_weights = pruning.padded(weights, len(levels))
         targets, chosen = everything[:0], self.n_active + np.arange(self.n_logits)
-        known = torch.zeros(self._rows_known(limit, stage), len(levels))
+        known = torch.zeros(self._rows_known(limit, stage), len(levels), device=self.device)
         while True:
             self._fill(known, chosen, len(targets) + np.arange(len(chosen)), everything)
             targets = np.concatenate([targets, chosen])
             nodes = np.where(targets < self.n_active, targets, targets + self.n_inputs)
-            influence = pruning.influence(known[: len(targets)].numpy(), node_weights, levels, nodes)
+            influence = pruning.influence(known[: len(targets)], node_weights, levels, nodes)
             ranked = np.argsort(-influence[: self.n_active], kind="stable")
             missing = limit - (len(targets) - self.n_logits)
             chosen = np.sort(ranked[~np.isin(ranked, targets)][: min(stage, missing)])
@@ -179,7 +180,8 @@ class Edges:
         )
         effects(self.network, ends, self._sources(features), out)
         first_embedding = len(features) + self.n_layers * self.n_positions
-        out[ends.index, first_embedding] = torch.from_numpy(self._received(self.constant, targets)[1])
+        of_embedding = torch.from_numpy(self._received(self.constant, targets)[1])
+        out[ends.index, first_embedding] = of_embedding.to(self.device)
 
     def _sources(self, features: Numbers) -> Ends:
         """Features, errors and embeddings, in the order of nodes, without those of position 0."""
@@ -217,7 +219,8 @@ class Edges:
         ``features`` (feature node,) are the first nodes. Directions (target, d_model) → (target, node)
         float32, in the unit of direction · final norm output.
         """
-        rows = torch.zeros(len(directions), len(features) + self.n_inputs + self.n_logits)
+        n_nodes = len(features) + self.n_inputs + self.n_logits
+        rows = torch.zeros(len(directions), n_nodes, device=self.device)
         reads = self.network.logit_reads(directions)
         ends = Ends(
             index=torch.arange(len(rows)),
@@ -227,8 +230,9 @@ class Edges:
         )
         effects(self.network, ends, self._sources(features), rows)
         first_embedding = len(features) + self.n_layers * self.n_positions
-        rows[:, first_embedding] = (reads @ self.constant[-1][1, -1]).cpu()
-        return rows.numpy()
+        rows[:, first_embedding] = reads @ self.constant[-1][1, -1]
+        effect: Values = rows.cpu().numpy()
+        return effect
 
     def shares(self, selected: Numbers, logits: NDArray[np.float64]) -> tuple[Values, Values, Values]:
         """Share of the bias, share of features that are no nodes, and pre-activation: each (node,) float32.

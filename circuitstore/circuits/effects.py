@@ -35,10 +35,10 @@ Passing = Callable[[Flight, int], None]  # what is done when a flight passes the
 def effects(network: FrozenNetwork, targets: Ends, sources: Ends, out: Tensor) -> None:
     """Write the effect of every source on every target to ``out[target.index, source.index]``.
 
-    ``out`` (target, source) float32 is on the CPU; pairs without a path keep what it held. Rows in flight
-    take at most `FLIGHT_BYTES`. What does not fit goes in batches, and forward rows are carried again for
-    every batch of backward rows. The batches decide the last bits of a result, so the bound is a constant:
-    it follows neither from a setting nor from the machine.
+    ``out`` (target, source) float32 is on the network's device; pairs without a path keep what it held. Rows
+    in flight take at most `FLIGHT_BYTES`. What does not fit goes in batches, and forward rows are carried
+    again for every batch of backward rows. The batches decide the last bits of a result, so the bound is a
+    constant: it follows neither from a setting nor from the machine.
     """
     parts = network.model.parts
     # A row has a state, a copy of it, and the outputs of its heads when it starts.
@@ -95,9 +95,9 @@ def _meet(carrier: Carrier, flight: Flight, others: Ends, layer: int, out: Tenso
         mine, theirs = carrier.ends.index[rows], others.index[group.entries]
         effect = state @ group.vectors.T
         if carrier.backward:
-            out[mine[:, None], theirs] = effect.cpu()
+            out[mine[:, None], theirs] = effect
         else:
-            out[theirs[:, None], mine] = effect.T.cpu()
+            out[theirs[:, None], mine] = effect.T
 
 
 def _meet_at_cut(backward: Carrier, targets: Flight, forward: Carrier, sources: Flight, out: Tensor) -> None:
@@ -110,7 +110,7 @@ def _meet_at_cut(backward: Carrier, targets: Flight, forward: Carrier, sources: 
         # The last rows and the first columns touch the position: the lower left corner of the matrix.
         (_, there), (_, here) = backward.touching(targets, position), forward.touching(sources, position)
         effect[len(rows) - len(there) :, : len(here)].addmm_(there, here.T)
-    out[backward.ends.index[rows][:, None], forward.ends.index[columns]] = effect.cpu()
+    out[backward.ends.index[rows][:, None], forward.ends.index[columns]] = effect
 
 
 def _sorted(flight: Flight) -> Flight:

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from circuitstore.errors import ModelError, UsageError
-from circuitstore.models.bits import raised
+from circuitstore.models.bits import float32_on, raised
 from circuitstore.models.finite import require_finite
 from circuitstore.transcoders import formats
 from circuitstore.transcoders.activation import largest, thresholded
@@ -170,14 +170,6 @@ class LayerTranscoder:
             chunks_of_prompt.append((position, feature + start, values[position, feature]))
         return [self._compress(len(x), some) for x, some in zip(inputs, chunks, strict=True)]
 
-    def activation_of(self, x: Tensor, features: Ids) -> Tensor:
-        """Activation of one feature for each input: x (entry, d_model), ids (entry,) → (entry,) float32."""
-        if self.top_k is not None:  # the choice depends on all features
-            return self.encode(x)[torch.arange(len(x)), torch.as_tensor(features)]
-        ids = torch.as_tensor(features)
-        pre = (x.to(self.device, torch.float32) * self.encoder_rows(ids)).sum(1) + self.b_enc[ids]
-        return thresholded(pre, self.threshold_of(ids))
-
     def activations_of(self, x: Tensor, features: Ids) -> Tensor:
         """Activations of a few features, each in inputs of its own.
 
@@ -276,12 +268,12 @@ class LayerTranscoder:
                 expected=f"0 to {self.n_features - 1}",
                 got=[int(ids.min()), int(ids.max())],
             )
-        rows = self._file.tensor(name)[ids].to(self.device, torch.float32)
+        rows = float32_on(self._file.tensor(name)[ids], self.device)
         require_finite(f"{name} of {self.path} in rows of active features", rows, ("row", "dimension"))
         return rows
 
     def _read(self, name: str) -> Tensor:
-        return self._file.tensor(name).to(self.device).float()
+        return float32_on(self._file.tensor(name), self.device)
 
     def _vector(self, name: str, axis: str) -> Tensor:
         """A bias or the thresholds, checked: a comparison with NaN would silence a feature unseen."""

@@ -23,21 +23,21 @@ CASES = [("relu", "expected", None), ("relu", "expected_max100", 100), ("jumprel
 
 
 @pytest.fixture(params=CASES, ids=lambda case: f"{case[0]}-{case[1]}", scope="module")
-def case(request, reference_model):
+def case(request, reference_on_device):
     kind, name, max_nodes = request.param
     folder = CONFORMANCE / kind
     expected = load_file(folder / f"{name}.safetensors") | {
         "json": json.loads((folder / f"{name}.json").read_text())
     }
-    transcoders = Transcoders.open(folder)
+    transcoders = Transcoders.open(folder, device=reference_on_device.device)
     graph = attribute(
-        reference_model,
+        reference_on_device,
         transcoders,
         expected["input_tokens"].tolist(),
         max_logits=5,
         max_feature_nodes=max_nodes,
     )
-    return reference_model, transcoders, graph, expected
+    return reference_on_device, transcoders, graph, expected
 
 
 def test_tokens(case):
@@ -103,10 +103,10 @@ def test_forward_pass(case):
     """Logits and dense transcoder activations of the plain forward pass."""
     model, transcoders, _, expected = case
     run = capture(model, expected["input_tokens"].tolist())
-    np.testing.assert_allclose(run.logits.numpy(), expected["base_logits"], atol=1e-4)
+    np.testing.assert_allclose(run.logits.cpu().numpy(), expected["base_logits"], atol=1e-4)
     acts = torch.stack([transcoders.layer(i).encode(run.mlp_input[i]) for i in range(model.n_layers)])
     np.testing.assert_allclose(
-        acts.numpy()[:, 1:], expected["base_acts"][:, 1:], atol=1e-4
+        acts.cpu().numpy()[:, 1:], expected["base_acts"][:, 1:], atol=1e-4
     )  # the reference zeroes position 0
 
 
@@ -124,7 +124,7 @@ def test_influence_of_the_reference_matrix(case):
     levels[: len(graph.selected_features)] = graph.active_features[graph.selected_features, 0]
     levels[-len(graph.logit_token_ids) :] = 4
     np.testing.assert_allclose(
-        pruning.influence(expected["adjacency_matrix"], weights, levels), total, rtol=1e-9
+        pruning.influence(torch.from_numpy(expected["adjacency_matrix"]), weights, levels), total, rtol=1e-9
     )
 
 

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray as xr
+from devices import DEVICES
 from minimal_pairs import rows
 from workspace import Workspace, run
 
@@ -87,15 +88,22 @@ class Trial:
         return {tuple(sorted(coords.items())): content_hash(data) for coords, data in results}
 
 
+@pytest.fixture(params=DEVICES)
+def device(request) -> str:
+    """Where the model computes."""
+    return str(request.param)
+
+
 @pytest.fixture(params=WITH_CELLS, ids=lambda task: task.name)
-def trial(request) -> Trial:
+def trial(request, device) -> Trial:
     """Each phase with cells. What it reads is built before."""
     task: Task = request.param
     assert task.about in STORES, f"name a fixture with a store about {task.about!r} in STORES"
     work: Workspace = request.getfixturevalue(STORES[task.about])
     about_corpus = task.about == "corpus"
     prompts = None if about_corpus else str(work.prompts)
-    (selection,) = PIPELINE.serves.settings.select(str(work.profile), (), prompts, QUICK, (task.name,))
+    settings = (*QUICK, f"model.device={device}")
+    (selection,) = PIPELINE.serves.settings.select(str(work.profile), (), prompts, settings, (task.name,))
     upstream = {name: built(work, name, selection, prompts) for name in PIPELINE.upstream(task)}
     store = Store(work.store)
     resources = PIPELINE.resources(selection, store)
