@@ -34,20 +34,25 @@ spent, calls = [0.0], [0]
 
 def clocked(function):
     def called(*arguments, **named):
-        started = time.perf_counter()
+        started = time.thread_time()
         try:
             return function(*arguments, **named)
         finally:
-            spent[0] += time.perf_counter() - started
+            spent[0] += time.thread_time() - started
             calls[0] += 1
 
     return called
 
 
+for _ in range(100_000):
+    clocked(lambda event, arguments: None)("open", ())
+of_the_clock, spent[0], calls[0] = spent[0] / 100_000, 0.0, 0
 audit._hook = clocked(audit._hook)  # before the first module that computes is imported
 from circuitstore.engine import cover, work
 work.cover, work.consulted = map(clocked, (cover.cover, cover.consulted))
-atexit.register(lambda: print(spent[0], calls[0], time.process_time(), file=sys.stderr))
+atexit.register(
+    lambda: print(spent[0] - calls[0] * of_the_clock, calls[0], time.process_time(), file=sys.stderr)
+)
 """
 
 

@@ -75,3 +75,15 @@ def test_a_build_in_an_odd_process_gives_the_same_content(built_once, new_worksp
         assert each["float32_matmul_precision"] == "highest" and each["default_dtype"] == "torch.float32"
     assert state() == odd_settings
     work.loaded.clear()
+
+
+@pytest.mark.gpu
+def test_tf32_of_the_users_changes_no_product(odd_settings):
+    """A product inside has the accuracy of float32, and outside that of TF32."""
+    with Machine().fixed():
+        a, b = (torch.randn(512, 512, device="cuda") for _ in range(2))
+        inside, exact = a @ b, a.double() @ b.double()
+    with torch.autocast("cpu", enabled=False):
+        outside = a @ b
+    errors = [float((product - exact).abs().max() / exact.abs().max()) for product in (inside, outside)]
+    assert errors[0] < 1e-5 < 1e-4 < errors[1]
