@@ -61,7 +61,7 @@ def phases(profile: Path, store: Path, prompts: int, rate: dict[str, Any]) -> It
     build(planner, selections, (GOAL,), watch, Options(ignore_gate=True))
     for task in tasks:
         row, plan = watch.rows[task.name], planned[task.name]
-        work = FORMULAS[task.name].work(Job(selections[0], known, task))
+        work = FORMULAS[task.name].work(Job(selections[0], known, task, DEVICE))
         row["floor of products s"] = sum(
             one.times * one.flop / rate[f"{'float32' if one.dtype == 'float32' else 'bfloat16'} FLOP/s"]
             for one in work.products

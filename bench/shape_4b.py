@@ -20,7 +20,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 ROOT = Path(__file__).parent.parent
 LAYERS, D_MODEL, FEATURES, ACTIVE, VOCABULARY = 36, 2560, 163_840, 70, 151_936
-WRITERS = 4  # layers that are written at once
+WRITERS = 8  # layers that are written at once
 PROFILE = """[model]
 path = "model"
 dtype = "bfloat16"

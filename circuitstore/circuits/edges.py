@@ -15,14 +15,16 @@ from torch import Tensor
 
 from circuitstore.circuits import pruning
 from circuitstore.circuits.active import ActiveFeatures
+from circuitstore.circuits.batching import batching
 from circuitstore.circuits.effects import effects
-from circuitstore.circuits.flight import Ends
+from circuitstore.circuits.ends import Ends
 from circuitstore.circuits.frozen_network import FrozenNetwork
 from circuitstore.errors import LimitError
 from circuitstore.models.capture import Capture
 from circuitstore.models.finite import require_finite
 from circuitstore.models.load import LanguageModel
-from circuitstore.transcoders.per_layer import Transcoders
+from circuitstore.transcoders.kept_rows import KeptRows
+from circuitstore.transcoders.per_layer import Transcoders, decoded
 from circuitstore.transcoders.sparse import SparseRows
 
 Numbers = NDArray[np.int64]
@@ -47,11 +49,13 @@ class Edges:
         """``directions`` (logit, d_model) are what logits read of the final norm's output.
 
         ``memory`` is how many bytes the dense matrices may take; it decides no number. The rows in flight
-        take at most `batching.FLIGHT_BYTES` beside them.
+        take at most `Batching.flight_bytes` beside them.
         """
         self.transcoders, self.run, self.active = transcoders, run, active
         self.device, self.memory = model.device, memory
         self.n_layers, self.n_positions = model.n_layers, len(run.tokens)
+        kept = batching(self.device.type).kept_bytes
+        self.encoders, self.decoders = (KeptRows(transcoders, name, kept) for name in ("W_enc", "W_dec"))
         covered = torch.from_numpy(active.covered).to(self.device)
         self.network = FrozenNetwork(model, run, transcoders, covered)
         self.reads = self.network.logit_reads(directions)  # (logit, d_model)
@@ -87,7 +91,7 @@ class Edges:
         entries = np.flatnonzero(chosen & (self.active.layer == layer))
         pointer = np.searchsorted(self.active.position[entries], np.arange(self.n_positions + 1))
         rows = SparseRows(pointer, self.active.feature[entries], self.active.value[entries])
-        return self.transcoders.layer(layer).decode(rows)
+        return decoded(rows, self.decoders.rows(layer, rows.feature))
 
     def _constants(self, entry: int) -> Tensor:
         """The bias and the embedding of position 0, as they enter at a layer: (2, position, d_model)."""
@@ -117,7 +121,7 @@ class Edges:
         level = int(self.level[targets[0]])
         if level == self.n_layers:
             return self.reads[torch.from_numpy(targets - self.n_active)]
-        encoders = self.transcoders.layer(level).encoder_rows(self.active.feature[targets])
+        encoders = self.encoders.rows(level, self.active.feature[targets])
         return self.network.feature_reads(level, torch.from_numpy(self.position[targets]), encoders)
 
     def compute(self, weights: Values, max_nodes: int | None, stage: int) -> tuple[Numbers, Tensor]:
@@ -200,9 +204,8 @@ class Edges:
             vectors[torch.from_numpy(~is_feature)] = inputs[of_inputs]
             if is_feature.any():
                 chosen = features[numbers[is_feature]]
-                transcoder = self.transcoders.layer(int(layer[numbers[0]]) - 1)
-                value = torch.from_numpy(active.value[chosen]).to(self.device)
-                written = transcoder.decoder_rows(active.feature[chosen]) * value[:, None]
+                decoders = self.decoders.rows(int(layer[numbers[0]]) - 1, active.feature[chosen])
+                written = decoders * torch.from_numpy(active.value[chosen]).to(self.device)[:, None]
                 vectors[torch.from_numpy(is_feature)] = written
             return vectors
 
@@ -247,7 +250,7 @@ class Edges:
             feature = self.active.feature[selected[nodes]].astype(np.int64)
             own_bias[nodes] = transcoder.b_enc[torch.from_numpy(feature)].cpu().numpy()
             x = self.run.mlp_input[layer, torch.from_numpy(self.active.position[selected[nodes]])].float()
-            products = (x * transcoder.encoder_rows(feature)).sum(1).cpu().numpy()
+            products = (x * self.encoders.rows(layer, feature)).sum(1).cpu().numpy()
             preactivation[nodes] = products + own_bias[nodes]
         bias = self._received(self.constant, targets)[0] + own_bias
         columns = (bias, self._omitted(selected, targets), preactivation)

@@ -19,7 +19,7 @@ BFLOAT16 = {"encoding": "bfloat16"}
 # Bytes of float32 rows that are raised at once. On a CPU they stay in the cache, from where they are read
 # eleven times faster than from memory. Accelerators are fastest with few large products.
 RAISED_BYTES = {"cpu": 1 << 21}
-RAISED_BYTES_ELSEWHERE = 1 << 28
+RAISED_BYTES_ELSEWHERE = 1 << 27
 
 
 def storable(tensor: Tensor, dims: tuple[str, ...]) -> tuple[tuple[str, ...], NDArray[Any], dict[str, str]]:

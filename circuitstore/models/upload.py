@@ -1,12 +1,13 @@
 """Send a large matrix from its file to an accelerator, part by part, while the parts before are in use.
 
 A file that is mapped into memory reaches an accelerator only by way of memory that the system keeps in place
-(pinned memory). Two pieces of it take turns: a thread fills one from the file while the accelerator reads the
-other, and works on what came before.
+(pinned memory). A few pieces of it take turns: threads fill them from the file, because one cannot keep up
+with the accelerator, while it reads those that are full and works on what came before.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor
 
 Part = tuple[int, Tensor]  # the number of the first row, and the rows (row, column)
+READERS = 3  # threads that fill pinned memory
 
 
 def uploaded(parts: Iterable[Part], device: torch.device) -> Iterator[Part]:
@@ -22,19 +24,16 @@ def uploaded(parts: Iterable[Part], device: torch.device) -> Iterator[Part]:
     ``parts`` lie in the memory of the host, and none is larger than the first. Later rows overwrite those of
     a part, so a user is done with a part when it asks for the next.
     """
-    left = iter(parts)
-    slots: list[_Slot] = []
-    filling: list[tuple[_Slot, Future[Part]]] = []
-    with ThreadPoolExecutor(max_workers=1) as reader:
-        for part in left:
-            if len(slots) < 2:
-                slots.append(_Slot(part[1], device))
-                filling.append((slots[-1], reader.submit(slots[-1].fill, part)))
-                continue
-            slot, filled = filling.pop(0)
-            yield slot.arrived(filled.result())
-            slot.release()
-            filling.append((slot, reader.submit(slot.fill, part)))
+    filling: deque[tuple[_Slot, Future[Part]]] = deque()
+    with ThreadPoolExecutor(READERS) as readers:
+        for part in parts:
+            if len(filling) <= READERS:
+                slot = _Slot(part[1], device)
+            else:
+                slot, filled = filling.popleft()
+                yield slot.arrived(filled.result())
+                slot.release()
+            filling.append((slot, readers.submit(slot.fill, part)))
         for slot, filled in filling:
             yield slot.arrived(filled.result())
 

@@ -66,18 +66,18 @@ def test_adjacency_matrix_within_a_hundred_thousandth_of_each_row(case):
     assert ((ours == 0) == (theirs == 0)).all()
 
 
-@pytest.mark.parametrize(
-    ("ours", "theirs"),
-    [
-        ("activation_values", "activation_values"),
-        ("logit_probabilities", "logit_probabilities"),
-        ("node_influence", "node_influence"),
-        ("node_cumulative", "prune_cumulative"),
-    ],
-)
-def test_values(case, ours, theirs):
+@pytest.mark.parametrize("name", ["activation_values", "logit_probabilities", "node_influence"])
+def test_values(case, name):
     """Activations, probabilities, influence."""
-    np.testing.assert_allclose(getattr(case[2], ours), case[3][theirs], atol=1e-5)
+    np.testing.assert_allclose(getattr(case[2], name), case[3][name], atol=1e-5)
+
+
+def test_cumulative_influence(case):
+    """In the order of influence, for two nodes that tie within rounding may change places."""
+    ours, theirs = case[2].node_cumulative, case[3]["prune_cumulative"]
+    np.testing.assert_allclose(np.sort(ours), np.sort(theirs), atol=1e-5)
+    rank = np.argsort(np.argsort(theirs))
+    assert np.corrcoef(rank, np.argsort(np.argsort(ours)))[0, 1] > 0.999
 
 
 def test_scores(case):
