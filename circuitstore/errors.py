@@ -12,6 +12,7 @@
     │   ├── NonFiniteError         NaN or infinity among numbers that must be finite
     │   ├── GateError              the model does not show the behaviour well enough to analyse it
     │   ├── StaleCodeError         the code in memory is not the code on disk
+    │   ├── UndeclaredReadError    a phase read a file that its key does not cover
     │   └── DeterminismError       the same key gave two different contents
     └── LimitError                 a request larger than a stated limit, with how to ask for less
 
@@ -95,6 +96,10 @@ class GateError(BuildError):
 
 class StaleCodeError(BuildError):
     """The code this process has loaded is not the code on disk that the key was made from."""
+
+
+class UndeclaredReadError(BuildError):
+    """A file was read that the key of the result does not cover."""
 
 
 class DeterminismError(BuildError):

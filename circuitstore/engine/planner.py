@@ -16,7 +16,7 @@ import msgspec
 from circuitstore.engine.explain import changes
 from circuitstore.engine.fingerprint import Code, digest
 from circuitstore.engine.task import Pipeline, Resource, Selection, Task
-from circuitstore.errors import DamageError, UsageError
+from circuitstore.errors import DamageError, InputError, UsageError
 from circuitstore.memo import Memo, shared
 from circuitstore.storage.actions import Copy, Entry, add_copy, copies
 from circuitstore.storage.artifact import Artifact, Cell, read_artifact
@@ -173,8 +173,9 @@ class Planner:
             if name not in identities:
                 identities[name] = used[name].identity()
         config = task.settings(selection)
+        module = task.module(self.pipeline.package)
         components = Components(
-            code=self.code.closure(*self._modules(task, used)),
+            code=self.code.closure(*self._modules(task, used)) | self.code.declared(module, task.files),
             config={
                 name: getattr(config, name) for name in config.__struct_fields__ if name not in task.bounds
             },
@@ -193,7 +194,12 @@ class Planner:
         """The modules whose code, with all they import, is in the key of a phase."""
         choosing = [task.coordinates.__module__] if task.coordinates else []
         loading = [module for resource in resources.values() for module in resource.code]
-        return [task.module(self.pipeline.package), *choosing, *loading]
+        named = [*task.modules, *(module for each in resources.values() for module in each.modules)]
+        for module in named:  # nobody would miss it, for a name that is no module is not in a closure
+            if self.code.locate(module) is None:
+                expected = f"a module of {self.pipeline.package} that computes"
+                raise InputError(f"module {module}, which is declared", expected=expected, got="none")
+        return [task.module(self.pipeline.package), *choosing, *task.modules, *loading]
 
     def _cells(self, step: Step, upstream: Mapping[str, Artifact]) -> list[PlannedCell]:
         task = step.task

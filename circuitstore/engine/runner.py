@@ -17,7 +17,7 @@ from circuitstore.storage.artifact import Artifact, Cell, write_artifact
 from circuitstore.storage.refs import read_ref, write_ref
 
 if TYPE_CHECKING:
-    from circuitstore.engine.work import Failure, Result
+    from circuitstore.engine.batch import Failure, Result
 
 
 class PhaseReport(msgspec.Struct, frozen=True):
@@ -123,10 +123,10 @@ class _Build:
 
     def _compute(self, step: Step) -> Artifact:
         """Compute the missing cells of a step, and publish its artifact."""
+        from circuitstore.engine.batch import batches
         from circuitstore.engine.executors import (
             executor,  # and with it xarray, which a warm build leaves alone
         )
-        from circuitstore.engine.work import batches
 
         gc.enable()
         self.reporter.begin(step)
@@ -194,11 +194,17 @@ class _Build:
     def _summary(self, step: Step, cells: list[Cell]) -> dict[str, object]:
         if not step.task.summary:
             return {}
+        from circuitstore.engine.audit import watching
+        from circuitstore.engine.cover import cover
         from circuitstore.engine.inputs import Cells
 
-        module = importlib.import_module(step.task.module(self.planner.pipeline.package))
-        every = Cells(self.planner.store, step.task.name, cells)
-        summary: dict[str, object] = module.summary(every, step.task.settings(step.selection))
+        pipeline, store, task = self.planner.pipeline, self.planner.store, step.task
+        name = task.module(pipeline.package)
+        covered = cover(task, name, step.components, {}, store)
+        with pipeline.machine.fixed(), watching(task.name, covered):
+            module = importlib.import_module(name)
+            every = Cells(store, task.name, cells)
+            summary: dict[str, object] = module.summary(every, task.settings(step.selection))
         return summary
 
     def _point_ref(self, step: Step, artifact: Artifact) -> None:

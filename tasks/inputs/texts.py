@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from circuitstore.engine.task import Sources
 from circuitstore.errors import InputError
 from circuitstore.memo import file_hash
 
@@ -25,6 +26,11 @@ def identity(path: str, prepend: str) -> dict[str, Any]:
         return {"sha256": file_hash(path), "prepend": prepend}
     except OSError as error:
         raise InputError(path, expected="a readable file", got=error.strerror or error) from error
+
+
+def sources(path: str) -> Sources:
+    """The one file."""
+    return Sources([path])
 
 
 def load(path: str, prepend: str) -> tuple[list[str], str]:
