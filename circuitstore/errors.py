@@ -11,8 +11,7 @@
     ├── BuildError                 cells failed; what finished is kept
     │   ├── NonFiniteError         NaN or infinity among numbers that must be finite
     │   ├── GateError              the model does not show the behaviour well enough to analyse it
-    │   ├── StaleCodeError         the code in memory is not the code on disk
-    │   └── DeterminismError       the same key gave two different contents
+    │   └── StaleCodeError         the code in memory is not the code on disk
     └── LimitError                 a request larger than a stated limit, with how to ask for less
 
 Grouped by what a handler would do: correct the question, mend the input, mend the store, build again, ask for
@@ -95,10 +94,6 @@ class GateError(BuildError):
 
 class StaleCodeError(BuildError):
     """The code this process has loaded is not the code on disk that the key was made from."""
-
-
-class DeterminismError(BuildError):
-    """One key gave two different contents."""
 
 
 class LimitError(CircuitstoreError):

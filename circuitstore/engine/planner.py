@@ -122,7 +122,7 @@ class Planner:
         artifact = self.intact_artifact(key)
         if artifact is not None:
             return msgspec.structs.replace(known, state=FRESH, why=[], artifact=artifact)
-        cells = self._cells(known, upstream)
+        cells = self.cells(known, upstream)
         previous = self._previous(known.name)
         why = changes(self.store, previous, components, upstream)
         if previous and not why:
@@ -195,7 +195,8 @@ class Planner:
         loading = [module for resource in resources.values() for module in resource.code]
         return [task.module(self.pipeline.package), *choosing, *loading]
 
-    def _cells(self, step: Step, upstream: Mapping[str, Artifact]) -> list[PlannedCell]:
+    def cells(self, step: Step, upstream: Mapping[str, Artifact]) -> list[PlannedCell]:
+        """All cells of a step whose upstream phases are there, with what the store has of them."""
         task = step.task
         axes = [[(axis, at) for at in self._coordinates(step, axis, upstream)] for axis in task.per]
         by_axes = {name: _index(artifact, task.per) for name, artifact in upstream.items()}

@@ -40,7 +40,10 @@ Progress = Callable[[int], None]
 
 
 class Batch(msgspec.Struct, frozen=True):
-    """Some cells of one phase, and all that a worker needs to compute them."""
+    """Some cells of one phase, and all that a worker needs to compute them.
+
+    target: the store to commit to, when that is not the store that is read.
+    """
 
     module: str
     task: Task
@@ -50,6 +53,7 @@ class Batch(msgspec.Struct, frozen=True):
     cells: list[PlannedCell]
     store: Store
     machine: Machine
+    target: Store | None = None
 
 
 class Failure(msgspec.Struct, frozen=True):
@@ -268,7 +272,7 @@ def _reason(batch: Batch, error: Exception) -> str:
 def _commit(batch: Batch, finished: Sequence[Output], failures: list[Failure], started: float) -> Result:
     if not finished:
         return Result("", [], failures)
-    store = batch.store.create()
+    store = (batch.target or batch.store).create()
     manifest = write_object(store, [(output.coords, output.content) for output in finished])
     entries = []
     for row, output in enumerate(finished):
