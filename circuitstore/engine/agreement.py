@@ -9,25 +9,27 @@ these terms, however small the sum is.
 from __future__ import annotations
 
 import math
-from collections.abc import Container, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 import numpy as np
 import xarray as xr
 
-from circuitstore.engine.limits import TOLERANCE
+from circuitstore.engine.limits import RANKED, TOLERANCE
+from circuitstore.engine.task import Task
 from circuitstore.storage.content import content_hash, dtype_name, plain
 
 # Two numbers that are rounded to few digits differ by a whole step when they lie about half-way.
 STEPS = {"bfloat16": 2.0**-7, "float16": 2.0**-10}
+Array = np.ndarray[Any, Any]
 
 
 class Difference(msgspec.Struct, frozen=True):
     """One variable in which two contents differ, or the attributes of the cell.
 
-    share: the largest difference, as a share of the variable's largest value; None for what must be equal.
-    within: whether it is within the tolerance.
+    share: the largest difference, as a share of the variable's largest value; None for what has no size.
+    within: whether the two agree all the same.
     """
 
     variable: str
@@ -37,11 +39,11 @@ class Difference(msgspec.Struct, frozen=True):
 
 
 def compare(
-    stored: xr.Dataset, made: xr.Dataset, tolerance: float = TOLERANCE, rounding: Container[str] = ()
+    stored: xr.Dataset, made: xr.Dataset, task: Task | None = None, tolerance: float = TOLERANCE
 ) -> list[Difference]:
     """The variables in which two contents of one cell differ; none when they are equal to the bit.
 
-    Variables in `rounding` measure rounding as a share of something else: their scale is 1.
+    The phase says which of its variables measure rounding or follow from an order (`Task`).
     """
     found = []
     if plain(stored.attrs) != plain(made.attrs):
@@ -50,18 +52,17 @@ def compare(
         if name not in stored.variables or name not in made.variables:
             found.append(_unequal(name, "only in one of the two"))
         else:
-            scale = 1.0 if name in rounding else None
-            found += _compare(name, stored[name].variable, made[name].variable, tolerance, scale)
+            found += _compare(name, stored[name].variable, made[name].variable, task, tolerance)
     return found
 
 
 def largest(differences: Iterable[Difference]) -> float:
-    """The largest share by which variables differ; infinite where something that must be equal is not."""
-    return max((math.inf if each.share is None else each.share for each in differences), default=0.0)
+    """The largest share by which variables differ."""
+    return max((each.share for each in differences if each.share is not None), default=0.0)
 
 
 def _compare(
-    name: str, stored: xr.Variable, made: xr.Variable, tolerance: float, scale: float | None
+    name: str, stored: xr.Variable, made: xr.Variable, task: Task | None, tolerance: float
 ) -> list[Difference]:
     """The difference of one variable, if there is one."""
     if content_hash(xr.Dataset({name: stored})) == content_hash(xr.Dataset({name: made})):
@@ -72,28 +73,39 @@ def _compare(
         return [_unequal(name, f"{shapes[0]} and {shapes[1]}, or another kind of value")]
     encoding = str(stored.attrs.get("encoding", stored.dtype.name))
     ours, theirs = _numbers(stored, encoding), _numbers(made, encoding)
+    allowed = max(tolerance, STEPS.get(encoding, 0.0))
+    if task is not None and name in task.ranked:
+        return [_of_ranked(name, ours, theirs, allowed)]
     if ours.dtype.kind != "f":
         return [_unequal(name, f"{np.count_nonzero(ours != theirs)} of {ours.size} values are not equal")]
     finite = np.isfinite(ours)
-    if (
-        not np.array_equal(ours[~finite], theirs[~finite], equal_nan=True)
-        or not np.isfinite(theirs[finite]).all()
-    ):
+    same_places = np.array_equal(ours[~finite], theirs[~finite], equal_nan=True)
+    if not same_places or not np.isfinite(theirs[finite]).all():
         return [_unequal(name, "NaN or infinity in other places")]
-    most = float(np.max(np.abs(ours[finite]), initial=0.0)) if scale is None else scale
-    allowed = max(tolerance, STEPS.get(encoding, 0.0))
-    return [_of_numbers(name, np.abs(ours[finite] - theirs[finite]), most, allowed)]
+    scale = 1.0 if task is not None and name in task.rounding else None
+    return [_of_numbers(name, ours[finite], theirs[finite], scale, allowed)]
 
 
-def _of_numbers(name: str, apart: np.ndarray[Any, Any], most: float, allowed: float) -> Difference:
-    """The difference of numbers that are so far `apart`, where the largest is `most`."""
+def _of_numbers(name: str, ours: Array, theirs: Array, scale: float | None, allowed: float) -> Difference:
+    """The difference of finite numbers, against a scale or else the largest of them."""
+    apart = np.abs(ours - theirs)
     worst = float(np.max(apart, initial=0.0))
+    most = float(np.max(np.abs(ours), initial=0.0)) if scale is None else scale
     share = worst / most if most else (math.inf if worst else 0.0)
-    problem = f"{np.count_nonzero(apart)} of {apart.size} values differ, by at most {share:.1e} of {most:.4g}"
+    count = f"{np.count_nonzero(apart)} of {apart.size} values differ"
+    problem = f"{count}, by at most {share:.1e} of the largest, {most:.4g}"
     return Difference(name, problem, share, share <= allowed)
 
 
-def _numbers(variable: xr.Variable, encoding: str) -> np.ndarray[Any, Any]:
+def _of_ranked(name: str, ours: Array, theirs: Array, allowed: float) -> Difference:
+    """The difference of what follows from an order: a few entries may be others, with any tolerance."""
+    apart = np.abs(ours.astype(np.float64) - theirs) > allowed
+    count = int(np.count_nonzero(apart))
+    problem = f"{count} of {apart.size} entries are others, where nearly equal numbers are ordered otherwise"
+    return Difference(name, problem, None, count <= (RANKED * apart.size if allowed else 0))
+
+
+def _numbers(variable: xr.Variable, encoding: str) -> Array:
     """The values, floating-point ones in double precision."""
     values = np.asarray(variable.values)
     if encoding == "bfloat16":

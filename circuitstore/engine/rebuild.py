@@ -169,7 +169,7 @@ class _Scratch:
         except DamageError as error:
             return [], str(error)
         again = ObjectReader(self.store, made.object).cell(made.row)
-        return compare(stored, again, tolerance, self.step.task.rounding), ""
+        return compare(stored, again, self.step.task, tolerance), ""
 
     def environment(self) -> dict[str, Any]:
         """What is recorded of this machine."""

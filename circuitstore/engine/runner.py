@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from circuitstore.engine.planner import Planner, Step, content_of
+from circuitstore.engine.keys import content_of
+from circuitstore.engine.planner import Planner, Step
 from circuitstore.engine.task import Selection, Task
 from circuitstore.errors import BuildError, CircuitstoreError, GateError
 from circuitstore.storage.artifact import Artifact, Cell, write_artifact
@@ -161,7 +162,7 @@ class _Build:
                 continue
             cell = computed[planned.key]
             if planned.first and planned.first != cell.content:
-                other[planned.key] = cell
+                other[planned.key] = planned.first, cell
             cells.append(cell)
         if other:
             self._warn_of_lost_contents(step, other)
@@ -232,20 +233,21 @@ class _Build:
             remedy = "choose another model or behaviour, or pass --ignore-gate"
             raise GateError(where, got=verdict, remedy=remedy)
 
-    def _warn_of_lost_contents(self, step: Step, other: dict[str, Cell]) -> None:
-        """Warn of cells (by their keys) whose first content is lost, and whose content is another one now."""
+    def _warn_of_lost_contents(self, step: Step, other: dict[str, tuple[str, Cell]]) -> None:
+        """Warn of cells whose content (key → content hash) is lost, and is another one now."""
         from circuitstore.engine.twins import first_cells
 
-        first = first_cells(self.planner.store, step.task.name, other)
-        lost = [(first[key], cell) for key, cell in other.items()]
-        self._warn_of_two_contents(step, lost, "this one is used, and what reads it is computed again")
+        lost = {key: content for key, (content, _) in other.items()}
+        first = first_cells(self.planner.store, step.task.name, lost)
+        pairs = [(first[key], cell) for key, (_, cell) in other.items()]
+        self._warn_of_two_contents(step, pairs, "this one is used, and what reads it is computed again")
 
     def _warn_of_two_contents(self, step: Step, pairs: Sequence[tuple[Cell, Cell]], remedy: str) -> None:
         """Warn that cells, each given with its first content and its other one, have two contents."""
         from circuitstore.engine.twins import of_pairs, told
 
         if pairs:
-            found = of_pairs(self.planner.store, step.name, pairs, step.task.rounding)
+            found = of_pairs(self.planner.store, step.name, pairs, step.task)
             self.reporter.warn(f"{told(found)}; {remedy}")
 
     def _blocked_by(self, phase: str, behaviour: str) -> set[tuple[str, str]]:

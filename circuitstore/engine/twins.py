@@ -6,7 +6,7 @@ that do not agree show that something is missing in the key, or that a phase dra
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -14,7 +14,7 @@ import msgspec
 from circuitstore.engine.agreement import Difference, compare
 from circuitstore.engine.explain import differences
 from circuitstore.engine.limits import TOLERANCE
-from circuitstore.engine.task import Pipeline
+from circuitstore.engine.task import Pipeline, Task
 from circuitstore.errors import DamageError
 from circuitstore.storage.actions import Journal, journals, phases
 from circuitstore.storage.artifact import Cell
@@ -58,7 +58,7 @@ def contrast(first: Mapping[str, Any], second: Mapping[str, Any]) -> str:
 
 
 def differing(
-    store: Store, first: Cell, second: Cell, tolerance: float, rounding: Container[str]
+    store: Store, first: Cell, second: Cell, task: Task | None, tolerance: float
 ) -> list[Difference] | None:
     """How two contents differ; None when one of them cannot be read any more."""
     if not (intact(store, first.object) and intact(store, second.object)):
@@ -67,15 +67,15 @@ def differing(
         ours, theirs = (ObjectReader(store, cell.object).cell(cell.row) for cell in (first, second))
     except DamageError:
         return None
-    return compare(ours, theirs, tolerance, rounding)
+    return compare(ours, theirs, task, tolerance)
 
 
-def first_cells(store: Store, phase: str, keys: Container[str]) -> dict[str, Cell]:
-    """Key → the cell as it was first published, for these keys of a phase."""
+def first_cells(store: Store, phase: str, contents: Mapping[str, str]) -> dict[str, Cell]:
+    """Key → the cell of a phase as it was first published with this content (key → content hash)."""
     found: dict[str, Cell] = {}
     for journal in journals(store, phase):
         for entry in journal.cells:
-            if entry.key in keys:
+            if contents.get(entry.key) == entry.content:
                 found.setdefault(entry.key, Cell(entry.coords, entry.content, journal.object, entry.row))
     return found
 
@@ -83,7 +83,7 @@ def first_cells(store: Store, phase: str, keys: Container[str]) -> dict[str, Cel
 def of_store(store: Store, pipeline: Pipeline, tolerance: float = TOLERANCE) -> list[Twins]:
     """All cells of a store whose key has two contents, by phase and behaviour."""
     found = []
-    rounding = {task.name: task.rounding for task in pipeline.every}
+    tasks = {task.name: task for task in pipeline.every}
     for phase in phases(store):
         pairs: dict[str, list[Pair]] = {}
         first: dict[str, Cell] = {}
@@ -94,17 +94,17 @@ def of_store(store: Store, pipeline: Pipeline, tolerance: float = TOLERANCE) -> 
                 if standing.content != cell.content:
                     pairs.setdefault(journal.behaviour, []).append((standing, cell))
         found += [
-            of_pairs(store, Name("", behaviour, phase), pairs[behaviour], rounding.get(phase, ()), tolerance)
+            of_pairs(store, Name("", behaviour, phase), pairs[behaviour], tasks.get(phase), tolerance)
             for behaviour in pairs
         ]
     return found
 
 
 def of_pairs(
-    store: Store, name: Name, pairs: Sequence[Pair], rounding: Container[str], tolerance: float = TOLERANCE
+    store: Store, name: Name, pairs: Sequence[Pair], task: Task | None, tolerance: float = TOLERANCE
 ) -> Twins:
     """What there is to say of cells with two contents, of which there must be one at least."""
-    compared = [(one.coords, differing(store, one, other, tolerance, rounding)) for one, other in pairs]
+    compared = [(one.coords, differing(store, one, other, task, tolerance)) for one, other in pairs]
     apart = [(coords, found) for coords, found in compared if found is not None]
     beyond = [(coords, wrong) for coords, found in apart if (wrong := [d for d in found if not d.within])]
     share = max((d.share for _, found in apart for d in found if d.share is not None), default=0.0)
