@@ -98,11 +98,17 @@ def _of_numbers(name: str, ours: Array, theirs: Array, scale: float | None, allo
 
 
 def _of_ranked(name: str, ours: Array, theirs: Array, allowed: float) -> Difference:
-    """The difference of what follows from an order: a few entries may be others, with any tolerance."""
-    apart = np.abs(ours.astype(np.float64) - theirs) > allowed
-    count = int(np.count_nonzero(apart))
-    problem = f"{count} of {apart.size} entries are others, where nearly equal numbers are ordered otherwise"
-    return Difference(name, problem, None, count <= (RANKED * apart.size if allowed else 0))
+    """The difference of what follows from an order: the same numbers at other places, or a few other choices.
+
+    With no tolerance both must be equal.
+    """
+    if ours.dtype.kind == "f":
+        found = _of_numbers(name, np.sort(ours, axis=None), np.sort(theirs, axis=None), None, allowed)
+        problem = f"sorted by size, {found.problem}"
+        return Difference(name, problem, found.share, found.within and allowed > 0)
+    count = int(np.count_nonzero(ours != theirs))
+    problem = f"{count} of {ours.size} choices are others"
+    return Difference(name, problem, None, count <= (RANKED * ours.size if allowed else 0))
 
 
 def _numbers(variable: xr.Variable, encoding: str) -> Array:

@@ -8,4 +8,4 @@ KEPT_BYTES = 1 << 26  # of all open objects together, whatever their number
 # How far numbers of one cell may differ between machines, as a share of the largest value of their variable.
 # `docs/keys.md` says what was measured.
 TOLERANCE = 1e-3
-RANKED = 0.02  # the most entries of a variable that follows from an order that may differ, as a share of all
+RANKED = 0.02  # how many choices that follow from an order may be others on another machine, as a share

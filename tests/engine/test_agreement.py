@@ -48,6 +48,7 @@ DISAGREE = [
     (cell(bits([1.0, 2.0]), **HALF), cell(bits([1.0, 2.0]) + np.uint16(3), **HALF)),
     (cell(np.float32(7e-7), "rest"), cell(np.float32(2e-2), "rest")),
     (cell(np.arange(100) < 50, "kept"), cell(np.arange(100) < 60, "kept")),
+    (cell(np.arange(100) / 100, "cumulative"), cell(np.r_[0.5, np.arange(1, 100) / 100], "cumulative")),
 ]
 
 
