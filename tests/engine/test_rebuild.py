@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 
 import pytest
-from planted import a_lie, last_bits, numbers, plant
+from resealed import a_lie, last_bits, numbers, plant
 from workspace import PHASES, Workspace, files, one_line_error, run
 
 from circuitstore.storage.layout import Store

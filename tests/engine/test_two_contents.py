@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from planted import a_lie, last_bits, plant
+from resealed import a_lie, last_bits, plant
 from workspace import TEXTS, Workspace, run, small_batches
 
 from circuitstore.engine.keys import content_of
