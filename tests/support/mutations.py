@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -113,10 +113,19 @@ def table(report: dict[str, Any]) -> list[str]:
             phase if hit[phase] == every[phase] else f"{phase} of {', '.join(sorted(hit[phase]))}"
             for phase in sorted(hit)
         ]
-        groups.setdefault(", ".join(shown) or "none", []).append(f"`{module}`")
+        groups.setdefault(", ".join(shown) or "none", []).append(module)
     none = groups.pop("none", [])
-    rows = [f"| {', '.join(names)} | {phases} |" for phases, names in groups.items()]
+    rows = [f"| {by_room(names)} | {phases} |" for phases, names in groups.items()]
     return ["| an edit of | moves the keys of |", "|---|---|", *rows, f"| {len(none)} other modules | none |"]
+
+
+def by_room(names: Iterable[str]) -> str:
+    """Modules with the folder that they share said once: "circuitstore.circuits: edges, graph"."""
+    rooms: dict[str, list[str]] = {}
+    for name in names:
+        room, _, last = name.rpartition(".")
+        rooms.setdefault(room, []).append(last)
+    return "; ".join(f"{room}: {', '.join(inside)}" for room, inside in rooms.items())
 
 
 def main(*trees: str) -> None:
