@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from company import STORES, WITH_CELLS, Trial, built, dependent, selected, trial_of
+from devices import DEVICES
 from workspace import ROOT, Workspace
 
 from tasks import PIPELINE
@@ -37,9 +38,10 @@ def test_every_kind_of_phase_has_a_workspace():
 
 
 @pytest.mark.parametrize("task", WITH_CELLS, ids=lambda task: task.name)
-def test_a_cell_does_not_depend_on_its_batch(works, task):
-    """To the bit, whatever is computed with it."""
-    trial = trial_of(task, works[task.about])
+@pytest.mark.parametrize("device", DEVICES)
+def test_a_cell_does_not_depend_on_its_batch(works, task, device):
+    """To the bit, whatever is computed with it, on a CPU and on a GPU."""
+    trial = trial_of(task, works[task.about], f"model.device={device}")
     assert len(trial.cells) > 2
     assert dependent(trial) == []
 
