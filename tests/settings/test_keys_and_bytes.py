@@ -52,7 +52,8 @@ VALUES = {
     "figures.graph_edges": "5",
     "figures.heatmap_features": "3",
     "figures.examples": "1",
-    "corpus.tokens": "300",
+    "corpus.context": "8",
+    "corpus.tokens": "100",
     "corpus.shard": "100",
     "replacement.tokens": "16",
 }
