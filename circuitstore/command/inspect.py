@@ -47,6 +47,7 @@ def explain(
     as_json: bool,
 ) -> None:
     """Say which input of PHASE, or of a phase it needs, changed: from what to what."""
+    options.refuse_one_text((phase,))
     planner = options.planner(store)
     tasks = planner.pipeline.closure((phase,))
     selections = options.selections(profile, behaviours, prompts, settings, (phase,))

@@ -63,27 +63,24 @@ class Settings(msgspec.Struct, frozen=True):
     """Which tables a profile of this pipeline has.
 
     sections: the table of each phase → its struct; apart: phases that are about something else than a
-    behaviour → what they are about; of_text: phases that read one text, which only some commands give.
+    behaviour → what they are about.
     """
 
     sections: dict[str, type[Section]]
     apart: dict[str, str] = {}
-    of_text: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, tasks: Iterable[Task]) -> Settings:
         """The settings of these phases. Raises ValueError if two of them differ about one table."""
         sections: dict[str, Any] = {}
-        apart, of_text = {}, []
+        apart = {}
         for task in tasks:
             table = task.table or task.name
             if table in INPUTS or sections.setdefault(table, task.config) is not task.config:
                 raise ValueError(f"phase {task.name}: table {table} is another's; name one of its own")
             if task.about:
                 apart[task.name] = task.about
-            if "text" in task.needs:
-                of_text.append(task.name)
-        return cls(sections, apart, tuple(of_text))
+        return cls(sections, apart)
 
     @property
     def tables(self) -> dict[str, type[Section]]:

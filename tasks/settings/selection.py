@@ -63,9 +63,6 @@ def select(
 
     A corpus is selected by the phases that are about it. Raises UsageError.
     """
-    if asked := [phase for phase in phases if phase in settings.of_text]:
-        remedy = f"run `circuitstore {asked[0]} TEXT`"
-        raise UsageError(f"phase {asked[0]}", expected="one text", got="none", remedy=remedy)
     name, loaded = load_profile(settings, profile, overrides)
     if apart := [phase for phase in phases if phase in settings.apart]:
         others = [phase for phase in phases if phase not in apart]

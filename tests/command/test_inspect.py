@@ -26,7 +26,7 @@ def test_log_of_what_was_not_computed_is_empty(built_once, words):
     assert (outcome.code, outcome.out) == (0, "")
 
 
-@pytest.mark.parametrize("command", ["build", "explain", "plan"])
+@pytest.mark.parametrize("command", ["build", "explain"])
 @pytest.mark.parametrize("words", [(), ("-b", "plural")], ids=["all", "plural"])
 def test_the_phase_of_one_text_is_asked_for_by_its_command(tmp_path, command, words):
     """It has no text otherwise. The error says which command that is."""
