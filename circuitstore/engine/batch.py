@@ -19,7 +19,10 @@ from circuitstore.storage.records import Components, Coords
 
 
 class Batch(msgspec.Struct, frozen=True):
-    """Some cells of one phase, and all that a worker needs to compute them."""
+    """Some cells of one phase, and all that a worker needs to compute them.
+
+    target: the store to commit to, when that is not the store that is read.
+    """
 
     module: str
     task: Task
@@ -29,6 +32,7 @@ class Batch(msgspec.Struct, frozen=True):
     cells: list[PlannedCell]
     store: Store
     machine: Machine
+    target: Store | None = None
 
 
 class Failure(msgspec.Struct, frozen=True):

@@ -19,6 +19,7 @@ from functools import lru_cache
 
 import msgspec
 
+from circuitstore.engine.hidden import FOR_TYPES, hidden_input
 from circuitstore.engine.trees import plain_tree
 from circuitstore.errors import InputError
 from circuitstore.memo import Memo, file_hash
@@ -30,7 +31,7 @@ COMPUTE = (*ROOMS, "circuitstore.texts")
 # exports come after.
 DECLARING = (".settings", ".costs", ".exports", ".inputs.resources")
 CARRYING, ERRORS = ".inputs", "circuitstore.errors"
-MEMO_VERSION = 2  # of what is remembered of a source
+MEMO_VERSION = 3  # of what is remembered of a source
 TREE_VERSION = 2  # of the encoding of syntax trees; one more whenever it changes
 
 
@@ -157,10 +158,14 @@ class Code:
                     ) from error
                 covered = [name for name in names if computes(name, self.package)]
                 known = [source_hash(source), covered, self._uncovered(module, names)]
+                known.append(hidden_input(ast.parse(source)))
                 self.memo.put(key, known)
             if known[2]:
                 remedy = "move what it needs to a room that computes, or import it for types only"
                 raise InputError(file, expected="imports that a key covers", got=known[2], remedy=remedy)
+            if known[3]:
+                expected = "code that does what its syntax tree says, which alone is in a key"
+                raise InputError(file, expected=expected, got=known[3], remedy="write it as a constant")
             self._read[module] = known[0], known[1]
         return self._read[module]
 
@@ -246,4 +251,4 @@ def _around(modules: Iterable[str]) -> set[str]:
 def _is_for_types(node: ast.AST) -> bool:
     """Whether this is `if TYPE_CHECKING:` without an else."""
     test = node.test if isinstance(node, ast.If) and not node.orelse else None
-    return isinstance(test, ast.Name) and test.id == "TYPE_CHECKING"
+    return isinstance(test, ast.Name) and test.id == FOR_TYPES

@@ -95,6 +95,10 @@ class Task(msgspec.Struct, frozen=True):
         depends on them, and they are in no key.
     undefined: variables that may hold NaN where a value does not exist, as patterns of names such as
         "single_*". NaN anywhere else, and infinity anywhere, fails the cell.
+    rounding: variables that measure rounding itself, as shares. On another machine they are other numbers,
+        which count as equal as long as their difference is within the tolerance as it stands.
+    ranked: variables that follow from the order of many numbers, such as what a ranking keeps. Where two
+        numbers are nearly equal, another machine can order them otherwise, and a few entries are others.
     summary: its module has `summary(cells, config) -> dict`, plain data about the whole. It is given
         (coordinates, dataset) of each cell, read as they are gone through. A text under "gate", when not
         empty, stops the build.
@@ -118,6 +122,8 @@ class Task(msgspec.Struct, frozen=True):
     whole: tuple[str, ...] = ()
     bounds: tuple[str, ...] = ()
     undefined: tuple[str, ...] = ()
+    rounding: tuple[str, ...] = ()
+    ranked: tuple[str, ...] = ()
     summary: bool = False
     batch: int = 64
     room: str = ""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -197,10 +197,16 @@ def _load(batch: Batch, name: str) -> Any:
             raise
         got = _reason(batch, error)
         raise BuildError(name, expected="enough memory to load it", got=got, remedy=TOO_LARGE) from error
-    if resource.identity() != batch.components.resources[name]:
-        expected = "the files that this build was planned with"
-        raise BuildError(name, expected=expected, got="files changed since", remedy="build again")
+    _check_unchanged(batch, [name])
     return value
+
+
+def _check_unchanged(batch: Batch, names: Iterable[str]) -> None:
+    """Raise BuildError for a resource that is another one than when the build was planned."""
+    for name in names:
+        if batch.resources[name].identity() != batch.components.resources[name]:
+            expected = "the files that this build was planned with"
+            raise BuildError(name, expected=expected, got="files changed since", remedy="build again")
 
 
 def _inputs(run: _Run) -> dict[str, Any]:
@@ -234,7 +240,8 @@ def _reason(batch: Batch, error: Exception) -> str:
 def _commit(batch: Batch, finished: Sequence[Output], failures: list[Failure], started: float) -> Result:
     if not finished:
         return Result("", [], failures)
-    store = batch.store.create()
+    _check_unchanged(batch, batch.resources)  # some are read, or mapped, as they are used
+    store = (batch.target or batch.store).create()
     manifest = write_object(store, [(output.coords, output.content) for output in finished])
     entries = []
     for row, output in enumerate(finished):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Set
 from itertools import combinations, islice
 
 from circuitstore.errors import PromptError, UsageError
@@ -59,28 +59,59 @@ def _draw(
     drawn: list[Prompt] = []
     texts: set[str] = set()
     tally: Counter[object] = Counter()
+    _require(behaviour, split, count, 2 * len(contrasts) * len(behaviour.templates))
+
+    def offered(template: Template) -> Iterator[_Candidate]:
+        rendered = (_render(behaviour, template, contrast, split) for contrast in contrasts)
+        return (_Candidate(pair) for pair in rendered if fits is None or fits(*pair))
+
+    waiting = [_Waiting(offered(template)) for template in behaviour.templates]
     for turn in range(count // 2):
-        template = behaviour.templates[turn % len(behaviour.templates)]
-        pairs = (_render(behaviour, template, contrast, split) for contrast in contrasts)
-        unused = (
-            pair
-            for pair in pairs
-            if texts.isdisjoint(prompt.text for prompt in pair) and (fits is None or fits(*pair))
-        )
-        pair = min(islice(unused, _WINDOW), key=lambda pair: _repeats(pair, tally), default=None)
-        if pair is None:
-            raise PromptError(
-                f"behaviour {behaviour.name}, {split} prompts",
-                expected=f"{count} distinct prompts",
-                got=len(drawn),
-                remedy="add words or templates, or ask for fewer",
-            )
-        drawn += pair
-        texts.update(prompt.text for prompt in pair)
-        for prompt in pair:
-            tally.update(_facets(prompt))
-            tally.update(combinations(_facets(prompt), 2))
+        first = waiting[turn % len(waiting)].first(texts)
+        if not first:
+            _require(behaviour, split, count, len(drawn))
+        chosen = min(first, key=lambda candidate: candidate.repeats(tally))
+        drawn += chosen.pair
+        texts.update(chosen.texts)
+        tally.update([*chosen.single, *chosen.double])
     return drawn
+
+
+def _require(behaviour: Behaviour, split: str, count: int, most: int) -> None:
+    """Raise PromptError if there are at most so many prompts, and more are asked for."""
+    if count > most:
+        where, expected = f"behaviour {behaviour.name}, {split} prompts", f"{count} distinct prompts"
+        remedy = "add words or templates, or ask for fewer"
+        raise PromptError(where, expected=expected, got=most, remedy=remedy)
+
+
+class _Candidate:
+    """A minimal pair that may be drawn, with its texts, and its facets singly and two by two."""
+
+    def __init__(self, pair: tuple[Prompt, Prompt]):
+        self.pair, self.texts = pair, [prompt.text for prompt in pair]
+        facets = [_facets(prompt) for prompt in pair]
+        self.single = [facet for some in facets for facet in some]
+        self.double = [both for some in facets for both in combinations(some, 2)]
+
+    def repeats(self, tally: Mapping[object, int]) -> tuple[int, int]:
+        """How often its facets have been drawn already, singly and two by two."""
+        return sum(tally.get(one, 0) for one in self.single), sum(tally.get(two, 0) for two in self.double)
+
+
+class _Waiting:
+    """The minimal pairs of one template that were not drawn yet, rendered once, as far as needed."""
+
+    def __init__(self, more: Iterator[_Candidate]):
+        self._more = more
+        self._first: list[_Candidate] = []
+
+    def first(self, used: Set[str]) -> list[_Candidate]:
+        """The first pairs, in order, whose texts are not used; what was used once never comes back."""
+        kept = [candidate for candidate in self._first if used.isdisjoint(candidate.texts)]
+        unused = (candidate for candidate in self._more if used.isdisjoint(candidate.texts))
+        self._first = [*kept, *islice(unused, _WINDOW - len(kept))]
+        return self._first
 
 
 def _facets(prompt: Prompt) -> list[tuple[str, str]]:
@@ -91,14 +122,6 @@ def _facets(prompt: Prompt) -> list[tuple[str, str]]:
         ("correct", prompt.correct),
         *prompt.labels.items(),
     ]
-
-
-def _repeats(pair: tuple[Prompt, Prompt], tally: Counter[object]) -> tuple[int, int]:
-    """How often the facets of two prompts have been drawn already, singly and two by two."""
-    facets = [_facets(prompt) for prompt in pair]
-    singly = sum(tally[facet] for some in facets for facet in some)
-    two_by_two = sum(tally[both] for some in facets for both in combinations(some, 2))
-    return singly, two_by_two
 
 
 def _render(

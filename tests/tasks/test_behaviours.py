@@ -16,6 +16,7 @@ from circuitstore.errors import PromptError, UsageError
 from circuitstore.models.load import load_tokenizer
 from tasks import behaviours
 from tasks.behaviours import Behaviour, Prompt, Side, Template
+from tasks.inputs import draw
 from tasks.inputs.behaviour import declaration
 from tasks.inputs.draw import Fits, generate
 from tasks.prompts import prompts as prompts_phase
@@ -187,6 +188,27 @@ def test_a_lexicon_that_is_too_small_is_reported_with_what_it_gives() -> None:
     small = replace(declaration("antonym"), lexicon=declaration("antonym").lexicon[:8])
     with pytest.raises(PromptError, match=r"antonym.*expected 80 distinct prompts, got 60"):
         generate(small)
+
+
+def test_far_too_many_prompts_are_refused_at_once(monkeypatch) -> None:
+    """Not even all pairs of words with all templates would be enough, so none is made."""
+    monkeypatch.setattr(draw, "_render", None)
+    with pytest.raises(PromptError, match=r"antonym.*expected 100000 distinct prompts"):
+        generate(declaration("antonym"), train=100_000)
+
+
+def test_a_pair_of_words_is_put_into_a_template_once(monkeypatch) -> None:
+    """Or the time to draw would grow with the square of the number of prompts."""
+    rendered: Counter[tuple[str, int]] = Counter()
+    original = draw._render
+
+    def render(behaviour, template, contrast, split):
+        rendered[template.name, id(contrast)] += 1
+        return original(behaviour, template, contrast, split)
+
+    monkeypatch.setattr(draw, "_render", render)
+    assert len(generate(declaration("plural"), train=800, test=20)) == 820
+    assert set(rendered.values()) == {1}
 
 
 def test_pairs_that_do_not_fit_are_left_out_and_no_others_change() -> None:
