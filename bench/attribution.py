@@ -222,9 +222,8 @@ def main() -> None:
         result["GFLOP"] / row["CPU s"] / row["matmul peak, GFLOP/s"] for row in rows
     )
     result["rows carried"], result["fewest rows of any cut"] = carried(graph, model.n_layers)
-    result |= {
-        f"part: {name}, CPU s": spent for name, spent in parts(model, transcoders, tokens, nodes).items()
-    }
+    work = partial(attribute, model, transcoders, tokens, max_feature_nodes=nodes)
+    result |= {f"part: {name}, CPU s": spent for name, spent in parts(work).items()}
     print(
         json.dumps(result, indent=2)
         if options.json

@@ -12,8 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from bench.naive import Naive
 from circuitstore.circuits import edges, graph, pruning
-from circuitstore.models.load import LanguageModel
-from circuitstore.transcoders.per_layer import Transcoders
+from circuitstore.transcoders import per_layer
 
 
 def matmul_peak(d_model: int, width: int, rows: int = 2048, seconds: float = 1.0) -> float:
@@ -59,34 +58,35 @@ def by_influence(made: graph.Graph) -> np.ndarray[Any, np.dtype[np.int64]]:
 
 
 def parts(
-    model: LanguageModel, transcoders: Transcoders, tokens: list[int], nodes: int | None
+    work: Callable[[], Any], clock: Callable[[Callable[[], Any]], tuple[float, Any]] = timed
 ) -> dict[str, float]:
-    """CPU seconds of the parts of one graph, by timing the functions that it calls."""
+    """Seconds of the parts of a graph, by timing the functions that it calls; ``work`` makes the graph."""
     seconds: dict[str, float] = {}
 
     def watch(owner: Any, name: str, label: str) -> Callable[[], None]:
-        work = getattr(owner, name)
+        original = getattr(owner, name)
 
         def watched(*args: Any, **kwargs: Any) -> Any:
-            spent, result = timed(lambda: work(*args, **kwargs))
+            spent, result = clock(lambda: original(*args, **kwargs))
             seconds[label] = seconds.get(label, 0) + spent
             return result
 
         setattr(owner, name, watched)
-        return lambda: setattr(owner, name, work)
+        return lambda: setattr(owner, name, original)
 
     undo = [
         watch(graph, "capture", "forward pass"),
         watch(graph, "find_features", "encoders"),
+        watch(edges.Edges, "_split_outputs", "errors"),
+        watch(per_layer.LayerTranscoder, "stored_rows", "rows from files, within the others"),
         watch(edges, "effects", "effects"),
         watch(edges.Edges, "shares", "bias and omitted shares"),
         watch(pruning, "prune", "pruning"),
         watch(pruning, "influence", "influence"),
+        watch(pruning, "scores", "scores"),
     ]
     try:
-        seconds["all"], _ = timed(
-            lambda: graph.attribute(model, transcoders, tokens, max_feature_nodes=nodes)
-        )
+        seconds["all"], _ = clock(work)
     finally:
         for restore in undo:
             restore()

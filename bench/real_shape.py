@@ -28,75 +28,12 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-from safetensors.torch import save_file
-from transformers import AutoConfig, AutoModelForCausalLM
-
 ROOT = Path(__file__).parent.parent
-LAYERS, D_MODEL, FEATURES, ACTIVE = 36, 2560, 163_840, 70
+sys.path.insert(0, str(ROOT))
+
+from bench.shape_4b import build  # noqa: E402
+
 PHASES = ("prompts", "baseline", "activations", "features", "attribution")
-PROFILE = """[model]
-path = "model"
-dtype = "bfloat16"
-threads = 1
-
-[transcoders]
-path = "transcoders"
-
-[activations]
-positions = 0
-
-[shape]
-active = {active}
-"""
-
-
-def write_model(folder: Path, layers: int) -> None:
-    """The model, with its norms' gains at one and weights of transformers' own initialisation."""
-    config = AutoConfig.for_model(
-        "qwen3",
-        vocab_size=151_936,
-        hidden_size=D_MODEL,
-        intermediate_size=9728,
-        num_hidden_layers=layers,
-        num_attention_heads=32,
-        num_key_value_heads=8,
-        head_dim=128,
-        tie_word_embeddings=True,
-        max_position_embeddings=40_960,
-        rope_theta=1_000_000,
-    )
-    AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16).save_pretrained(folder)
-    for name in ("tokenizer.json", "tokenizer_config.json"):
-        shutil.copyfile(ROOT / "tasks" / "profiles" / "tiny" / "model" / name, folder / name)
-
-
-def write_transcoders(folder: Path, layers: int) -> None:
-    """Transcoders whose encoder rows have norm one.
-
-    Pre-activations of a normalised input are then standard normal, less the bias.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    bias = float(torch.special.ndtri(torch.tensor(ACTIVE / FEATURES, dtype=torch.float64)))
-    for layer in range(layers):
-        tensors = {
-            "W_enc": torch.randn(FEATURES, D_MODEL).mul_(D_MODEL**-0.5).bfloat16(),
-            "b_enc": torch.full((FEATURES,), bias).bfloat16(),
-            "W_dec": torch.randn(FEATURES, D_MODEL).mul_(0.02).bfloat16(),
-            "b_dec": (torch.randn(D_MODEL) * 0.02).bfloat16(),
-        }
-        save_file(tensors, folder / f"layer_{layer}.safetensors")
-
-
-def build(folder: Path, layers: int) -> Path:
-    """Write model, transcoders and profile, unless they are there already; returns the profile."""
-    profile = folder / f"shape-4b-{layers}.toml"
-    if not profile.is_file():
-        torch.manual_seed(0)
-        write_model(folder / "model", layers)
-        write_transcoders(folder / "transcoders", layers)
-        profile.write_text(PROFILE.format(active=ACTIVE))
-    return profile
 
 
 @dataclass

@@ -38,7 +38,7 @@ def baseline(
     """
     for cell in cells:
         prompt = prompts.one(cell)
-        logits = capture(model, prompt.tokens.values.tolist(), last_only=True).logits[-1]
+        logits = capture(model, prompt.tokens.values.tolist(), last_only=True).logits[-1].cpu()
         log_probs = torch.log_softmax(logits, -1)
         correct, incorrect = int(prompt.correct_id), int(prompt.incorrect_id)
         top = torch.topk(logits, min(config.top_k, len(logits)))

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from devices import DEVICES
 from random_model import CONFORMANCE
 from shared import shared
 from small_store import built  # noqa: F401 (a fixture)
@@ -45,6 +46,23 @@ def reference_model():
     from circuitstore.models.load import load_model
 
     return load_model(CONFORMANCE / "model")
+
+
+@pytest.fixture(scope="session", params=DEVICES)
+def reference_on_device(request):
+    """The same model on each device."""
+    from circuitstore.models.load import load_model
+
+    return load_model(CONFORMANCE / "model", device=request.param)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what needs a GPU where there is none."""
+    if item.get_closest_marker("gpu"):
+        import torch
+
+        if not torch.cuda.is_available():
+            pytest.skip("there is no GPU")
 
 
 @pytest.fixture(scope="session")

@@ -15,14 +15,16 @@ from torch import Tensor
 
 from circuitstore.circuits import pruning
 from circuitstore.circuits.active import ActiveFeatures
+from circuitstore.circuits.batching import batching
 from circuitstore.circuits.effects import effects
-from circuitstore.circuits.flight import Ends
+from circuitstore.circuits.ends import Ends
 from circuitstore.circuits.frozen_network import FrozenNetwork
 from circuitstore.errors import LimitError
 from circuitstore.models.capture import Capture
 from circuitstore.models.finite import require_finite
 from circuitstore.models.load import LanguageModel
-from circuitstore.transcoders.per_layer import Transcoders
+from circuitstore.transcoders.kept_rows import KeptRows
+from circuitstore.transcoders.per_layer import Transcoders, decoded
 from circuitstore.transcoders.sparse import SparseRows
 
 Numbers = NDArray[np.int64]
@@ -47,11 +49,13 @@ class Edges:
         """``directions`` (logit, d_model) are what logits read of the final norm's output.
 
         ``memory`` is how many bytes the dense matrices may take; it decides no number. The rows in flight
-        take at most `batching.FLIGHT_BYTES` beside them.
+        take at most `Batching.flight_bytes` beside them.
         """
         self.transcoders, self.run, self.active = transcoders, run, active
         self.device, self.memory = model.device, memory
         self.n_layers, self.n_positions = model.n_layers, len(run.tokens)
+        kept = batching(self.device.type).kept_bytes
+        self.encoders, self.decoders = (KeptRows(transcoders, name, kept) for name in ("W_enc", "W_dec"))
         covered = torch.from_numpy(active.covered).to(self.device)
         self.network = FrozenNetwork(model, run, transcoders, covered)
         self.reads = self.network.logit_reads(directions)  # (logit, d_model)
@@ -87,7 +91,7 @@ class Edges:
         entries = np.flatnonzero(chosen & (self.active.layer == layer))
         pointer = np.searchsorted(self.active.position[entries], np.arange(self.n_positions + 1))
         rows = SparseRows(pointer, self.active.feature[entries], self.active.value[entries])
-        return self.transcoders.layer(layer).decode(rows)
+        return decoded(rows, self.decoders.rows(layer, rows.feature))
 
     def _constants(self, entry: int) -> Tensor:
         """The bias and the embedding of position 0, as they enter at a layer: (2, position, d_model)."""
@@ -117,31 +121,32 @@ class Edges:
         level = int(self.level[targets[0]])
         if level == self.n_layers:
             return self.reads[torch.from_numpy(targets - self.n_active)]
-        encoders = self.transcoders.layer(level).encoder_rows(self.active.feature[targets])
+        encoders = self.encoders.rows(level, self.active.feature[targets])
         return self.network.feature_reads(level, torch.from_numpy(self.position[targets]), encoders)
 
-    def compute(self, weights: Values, max_nodes: int | None, stage: int) -> tuple[Numbers, Values]:
+    def compute(self, weights: Values, max_nodes: int | None, stage: int) -> tuple[Numbers, Tensor]:
         """Choose the feature nodes, ``stage`` at a time, and compute all edges.
 
         ``weights`` (logit,) are those of the logits. Returns the selected features (feature node,),
-        ascending, and the adjacency matrix (node target, node source) float32. Raises LimitError.
+        ascending, and the adjacency matrix (node target, node source) float32, on the model's device. Raises
+        LimitError.
         """
         limit = self.n_active if max_nodes is None else min(max_nodes, self.n_active)
         self._check_size(limit, stage)
         n_nodes = limit + self.n_inputs + self.n_logits
-        adjacency = torch.zeros(n_nodes, n_nodes)
+        adjacency = torch.zeros(n_nodes, n_nodes, device=self.device)
         logit_rows = np.arange(n_nodes - self.n_logits, n_nodes)
         if limit == self.n_active:
             selected, targets = np.arange(limit), np.arange(limit + self.n_logits)
             self._fill(adjacency, targets, np.concatenate([selected, logit_rows]), selected)
-            return selected, adjacency.numpy()
+            return selected, adjacency
         known, first, last = self._choose(weights, limit, stage)
         selected = np.sort(np.concatenate([first[self.n_logits :], last]))
         rows = np.concatenate([logit_rows, np.searchsorted(selected, first[self.n_logits :])])
         others = np.arange(self.n_active, self.n_active + n_nodes - limit)
         adjacency[torch.from_numpy(rows)] = known[:, torch.from_numpy(np.concatenate([selected, others]))]
         self._fill(adjacency, last, np.searchsorted(selected, last), selected)
-        return selected, adjacency.numpy()
+        return selected, adjacency
 
     def _choose(self, weights: Values, limit: int, stage: int) -> tuple[Tensor, Numbers, Numbers]:
         """Choose ``limit`` features by influence over the rows known so far, a stage at a time.
@@ -154,12 +159,12 @@ class Edges:
         levels = self.levels(everything)
         node_weights = pruning.padded(weights, len(levels))
         targets, chosen = everything[:0], self.n_active + np.arange(self.n_logits)
-        known = torch.zeros(self._rows_known(limit, stage), len(levels))
+        known = torch.zeros(self._rows_known(limit, stage), len(levels), device=self.device)
         while True:
             self._fill(known, chosen, len(targets) + np.arange(len(chosen)), everything)
             targets = np.concatenate([targets, chosen])
             nodes = np.where(targets < self.n_active, targets, targets + self.n_inputs)
-            influence = pruning.influence(known[: len(targets)].numpy(), node_weights, levels, nodes)
+            influence = pruning.influence(known[: len(targets)], node_weights, levels, nodes)
             ranked = np.argsort(-influence[: self.n_active], kind="stable")
             missing = limit - (len(targets) - self.n_logits)
             chosen = np.sort(ranked[~np.isin(ranked, targets)][: min(stage, missing)])
@@ -179,7 +184,8 @@ class Edges:
         )
         effects(self.network, ends, self._sources(features), out)
         first_embedding = len(features) + self.n_layers * self.n_positions
-        out[ends.index, first_embedding] = torch.from_numpy(self._received(self.constant, targets)[1])
+        of_embedding = torch.from_numpy(self._received(self.constant, targets)[1])
+        out[ends.index, first_embedding] = of_embedding.to(self.device)
 
     def _sources(self, features: Numbers) -> Ends:
         """Features, errors and embeddings, in the order of nodes, without those of position 0."""
@@ -193,16 +199,14 @@ class Edges:
         def write(entries: Tensor) -> Tensor:
             numbers = entries.numpy()
             is_feature = numbers < n_features
-            vectors = torch.empty(len(numbers), inputs.shape[1], device=self.device)
-            of_inputs = torch.from_numpy(later[numbers[~is_feature] - n_features])
-            vectors[torch.from_numpy(~is_feature)] = inputs[of_inputs]
-            if is_feature.any():
-                chosen = features[numbers[is_feature]]
-                transcoder = self.transcoders.layer(int(layer[numbers[0]]) - 1)
-                value = torch.from_numpy(active.value[chosen]).to(self.device)
-                written = transcoder.decoder_rows(active.feature[chosen]) * value[:, None]
-                vectors[torch.from_numpy(is_feature)] = written
-            return vectors
+            given = inputs[torch.from_numpy(later[numbers[~is_feature] - n_features])]
+            if not is_feature.any():
+                return given
+            chosen = features[numbers[is_feature]]
+            decoders = self.decoders.rows(int(layer[numbers[0]]) - 1, active.feature[chosen])
+            written = decoders * torch.from_numpy(active.value[chosen]).to(self.device)[:, None]
+            place = np.where(is_feature, is_feature.cumsum() - 1, len(chosen) + (~is_feature).cumsum() - 1)
+            return torch.cat([written, given])[torch.from_numpy(place)]
 
         return Ends(
             index=torch.from_numpy(np.concatenate([np.arange(n_features), n_features + later])),
@@ -217,7 +221,8 @@ class Edges:
         ``features`` (feature node,) are the first nodes. Directions (target, d_model) → (target, node)
         float32, in the unit of direction · final norm output.
         """
-        rows = torch.zeros(len(directions), len(features) + self.n_inputs + self.n_logits)
+        n_nodes = len(features) + self.n_inputs + self.n_logits
+        rows = torch.zeros(len(directions), n_nodes, device=self.device)
         reads = self.network.logit_reads(directions)
         ends = Ends(
             index=torch.arange(len(rows)),
@@ -227,8 +232,9 @@ class Edges:
         )
         effects(self.network, ends, self._sources(features), rows)
         first_embedding = len(features) + self.n_layers * self.n_positions
-        rows[:, first_embedding] = (reads @ self.constant[-1][1, -1]).cpu()
-        return rows.numpy()
+        rows[:, first_embedding] = reads @ self.constant[-1][1, -1]
+        effect: Values = rows.cpu().numpy()
+        return effect
 
     def shares(self, selected: Numbers, logits: NDArray[np.float64]) -> tuple[Values, Values, Values]:
         """Share of the bias, share of features that are no nodes, and pre-activation: each (node,) float32.
@@ -243,7 +249,7 @@ class Edges:
             feature = self.active.feature[selected[nodes]].astype(np.int64)
             own_bias[nodes] = transcoder.b_enc[torch.from_numpy(feature)].cpu().numpy()
             x = self.run.mlp_input[layer, torch.from_numpy(self.active.position[selected[nodes]])].float()
-            products = (x * transcoder.encoder_rows(feature)).sum(1).cpu().numpy()
+            products = (x * self.encoders.rows(layer, feature)).sum(1).cpu().numpy()
             preactivation[nodes] = products + own_bias[nodes]
         bias = self._received(self.constant, targets)[0] + own_bias
         columns = (bias, self._omitted(selected, targets), preactivation)

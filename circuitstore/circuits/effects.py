@@ -25,8 +25,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from circuitstore.circuits.batching import FLIGHT_BYTES
-from circuitstore.circuits.flight import Carrier, Ends, Flight, packed
+from circuitstore.circuits.ends import Ends, Meeting
+from circuitstore.circuits.flight import Carrier, Flight, packed
 from circuitstore.circuits.frozen_network import FrozenNetwork
 
 Passing = Callable[[Flight, int], None]  # what is done when a flight passes the ends of a layer
@@ -35,17 +35,17 @@ Passing = Callable[[Flight, int], None]  # what is done when a flight passes the
 def effects(network: FrozenNetwork, targets: Ends, sources: Ends, out: Tensor) -> None:
     """Write the effect of every source on every target to ``out[target.index, source.index]``.
 
-    ``out`` (target, source) float32 is on the CPU; pairs without a path keep what it held. Rows in flight
-    take at most `FLIGHT_BYTES`. What does not fit goes in batches, and forward rows are carried again for
-    every batch of backward rows. The batches decide the last bits of a result, so the bound is a constant:
-    it follows neither from a setting nor from the machine.
+    ``out`` (target, source) float32 is on the network's device; pairs without a path keep what it held. Rows
+    in flight take at most `Batching.flight_bytes`. What does not fit goes in batches, and forward rows are
+    carried again for every batch of backward rows. The batches decide the last bits of a result, so the bound
+    is a constant: it follows from the kind of device, and from no setting.
     """
     parts = network.model.parts
     # A row has a state, a copy of it, and the outputs of its heads when it starts.
     row_bytes = 4 * (2 * network.d_model + parts.n_heads * parts.head_dim)
-    max_rows = max(FLIGHT_BYTES // row_bytes // 2, network.n_positions)
-    cut = cheapest_cut(network, targets, sources, max_rows)
     backward, forward = Carrier(network, targets, backward=True), Carrier(network, sources, backward=False)
+    max_rows = max(backward.at_once.flight_bytes // row_bytes // 2, network.n_positions)
+    cut = cheapest_cut(network, targets, sources, max_rows)
     late = backward.batches(targets.layer >= cut, max_rows)
     early = forward.batches(sources.layer < cut, max_rows)
     # Without late targets there is one empty batch, for the sources still pass the early targets.
@@ -89,15 +89,10 @@ def _carry_on(carrier: Carrier, batch: Tensor, cut: int, passing: Passing | None
 
 
 def _meet(carrier: Carrier, flight: Flight, others: Ends, layer: int, out: Tensor) -> None:
-    """Rows in flight pass the other ends of ``layer``: every pair that shares a position has its effect."""
-    for group in others.at_layer(layer):
-        rows, state = carrier.touching(flight, group.position)
-        mine, theirs = carrier.ends.index[rows], others.index[group.entries]
-        effect = state @ group.vectors.T
-        if carrier.backward:
-            out[mine[:, None], theirs] = effect.cpu()
-        else:
-            out[theirs[:, None], mine] = effect.T.cpu()
+    """Rows in flight pass the other ends of ``layer``."""
+    meeting = Meeting.of(others, layer, carrier.network.n_positions) if flight else None
+    if meeting is not None:
+        carrier.meet(flight, meeting, out)
 
 
 def _meet_at_cut(backward: Carrier, targets: Flight, forward: Carrier, sources: Flight, out: Tensor) -> None:
@@ -108,9 +103,9 @@ def _meet_at_cut(backward: Carrier, targets: Flight, forward: Carrier, sources: 
     effect = torch.zeros(len(rows), len(columns), device=backward.network.device)
     for position in range(1, backward.network.n_positions):
         # The last rows and the first columns touch the position: the lower left corner of the matrix.
-        (_, there), (_, here) = backward.touching(targets, position), forward.touching(sources, position)
+        there, here = backward.touching(targets, position), forward.touching(sources, position)
         effect[len(rows) - len(there) :, : len(here)].addmm_(there, here.T)
-    out[backward.ends.index[rows][:, None], forward.ends.index[columns]] = effect.cpu()
+    out[backward.ends.index[rows][:, None], forward.ends.index[columns]] = effect
 
 
 def _sorted(flight: Flight) -> Flight:

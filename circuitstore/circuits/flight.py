@@ -1,13 +1,14 @@
 """Rows in flight: targets carried backward, or sources carried forward, through frozen layers.
 
 A row is a vector of the residual stream that started at some layer and position, with what has become of it
-at every position that it can reach. Rows that started at the same position form a *block*. Blocks that lie
-one behind the other in memory form a *chunk*, which one product moves. All chunks together are a *flight*.
+at every position that it can reach. Rows that started at neighbouring positions form a *block*. Blocks that
+lie one behind the other in memory form a *chunk*, which one product moves. All chunks together are a
+*flight*.
 
-Both directions are one computation. The positions of a row are numbered by their *offset*, the distance from
-where it started. Backward from p the offsets 0, 1, … are positions p … 1; forward from s they are positions
-s … last. In both directions a larger offset then mixes in smaller ones, and the mixing matrices are lower
-triangular:
+Both directions are one computation. The positions of a block are numbered by their *offset*, the distance
+from where its rows with the longest reach started. Backward from p the offsets 0, 1, … are positions p … 1;
+forward from s they are positions s … last. In both directions a larger offset then mixes in smaller ones, and
+the mixing matrices are lower triangular:
 
     forward   W_V, mix keys into queries by P_head, W_O          (a group of query heads shares one value
     head)
@@ -15,67 +16,31 @@ triangular:
 
 A row starts with a single nonzero offset, its own. Its first attention is therefore one product with each
 weight, however far the row reaches: what a head makes of it is one vector, and the attention pattern says how
-much of that vector goes to each offset. Position 0 takes no part (see `effects`).
+much of that vector goes to each offset. Offsets before a row's own stay 0. Position 0 takes no part (see
+`effects`).
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from circuitstore.circuits.batching import MOVED_ROWS, STARTING_ROWS
+from circuitstore.circuits.batching import Batching, batching
+from circuitstore.circuits.ends import Ends, Meeting
 from circuitstore.circuits.frozen_network import FrozenLayer, FrozenNetwork
 
 
 @dataclass(frozen=True)
-class Ends:
-    """The targets, or the sources, of a set of paths; one entry each.
-
-    A target of layer l < n_layers reads the middle residual stream of that layer, one of layer n_layers the
-    final residual stream. A source of layer l enters at the *input* of layer l: embeddings have layer 0, and
-    what the MLP of layer l writes has layer l + 1.
-    """
-
-    index: Tensor  # (entry,) int64: row (targets) or column (sources) of the result
-    layer: Tensor  # (entry,) int64
-    position: Tensor  # (entry,) int64, never 0
-    vectors: Callable[[Tensor], Tensor]  # entries (n,) of one layer → (n, d_model) float32, made when needed
-
-    def at_layer(self, layer: int, among: Tensor | None = None) -> list[Group]:
-        """The entries of a layer, or those ``among`` (n,) int64 that are, by position, ascending."""
-        if among is None:
-            entries = (self.layer == layer).nonzero().squeeze(1)
-        else:
-            entries = among[self.layer[among] == layer]
-        if not len(entries):
-            return []
-        entries = entries[torch.argsort(self.position[entries], stable=True)]
-        positions, counts = torch.unique_consecutive(self.position[entries], return_counts=True)
-        sizes = counts.tolist()
-        vectors = self.vectors(entries).split(sizes)
-        columns = zip(positions.tolist(), entries.split(sizes), vectors, strict=True)
-        return [Group(*column) for column in columns]
-
-
-@dataclass(frozen=True)
-class Group:
-    """Entries of one layer and one position, with their vectors."""
-
-    position: int
-    entries: Tensor  # (row,) int64, into Ends
-    vectors: Tensor  # (row, d_model) float32
-
-
-@dataclass(frozen=True)
 class Block:
-    """Rows in flight that started at the same position."""
+    """Rows in flight that started at neighbouring positions."""
 
-    start: int
+    start: int  # where those with the longest reach started
     entries: Tensor  # (row,) int64, into Ends
     state: Tensor  # (offset, row, d_model) float32
 
@@ -85,7 +50,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Chunk:
-    """Blocks that lie one behind the other in memory, few enough to stay in the cache."""
+    """Blocks that lie one behind the other in memory, as many as one product moves."""
 
     state: Tensor  # (offset and row, d_model) float32
     blocks: list[Block]  # their states are views of ``state``
@@ -102,13 +67,27 @@ class Carrier:
     ends: Ends
     backward: bool
 
+    @cached_property
+    def at_once(self) -> Batching:
+        """How much the device is given at once."""
+        return batching(self.network.device.type)
+
     def reach(self, start: int) -> int:
         """How many positions a row that starts here touches."""
         return start if self.backward else self.network.n_positions - start
 
     def offset(self, start: int, position: int) -> int:
-        """The offset of a position for rows that start at ``start``; negative when they do not touch it."""
+        """The offset of a position in a block that starts at ``start``; negative when it is not touched."""
         return start - position if self.backward else position - start
+
+    def positions(self, start: int) -> slice:
+        """The positions that a block touches, in ascending order, which backward is not that of offsets."""
+        return slice(1, start + 1) if self.backward else slice(start, None)
+
+    def by_offset(self, start: int, by_position: Tensor, dim: int = 0) -> Tensor:
+        """Numbers or vectors of all positions, along ``dim``, as those of the offsets of a block."""
+        index = (slice(None),) * dim + (self.positions(start),)
+        return by_position[index].flip(dim) if self.backward else by_position[index]
 
     def batches(self, chosen: Tensor, max_rows: int) -> list[Tensor]:
         """The ``chosen`` (entry,) bool entries by position, cut into batches: each (n,) int64.
@@ -145,49 +124,68 @@ class Carrier:
 
         The new rows have passed the attention of ``layer``, unless it is None.
         """
-        groups = self.ends.at_layer(index, batch)
-        if not groups:
+        entries = self.ends.at_layer(index, batch)
+        if not len(entries):
             return flight
-        blocks = [block for together in _gathered(groups) for block in self._started(together, layer)]
-        if flight and len(flight[-1].state) < MOVED_ROWS // 2:
-            return flight[:-1] + packed([*flight[-1].blocks, *blocks], MOVED_ROWS)
-        return flight + packed(blocks, MOVED_ROWS)
+        vectors, rows = self.ends.vectors(entries), self.at_once.starting_rows
+        parts = zip(entries.split(rows), vectors.split(rows), strict=True)
+        blocks = [block for part in parts for block in self._started(*part, layer)]
+        most = self.at_once.moved_rows
+        if flight and len(flight[-1].state) < most // 2:
+            return flight[:-1] + packed([*flight[-1].blocks, *blocks], most)
+        return flight + packed(blocks, most)
 
     def skip(self, flight: Flight, layer: FrozenLayer) -> None:
         """Pass the skip connection of the transcoder and the residual connection around it, in place."""
         if layer.skip is None:
             return
         for block in (block for chunk in flight for block in chunk.blocks):
-            scaled = block.state * self._along(block.start, layer.skip_scale)[:, None, None]
+            scaled = block.state * self.by_offset(block.start, layer.skip_scale)[:, None, None]
             block.state.add_(scaled @ (layer.skip if self.backward else layer.skip.T))
 
-    def touching(self, flight: Flight, position: int) -> tuple[Tensor, Tensor]:
-        """The rows that touch a position: entries (row,) int64 and their states there (row, d_model)."""
-        entries, states = [torch.empty(0, dtype=torch.int64)], []
-        for block in (block for chunk in flight for block in chunk.blocks):
-            offset = self.offset(block.start, position)
-            if offset >= 0:
-                entries.append(block.entries)
-                states.append(block.state[offset])
+    def touching(self, flight: Flight, position: int) -> Tensor:
+        """The states at a position of the rows in blocks that touch it: (row, d_model)."""
+        blocks = [block for chunk in flight for block in chunk.blocks]
+        offsets = [self.offset(block.start, position) for block in blocks]
+        states = [block.state[at] for block, at in zip(blocks, offsets, strict=True) if at >= 0]
         nothing = torch.empty(0, self.network.d_model, device=self.network.device)
-        return torch.cat(entries), torch.cat(states) if states else nothing
+        return torch.cat(states) if states else nothing
 
-    def _started(self, groups: list[Group], layer: FrozenLayer | None) -> Iterator[Block]:
-        """The rows of some groups as blocks, once they have passed the attention of ``layer``."""
-        by_head, done = None, 0
-        if layer is not None:
-            by_head = self._by_head(torch.cat([group.vectors for group in groups]), layer)
-        for group in groups:
-            state = group.vectors.new_zeros(self.reach(group.position), *group.vectors.shape)
+    def meet(self, flight: Flight, others: Meeting, out: Tensor) -> None:
+        """Rows in flight pass ``others``: every pair that shares a position has its effect in ``out``."""
+        for block in (block for chunk in flight for block in chunk.blocks):
+            vectors = self.by_offset(block.start, others.vectors)  # (offset, place, d_model)
+            index = self.by_offset(block.start, others.index).flatten()
+            there = (index >= 0).nonzero().squeeze(1)
+            if not len(there):
+                continue
+            effect = torch.bmm(vectors, block.state.transpose(1, 2)).flatten(0, 1)  # (offset · place, row)
+            effect, theirs, mine = effect[there], index[there], self.ends.index[block.entries]
+            if self.backward:
+                out[mine, theirs[:, None]] = effect
+            else:
+                out[theirs[:, None], mine] = effect
+
+    def _started(self, entries: Tensor, vectors: Tensor, layer: FrozenLayer | None) -> Iterator[Block]:
+        """Rows, by position, as blocks, once they have passed the attention of ``layer``."""
+        by_head = None if layer is None else self._by_head(vectors, layer)
+        span = self.at_once.span
+        position = self.ends.position[entries]
+        sizes = torch.unique_consecutive((position - 1) // span, return_counts=True)[1].tolist()
+        done = 0
+        for size in sizes:
+            rows = slice(done, done + size)
+            own = position[rows]
+            start = int(own[-1]) if self.backward else int(own[0])
+            state = vectors.new_zeros(self.reach(start), size, vectors.shape[1])
             if layer is not None and by_head is not None:
-                made = by_head[:, done : done + len(group.entries)].flatten(1)
-                torch.mm(self._spreading(layer, group.position), made, out=state.flatten(1))
-            state[0] += group.vectors
-            yield Block(group.position, group.entries, state)
-            done += len(group.entries)
+                self._spread(layer, start, own, by_head[:, rows], state)
+            state[(own - start).abs(), torch.arange(size)] += vectors[rows]
+            yield Block(start, entries[rows], state)
+            done += size
 
     def _by_head(self, vectors: Tensor, layer: FrozenLayer) -> Tensor:
-        """What each head makes of rows at the offset 0: (row, d_model) → (head, row, d_model)."""
+        """What each head makes of rows where they start: (row, d_model) → (head, row, d_model)."""
         kv_heads, group = layer.pattern.shape[:2]
         by_kv_head = layer.value.unflatten(0, (kv_heads, 1, -1))
         values = by_kv_head.expand(-1, group, -1, -1).flatten(0, 1)  # (head, head_dim, d_model)
@@ -196,22 +194,27 @@ class Carrier:
         made: Tensor = (vectors @ first.transpose(1, 2)) @ second
         return made
 
-    def _spreading(self, layer: FrozenLayer, start: int) -> Tensor:
-        """How much of what a head makes of a row at its start goes to each offset: (offset, head)."""
-        pattern = layer.pattern.flatten(0, 1)
-        return (pattern[:, start, 1 : start + 1].flip(1) if self.backward else pattern[:, start:, start]).T
-
-    def _along(self, start: int, by_position: Tensor) -> Tensor:
-        """(position,) → (offset,) for rows that start here."""
-        return by_position[1 : start + 1].flip(0) if self.backward else by_position[start:]
+    def _spread(self, layer: FrozenLayer, start: int, own: Tensor, by_head: Tensor, state: Tensor) -> None:
+        """Write to ``state`` (offset, row, d_model) what heads make of rows that start at ``own`` (row,)."""
+        pattern = layer.pattern.flatten(0, 1)  # (head, query, key)
+        if (own == start).all():  # one product for all rows
+            there = pattern[:, start] if self.backward else pattern[:, :, start]
+            spreading = self.by_offset(start, there, dim=1).T  # (offset, head)
+            torch.mm(spreading, by_head.flatten(1), out=state.flatten(1))
+            return
+        there = (
+            pattern[:, own] if self.backward else pattern[:, :, own].transpose(1, 2)
+        )  # (head, row, position)
+        spreading = self.by_offset(start, there, dim=2).permute(1, 2, 0)  # (row, offset, head)
+        state.copy_(torch.bmm(spreading, by_head.transpose(0, 1)).transpose(0, 1))
 
     def _mixing(self, layer: FrozenLayer, start: int) -> Tensor:
         """What offset j of head h gives to offset i: (kv_head, h out, i, h in, j), 0 where j exceeds i."""
+        reached = self.positions(start)
+        pattern = layer.pattern[:, :, reached, reached]
         if self.backward:
-            reached = slice(1, start + 1)
-            pattern = layer.pattern[:, :, reached, reached].flip(2, 3)  # kv_head, group, query j, key i
-            return pattern.permute(0, 3, 1, 2)[:, None]
-        return layer.pattern[:, :, start:, start:][:, :, :, None]  # kv_head, group, query i, 1, key j
+            return pattern.flip(2, 3).permute(0, 3, 1, 2)[:, None]  # from kv_head, group, query j, key i
+        return pattern[:, :, :, None]  # kv_head, group, query i, 1, key j
 
 
 def packed(blocks: list[Block], most: int = sys.maxsize) -> Flight:
@@ -245,19 +248,6 @@ def _chunk(blocks: list[Block]) -> Chunk:
         for old, piece in zip(blocks, pieces, strict=True)
     ]
     return Chunk(state, views)
-
-
-def _gathered(groups: list[Group]) -> Iterator[list[Group]]:
-    """The same entries in lists of at most `STARTING_ROWS`; a larger group is cut into parts."""
-    together: list[Group] = []
-    for group in groups:
-        parts = zip(group.entries.split(STARTING_ROWS), group.vectors.split(STARTING_ROWS), strict=True)
-        for entries, vectors in parts:
-            if together and sum(len(part.entries) for part in together) + len(entries) > STARTING_ROWS:
-                yield together
-                together = []
-            together.append(Group(group.position, entries, vectors))
-    yield together
 
 
 def _mix(mixing: Tensor, rows: Tensor) -> Tensor:

@@ -29,6 +29,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from circuitstore.circuits import pruning
 from circuitstore.circuits.active import ActiveFeatures, checked_features, find_features
@@ -143,7 +144,7 @@ def attribute(
     levels, node_weights = edges.levels(selected), pruning.padded(chosen.weights, sum(kinds))
     contributions = None if margin is None else _margin(model, edges, selected, adjacency, levels, margin)
     if method == "gradient":
-        adjacency, node_influence, kept = graph_edges(
+        made, node_influence, kept = graph_edges(
             model,
             edges,
             selected,
@@ -152,6 +153,7 @@ def attribute(
             threshold=gradient_threshold,
             top_k=gradient_top_k,
         )
+        adjacency = torch.from_numpy(made)
         _check_finite(adjacency)
         bias, omitted = np.zeros_like(bias), np.zeros_like(omitted)
     else:
@@ -174,7 +176,7 @@ def attribute(
         logit_against_ids=chosen.against,
         logit_probabilities=chosen.probabilities,
         logit_weights=chosen.weights,
-        adjacency_matrix=adjacency,
+        adjacency_matrix=adjacency.cpu().numpy(),
         node_preactivation=preactivation,
         node_bias=bias,
         node_omitted=omitted,
@@ -193,7 +195,7 @@ def _margin(
     model: LanguageModel,
     edges: Edges,
     selected: NDArray[np.int64],
-    adjacency: NDArray[np.float32],
+    adjacency: Tensor,
     levels: NDArray[np.int64],
     margin: tuple[int, int],
 ) -> Margin:
@@ -211,9 +213,9 @@ def _margin(
     return contributions
 
 
-def _check_finite(adjacency: NDArray[np.float32], **by_node: NDArray[np.float32]) -> None:
+def _check_finite(adjacency: Tensor, **by_node: NDArray[np.float32]) -> None:
     """Raise NonFiniteError for an edge, or a number of a node, that is not finite."""
-    require_finite("edges", torch.from_numpy(adjacency), ("target node", "source node"))
+    require_finite("edges", adjacency, ("target node", "source node"))
     for name, values in by_node.items():
         require_finite(name, torch.from_numpy(values), ("node",))
 

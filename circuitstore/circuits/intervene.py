@@ -38,6 +38,7 @@ from circuitstore.models.capture import Capture, capture, unembed
 from circuitstore.models.families import Layer
 from circuitstore.models.finite import require_finite
 from circuitstore.models.load import LanguageModel
+from circuitstore.transcoders.feature_rows import FeatureRows
 from circuitstore.transcoders.per_layer import LayerTranscoder, Transcoders
 
 REGIMES = ("direct", "frozen_attention", "free")
@@ -149,13 +150,39 @@ def _held_up_to(model: LanguageModel, regime: str, constrained: Sequence[int] | 
 
 
 @dataclass(frozen=True)
-class _LayerEdits:
-    """The edits of one layer."""
+class _Spot:
+    """The edits of one layer at one position, as a table of variants and features."""
 
-    variant: NDArray[np.int64]  # (edit,)
-    position: NDArray[np.int64]  # (edit,)
-    feature: NDArray[np.int64]  # (edit,)
-    value: NDArray[np.float32]  # (edit,)
+    position: int
+    variants: Tensor  # (variant,) int64
+    columns: Tensor  # (feature,) int64: places among the features of the layer
+    value: Tensor  # (variant, feature) float32: the new activation
+    edited: Tensor  # (variant, feature) bool: whether this variant edits this feature
+
+
+@dataclass(frozen=True)
+class _LayerEdits:
+    """The edits of one layer, position by position."""
+
+    features: NDArray[np.int64]  # (feature,) ids, each once
+    spots: list[_Spot]
+
+    @classmethod
+    def of(cls, edits: NDArray[np.int64], values: NDArray[np.float64]) -> _LayerEdits:
+        """From columns variant, position and feature, (edit, 3), and new activations (edit,)."""
+        features, place = np.unique(edits[:, 2], return_inverse=True)
+        spots = []
+        for position in np.unique(edits[:, 1]).tolist():
+            here = edits[:, 1] == position
+            variants, row = np.unique(edits[here, 0], return_inverse=True)
+            columns, column = np.unique(place[here], return_inverse=True)
+            value = torch.zeros(len(variants), len(columns))
+            edited = torch.zeros(value.shape, dtype=torch.bool)
+            value[row, column] = torch.from_numpy(values[here].astype(np.float32))
+            edited[row, column] = True
+            table = (torch.from_numpy(variants), torch.from_numpy(columns), value, edited)
+            spots.append(_Spot(position, *table))
+        return cls(features, spots)
 
 
 def _by_layer(
@@ -183,8 +210,7 @@ def _by_layer(
     result = {}
     for index in np.unique(edited[:, 1]).tolist():
         here = order[edited[order, 1] == index]
-        variants_here, _, positions, features = edited[here].T
-        result[index] = _LayerEdits(variants_here, positions, features, value[here].astype(np.float32))
+        result[index] = _LayerEdits.of(edited[here][:, [0, 2, 3]], value[here])
     return result
 
 
@@ -210,21 +236,16 @@ def _edited_mlp(
             output = torch.where(held[:, None, None], before, output)
         if edits is None or transcoder is None:
             return output
-        variant, position, value = (
-            torch.from_numpy(column).to(x.device) for column in (edits.variant, edits.position, edits.value)
-        )
-        read = x[variant, position]
-        if any_held:
-            read = torch.where(held[variant, None], base.mlp_input[index][position], read)
-        change = value - transcoder.activation_of(read, edits.feature)
-        # Edits share few positions and features, so one product adds them all.
-        rows, row = np.unique(edits.variant * x.shape[1] + edits.position, return_inverse=True)
-        features, column = np.unique(edits.feature, return_inverse=True)
-        changes = torch.zeros(len(rows), len(features), device=x.device)
-        changes[torch.from_numpy(row), torch.from_numpy(column)] = change
-        total = output.float().flatten(0, 1)
-        total[torch.from_numpy(rows).to(x.device)] += changes @ transcoder.decoder_rows(features)
-        return total.view_as(output).to(output.dtype)
+        features, total = FeatureRows(transcoder, edits.features), output.float()
+        for spot in edits.spots:
+            read = x[spot.variants, spot.position]
+            if any_held:
+                before = base.mlp_input[index][spot.position]
+                read = torch.where(held[spot.variants, None], before, read)
+            change = spot.value.to(x.device) - features.activations(read, spot.columns)
+            change = torch.where(spot.edited.to(x.device), change, 0)
+            total[spot.variants, spot.position] += change @ features.decoders[spot.columns]
+        return total.to(output.dtype)
 
     return hook
 

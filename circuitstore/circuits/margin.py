@@ -21,7 +21,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -34,20 +36,21 @@ class Margin:
 
 
 def total_effects(
-    adjacency: NDArray[np.float32],
+    adjacency: Tensor,
     direct: NDArray[np.float32],
     activation: NDArray[np.float32],
     levels: NDArray[np.int64],
 ) -> NDArray[np.float64]:
     """The effect of each node on a target along all paths: (node,) float64, in the unit of ``direct``.
 
-    ``direct`` (node,) is the effect along the edge to the target. ``adjacency`` (node target, node source) is
-    in the unit of each target's pre-activation. ``activation`` (feature node,) belongs to the features, which
-    are the first nodes. ``levels`` (node,) orders the nodes: an edge runs from a lower level to a higher one.
+    ``direct`` (node,) is the effect along the edge to the target. ``adjacency`` (node target, node source),
+    on any device, is in the unit of each target's pre-activation. ``activation`` (feature node,) belongs to
+    the features, which are the first nodes. ``levels`` (node,) orders the nodes: an edge runs from a lower
+    level to a higher one.
     """
-    total = direct.astype(np.float64)
+    total, value = (torch.from_numpy(x.astype(np.float64)).to(adjacency.device) for x in (direct, activation))
     n_features = len(activation)
     for level in np.unique(levels[:n_features])[::-1]:
-        members = np.flatnonzero(levels[:n_features] == level)
-        total += (total[members] / activation[members]) @ adjacency[members].astype(np.float64)
-    return total
+        members = torch.from_numpy(np.flatnonzero(levels[:n_features] == level)).to(adjacency.device)
+        total += (total[members] / value[members]) @ adjacency[members].double()
+    return np.asarray(total.cpu().numpy())

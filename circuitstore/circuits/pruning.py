@@ -16,11 +16,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 _BLOCK = 512  # rows raised to float64 at a time
 
-Adjacency = NDArray[np.floating]  # (node target, node source)
 Values = NDArray[np.floating]
 Numbers = NDArray[np.int64]
 Mask = NDArray[np.bool_]
@@ -35,32 +36,34 @@ class Pruned:
 
 
 def influence(
-    adjacency: Adjacency, weights: Values, levels: Numbers, rows: Numbers | None = None
+    adjacency: Tensor, weights: Values, levels: Numbers, rows: Numbers | None = None
 ) -> NDArray[np.float64]:
     """Influence of every node: (node,) float64, in the unit of ``weights``.
 
-    ``adjacency`` (row target, node source) and ``weights`` (node,) are A and w. An edge runs from a lower one
-    of ``levels`` (node,) to a higher one, and none enters a node below level 0. ``rows`` (row,) names the
-    node of each row when ``adjacency`` holds only some rows; other nodes then pass nothing on.
+    ``adjacency`` (row target, node source), on any device, and ``weights`` (node,) are A and w. An edge runs
+    from a lower one of ``levels`` (node,) to a higher one, and none enters a node below level 0. ``rows``
+    (row,) names the node of each row when ``adjacency`` holds only some rows; other nodes then pass nothing
+    on.
     """
     rows = np.arange(len(adjacency)) if rows is None else rows
-    result = np.zeros(adjacency.shape[1])
+    weight = torch.from_numpy(np.asarray(weights, dtype=np.float64)).to(adjacency.device)
+    result = torch.zeros(adjacency.shape[1], dtype=torch.float64, device=adjacency.device)
     for level in np.unique(levels[rows])[::-1]:
         if level < 0:
             break
         members = np.flatnonzero(levels[rows] == level)
-        given = result[rows[members]] + weights[rows[members]]
+        nodes = _on(adjacency, rows[members])
+        given = result[nodes] + weight[nodes]
         for start in range(0, len(members), _BLOCK):  # a level has no edges within itself
-            block = adjacency[members[start : start + _BLOCK]].astype(np.float64)
-            np.abs(block, out=block)
-            total = block.sum(axis=1)
-            share = np.divide(given[start : start + _BLOCK], total, out=np.zeros_like(total), where=total > 0)
-            result += share @ block
-    return result
+            some = slice(start, start + _BLOCK)
+            block = adjacency[_on(adjacency, members[some])].abs().double()
+            total = block.sum(dim=1)
+            result += torch.where(total > 0, given[some] / total, 0) @ block
+    return np.asarray(result.cpu().numpy())
 
 
 def prune(
-    adjacency: Adjacency,
+    adjacency: Tensor,
     weights: Values,
     levels: Numbers,
     kinds: tuple[int, int, int, int],
@@ -77,20 +80,20 @@ def prune(
     n_features, n_errors = kinds[0], kinds[1]
     inner = n_features + n_errors
     scores = influence(adjacency, weights, levels)
-    node_mask = scores >= _threshold(scores, node_threshold)
+    node_mask = scores >= _threshold(torch.from_numpy(scores), node_threshold)
     node_mask[inner:] = True
 
     kept = np.flatnonzero(node_mask)
-    small = adjacency[np.ix_(kept, kept)]  # everything below is about the kept nodes only
-    shares = _row_shares(small)
+    nodes = _on(adjacency, kept)
+    small = adjacency[nodes[:, None], nodes]  # everything below is about the kept nodes only
     flow = influence(small, weights[kept], levels[kept]) + weights[kept]
-    edges = shares * flow[:, None]
+    edges = _row_shares(small) * torch.from_numpy(flow).to(small.device)[:, None]
     edge_mask = (edges >= _threshold(edges[edges > 0], edge_threshold)) & (edges > 0)
 
-    is_feature, is_inner = kept < n_features, kept < inner
-    alive = np.ones(len(kept), dtype=bool)
+    is_feature, is_inner = (_on(small, kept < count) for count in (n_features, inner))
+    alive = torch.ones_like(is_inner)
     while True:
-        survivors = alive & (edge_mask.any(axis=0) | ~is_inner) & (edge_mask.any(axis=1) | ~is_feature)
+        survivors = alive & (edge_mask.any(dim=0) | ~is_inner) & (edge_mask.any(dim=1) | ~is_feature)
         if (survivors == alive).all():
             break
         alive = survivors
@@ -98,14 +101,14 @@ def prune(
         edge_mask[:, ~alive] = False
 
     node_mask = np.zeros(len(adjacency), dtype=bool)
-    node_mask[kept[alive]] = True
+    node_mask[kept[alive.cpu().numpy()]] = True
     full = np.zeros(adjacency.shape, dtype=bool)
-    full[np.ix_(kept, kept)] = edge_mask
+    full[np.ix_(kept, kept)] = edge_mask.cpu().numpy()
     return Pruned(node_mask, full)
 
 
 def scores(
-    adjacency: Adjacency, weights: Values, node_influence: Values, kinds: tuple[int, int, int, int]
+    adjacency: Tensor, weights: Values, node_influence: Values, kinds: tuple[int, int, int, int]
 ) -> tuple[float, float]:
     """(replacement, completeness), both from 0 to 1.
 
@@ -119,8 +122,8 @@ def scores(
     from_errors, from_embeddings = node_influence[errors].sum(), node_influence[embeddings].sum()
     explained = from_errors + from_embeddings
     replacement = from_embeddings / explained if explained > 0 else 0.0
-    blocks = (adjacency[start : start + _BLOCK] for start in range(0, len(adjacency), _BLOCK))
-    error_share = np.concatenate([_row_shares(block)[:, errors].sum(axis=1) for block in blocks])
+    shares = [_row_shares(block)[:, errors].sum(dim=1) for block in adjacency.split(_BLOCK)]
+    error_share = torch.cat(shares).cpu().numpy()
     output = node_influence + weights
     return float(replacement), float(((1 - error_share) * output).sum() / output.sum())
 
@@ -131,7 +134,7 @@ def padded(weights: Values, n_nodes: int) -> NDArray[np.float64]:
 
 
 def strongest(
-    adjacency: Adjacency,
+    adjacency: Tensor,
     output: Values,
     *,
     min_share: float = 0.0,
@@ -144,31 +147,41 @@ def strongest(
     target are kept, all of them with 0. Then the ``most`` edges are kept that carry most influence, which is
     Â · ``output``; ``output`` (node,) is the influence + w of the target.
     """
-    kept: Mask = adjacency != 0
-    if not min_share and not top_k and (most is None or np.count_nonzero(kept) <= most):
-        return kept
-    scores = np.zeros(adjacency.shape, dtype=np.float32)
-    for start in range(0, len(adjacency), _BLOCK):
-        rows = slice(start, start + _BLOCK)
-        shares = _row_shares(adjacency[rows])
-        kept[rows] &= shares >= min_share
-        if 0 < top_k < adjacency.shape[1]:
-            kept[rows] &= _largest(shares, top_k)
-        scores[rows] = shares * output[rows, None]
-    if most is not None and np.count_nonzero(kept) > most:
-        flat = np.flatnonzero(kept)
-        first = flat[np.argsort(-scores.ravel()[flat], kind="stable")[:most]]
-        kept[:] = False
-        kept.ravel()[first] = True
-    return kept
+    kept = adjacency != 0
+    if min_share or top_k or (most is not None and int(kept.count_nonzero()) > most):
+        flow = torch.from_numpy(np.asarray(output, dtype=np.float64)).to(adjacency.device)
+        scores = torch.zeros_like(adjacency)
+        for start in range(0, len(adjacency), _BLOCK):
+            rows = slice(start, start + _BLOCK)
+            shares = _row_shares(adjacency[rows])
+            kept[rows] &= shares >= min_share
+            if 0 < top_k < adjacency.shape[1]:
+                kept[rows] &= _largest(shares, top_k)
+            scores[rows] = (shares * flow[rows, None]).float()
+        if most is not None:
+            _keep_most(kept, scores, most)
+    mask: Mask = kept.cpu().numpy()
+    return mask
 
 
-def _largest(values: Values, count: int) -> Mask:
+def _keep_most(kept: Tensor, scores: Tensor, most: int) -> None:
+    """Keep the ``most`` entries of largest ``scores``, of equal ones the first; in place."""
+    flat = kept.flatten().nonzero().squeeze(1)
+    if len(flat) <= most:
+        return
+    values = scores.flatten()[flat]
+    least = values.kthvalue(len(values) - most + 1).values
+    equal = (values == least).nonzero().squeeze(1)
+    chosen = values > least
+    chosen[equal[: most - int(chosen.count_nonzero())]] = True
+    kept[:] = False
+    kept.view(-1)[flat[chosen]] = True
+
+
+def _largest(values: Tensor, count: int) -> Tensor:
     """The ``count`` largest of every row (row, column), the first of equal ones: (row, column) bool."""
-    order = np.argsort(-values, axis=1, kind="stable")[:, :count]
-    result: Mask = np.zeros(values.shape, dtype=bool)
-    np.put_along_axis(result, order, True, axis=1)
-    return result
+    order = torch.argsort(-values, dim=1, stable=True)[:, :count]
+    return torch.zeros_like(values, dtype=torch.bool).scatter_(1, order, True)
 
 
 def cumulative(node_influence: Values) -> NDArray[np.float64]:
@@ -182,20 +195,23 @@ def cumulative(node_influence: Values) -> NDArray[np.float64]:
     return result
 
 
-def _threshold(values: Values, share: float) -> float:
+def _threshold(values: Tensor, share: float) -> float:
     """The largest value such that it and those above it hold ``share`` of the sum."""
     if not len(values):
         return 0.0
-    descending = np.sort(values, axis=None)[::-1]
-    running = np.cumsum(descending)
-    reached = np.searchsorted(running / running[-1], share) if running[-1] > 0 else len(running)
+    descending = values.sort(descending=True).values
+    running = descending.cumsum(dim=0)
+    reached = int(torch.searchsorted(running / running[-1], share)) if running[-1] > 0 else len(running)
     return float(descending[min(reached, len(descending) - 1)])
 
 
-def _row_shares(adjacency: Adjacency) -> NDArray[np.float64]:
+def _row_shares(adjacency: Tensor) -> Tensor:
     """Â: |A| as float64 with each row divided by its sum; a row of zeros stays so."""
-    shares: NDArray[np.float64] = adjacency.astype(np.float64)
-    np.abs(shares, out=shares)
-    total = shares.sum(axis=1, keepdims=True)
-    np.divide(shares, total, out=shares, where=total > 0)
-    return shares
+    shares = adjacency.abs().double()
+    total = shares.sum(dim=1, keepdim=True)
+    return shares.div_(torch.where(total > 0, total, 1))
+
+
+def _on(tensor: Tensor, values: NDArray[np.int64] | NDArray[np.bool_]) -> Tensor:
+    """``values`` on the device of ``tensor``."""
+    return torch.from_numpy(values).to(tensor.device)

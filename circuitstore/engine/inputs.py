@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import xarray as xr
 
+from circuitstore.engine.keys import content_of
 from circuitstore.engine.limits import KEPT_BYTES, OPEN_OBJECTS
-from circuitstore.engine.planner import content_of
 from circuitstore.errors import BuildError
 from circuitstore.storage.artifact import Cell
 from circuitstore.storage.layout import Store

@@ -14,9 +14,10 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 
 from circuitstore.engine.explain import changes
-from circuitstore.engine.fingerprint import Code, digest
+from circuitstore.engine.fingerprint import Code
+from circuitstore.engine.keys import artifact_key, cell_key
 from circuitstore.engine.task import Pipeline, Resource, Selection, Task
-from circuitstore.errors import DamageError, UsageError
+from circuitstore.errors import DamageError, InputError, UsageError
 from circuitstore.memo import Memo, shared
 from circuitstore.storage.actions import Copy, Entry, add_copy, copies
 from circuitstore.storage.artifact import Artifact, Cell, read_artifact
@@ -31,8 +32,8 @@ FRESH, STALE, MISSING = "fresh", "stale", "missing"
 class PlannedCell(msgspec.Struct, frozen=True):
     """A cell to be had: its coordinates, its key, and the cells it reads of each upstream phase.
 
-    `copy` is an intact copy of its content, if the store holds one. `first` is the content first published
-    under its key, "" if there was none.
+    `copy` is an intact copy of its content, if the store holds one. `first` is the content that counts for
+    its key, lost or not, "" if there was none.
     """
 
     coords: Coords
@@ -122,8 +123,8 @@ class Planner:
         artifact = self.intact_artifact(key)
         if artifact is not None:
             return msgspec.structs.replace(known, state=FRESH, why=[], artifact=artifact)
-        cells = self._cells(known, upstream)
         previous = self._previous(known.name)
+        cells = self.cells(known, upstream, previous)
         why = changes(self.store, previous, components, upstream)
         if previous and not why:
             why = [f"{sum(cell.copy is None for cell in cells)} cells are missing or damaged in the store"]
@@ -173,8 +174,9 @@ class Planner:
             if name not in identities:
                 identities[name] = used[name].identity()
         config = task.settings(selection)
+        module = task.module(self.pipeline.package)
         components = Components(
-            code=self.code.closure(*self._modules(task, used)),
+            code=self.code.closure(*self._modules(task, used)) | self.code.declared(module, task.files),
             config={
                 name: getattr(config, name) for name in config.__struct_fields__ if name not in task.bounds
             },
@@ -193,10 +195,22 @@ class Planner:
         """The modules whose code, with all they import, is in the key of a phase."""
         choosing = [task.coordinates.__module__] if task.coordinates else []
         loading = [module for resource in resources.values() for module in resource.code]
-        return [task.module(self.pipeline.package), *choosing, *loading]
+        named = [*task.modules, *(module for each in resources.values() for module in each.modules)]
+        for module in named:  # nobody would miss it, for a name that is no module is not in a closure
+            if self.code.locate(module) is None:
+                expected = f"a module of {self.pipeline.package} that computes"
+                raise InputError(f"module {module}, which is declared", expected=expected, got="none")
+        return [task.module(self.pipeline.package), *choosing, *task.modules, *loading]
 
-    def _cells(self, step: Step, upstream: Mapping[str, Artifact]) -> list[PlannedCell]:
-        task = step.task
+    def cells(
+        self, step: Step, upstream: Mapping[str, Artifact], previous: Artifact | None = None
+    ) -> list[PlannedCell]:
+        """All cells of a step whose upstream phases are there, with what the store has of them.
+
+        Where a key has two contents, the one that the `previous` artifact of this name has counts, else the
+        one that was published first.
+        """
+        task, standing = step.task, _of_cells(previous)
         axes = [[(axis, at) for at in self._coordinates(step, axis, upstream)] for axis in task.per]
         by_axes = {name: _index(artifact, task.per) for name, artifact in upstream.items()}
         cells = []
@@ -211,8 +225,11 @@ class Planner:
                 continue
             key = cell_key(task, step.components, coords, reads)
             known = self._known_copies(task).get(key, [])
+            if len(known) > 1:
+                kept = standing.get(frozenset(combination))
+                known = sorted(known, key=lambda copy: copy.content != kept)
             copy = next((copy for copy in known if self._object_intact(copy.object)), None)
-            cells.append(PlannedCell(coords, key, reads, copy, known[0].first if known else ""))
+            cells.append(PlannedCell(coords, key, reads, copy, known[0].content if known else ""))
         return cells
 
     def _coordinates(self, step: Step, axis: str, upstream: Mapping[str, Artifact]) -> list[str | int]:
@@ -259,26 +276,9 @@ def _resource(task: Task, name: str, resources: Mapping[str, Resource]) -> Resou
     return resources[name]
 
 
-def artifact_key(task: Task, components: Components) -> str:
-    """Key of a phase's whole output."""
-    parts = components.code, components.config, components.resources, components.upstream
-    return digest("artifact", [task.name, task.declared, *parts])
-
-
-def cell_key(task: Task, components: Components, coords: Coords, reads: Mapping[str, Sequence[Cell]]) -> str:
-    """Key of one cell.
-
-    It is made as the artifact's key, but of upstream only from the cells that this one reads, and without the
-    settings that only choose cells.
-    """
-    config = {name: value for name, value in components.config.items() if name not in task.whole}
-    contents = {name: [[cell.coords, cell.content] for cell in cells] for name, cells in reads.items()}
-    return digest("cell", [task.name, components.code, config, components.resources, coords, contents])
-
-
-def content_of(cells: Sequence[Cell]) -> str:
-    """Content hash of an artifact, over its cells in order."""
-    return digest("content", [[cell.coords, cell.content] for cell in cells])
+def _of_cells(artifact: Artifact | None) -> dict[frozenset[tuple[str, str | int]], str]:
+    """Coordinates → content of the cells of an artifact."""
+    return {frozenset(cell.coords.items()): cell.content for cell in artifact.cells} if artifact else {}
 
 
 def _index(

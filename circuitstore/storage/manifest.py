@@ -112,3 +112,9 @@ def quarantine(store: Store, path: str) -> str:
     os.makedirs(os.path.dirname(target), exist_ok=True)
     os.rename(path, target)
     return target
+
+
+def quarantined(store: Store) -> list[str]:
+    """Names in `quarantine/`: each is that of a damaged file or folder, a hyphen and a random number."""
+    folder = store.path("quarantine")
+    return sorted(os.listdir(folder)) if os.path.isdir(folder) else []

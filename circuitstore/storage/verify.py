@@ -24,6 +24,7 @@ from circuitstore.storage.manifest import (
     file_sha256,
     has_links,
     quarantine,
+    quarantined,
     read_manifest,
 )
 from circuitstore.storage.records import Coords, read_record
@@ -172,7 +173,7 @@ def _rescue(store: Store, known: list[Journal], intact: dict[int, xr.Dataset]) -
 
 
 def _missing_objects(store: Store, present: set[str], index: dict[str, list[Journal]]) -> list[Damage]:
-    """Objects that a named result needs and that are not there at all."""
+    """Objects that a named result needs and that are gone. Those that were set aside were named then."""
     needed: dict[str, None] = {}
     for name in names(store):
         try:
@@ -182,7 +183,8 @@ def _missing_objects(store: Store, present: set[str], index: dict[str, list[Jour
             continue
         needed.update(dict.fromkeys(artifact.objects if artifact else ()))
     damages = []
-    for missing in (each for each in needed if each not in present):
+    aside = {moved.rpartition("-")[0] for moved in quarantined(store)}
+    for missing in (each for each in needed if each not in present and each not in aside):
         lost = _cells_of(index.get(missing, []))
         path = os.path.relpath(store.object(missing), store.root)
         damages.append(Damage(path, "no such object", lost, 0, False))

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from circuitstore.errors import ModelError, UsageError
-from circuitstore.models.bits import raised
+from circuitstore.models.bits import float32_on, raised
 from circuitstore.models.finite import require_finite
 from circuitstore.transcoders import formats
 from circuitstore.transcoders.activation import largest, thresholded
@@ -38,6 +38,8 @@ from circuitstore.transcoders.layer_file import LayerFile
 from circuitstore.transcoders.sparse import SparseRows
 
 Ids = NDArray[np.integer] | Sequence[int] | Tensor  # of features
+# Positions that are decoded by one product. The number is a constant, because it decides the last bits.
+DECODED_POSITIONS = 16
 
 
 class Transcoders:
@@ -170,14 +172,6 @@ class LayerTranscoder:
             chunks_of_prompt.append((position, feature + start, values[position, feature]))
         return [self._compress(len(x), some) for x, some in zip(inputs, chunks, strict=True)]
 
-    def activation_of(self, x: Tensor, features: Ids) -> Tensor:
-        """Activation of one feature for each input: x (entry, d_model), ids (entry,) → (entry,) float32."""
-        if self.top_k is not None:  # the choice depends on all features
-            return self.encode(x)[torch.arange(len(x)), torch.as_tensor(features)]
-        ids = torch.as_tensor(features)
-        pre = (x.to(self.device, torch.float32) * self.encoder_rows(ids)).sum(1) + self.b_enc[ids]
-        return thresholded(pre, self.threshold_of(ids))
-
     def activations_of(self, x: Tensor, features: Ids) -> Tensor:
         """Activations of a few features, each in inputs of its own.
 
@@ -197,19 +191,29 @@ class LayerTranscoder:
 
     def encoder_rows(self, features: Ids) -> Tensor:
         """W_enc[features]: (entry,) ids → (entry, d_model) float32; only these rows are read."""
-        return self._rows("W_enc", features)
+        return self.stored_rows("W_enc", features).float()
 
     def decoder_rows(self, features: Ids) -> Tensor:
         """W_dec[features]: (entry,) ids → (entry, d_model) float32; only these rows are read."""
-        return self._rows("W_dec", features)
+        return self.stored_rows("W_dec", features).float()
+
+    def stored_rows(self, name: str, features: Ids) -> Tensor:
+        """Rows of "W_enc" or "W_dec" on the device, as they are stored: (entry,) ids → (entry, d_model)."""
+        ids = torch.as_tensor(np.asarray(features, dtype=np.int64))
+        if len(ids) and not (int(ids.min()) >= 0 and int(ids.max()) < self.n_features):
+            raise UsageError(
+                f"features of {self.path}",
+                expected=f"0 to {self.n_features - 1}",
+                got=[int(ids.min()), int(ids.max())],
+            )
+        rows = self._file.tensor(name)[ids].to(self.device)
+        require_finite(f"{name} of {self.path} in rows of active features", rows, ("row", "dimension"))
+        return rows
 
     def decode(self, rows: SparseRows) -> Tensor:
         """Decoded features alone, activation · W_dec: (position, d_model) float32."""
         unique, inverse = np.unique(rows.feature, return_inverse=True)
-        decoders = self.decoder_rows(unique)
-        index, value = torch.from_numpy(inverse).to(self.device), torch.from_numpy(rows.value).to(self.device)
-        bounds = zip(rows.pointer[:-1].tolist(), rows.pointer[1:].tolist(), strict=True)
-        return torch.stack([value[start:stop] @ decoders[index[start:stop]] for start, stop in bounds])
+        return decoded(rows, self.decoder_rows(unique)[torch.from_numpy(inverse)])
 
     def reconstruct(self, rows: SparseRows, x: Tensor | None = None) -> Tensor:
         """The predicted MLP output (position, d_model) float32: decoded features + b_dec (+ skip of ``x``).
@@ -268,23 +272,28 @@ class LayerTranscoder:
         pointer = np.searchsorted(position, np.arange(n_positions + 1))
         return SparseRows(pointer.astype(np.int64), feature.astype(np.int32), value.astype(np.float32))
 
-    def _rows(self, name: str, features: Ids) -> Tensor:
-        ids = torch.as_tensor(np.asarray(features, dtype=np.int64))
-        if len(ids) and not (int(ids.min()) >= 0 and int(ids.max()) < self.n_features):
-            raise UsageError(
-                f"features of {self.path}",
-                expected=f"0 to {self.n_features - 1}",
-                got=[int(ids.min()), int(ids.max())],
-            )
-        rows = self._file.tensor(name)[ids].to(self.device, torch.float32)
-        require_finite(f"{name} of {self.path} in rows of active features", rows, ("row", "dimension"))
-        return rows
-
     def _read(self, name: str) -> Tensor:
-        return self._file.tensor(name).to(self.device).float()
+        return float32_on(self._file.tensor(name), self.device)
 
     def _vector(self, name: str, axis: str) -> Tensor:
         """A bias or the thresholds, checked: a comparison with NaN would silence a feature unseen."""
         vector = self._read(name)
         require_finite(f"{name} of {self.path}", vector, (axis,))
         return vector
+
+
+def decoded(rows: SparseRows, decoders: Tensor) -> Tensor:
+    """activation · W_dec: active features and the decoder row of each (entry, d_model) → (position, d_model).
+
+    A few positions are one product with the rows of all of them, in which each has zeros for the others.
+    """
+    value, position = torch.from_numpy(rows.value), torch.from_numpy(rows.position)
+    sums = [decoders.new_zeros(0, decoders.shape[1])]
+    for start in range(0, rows.n_positions, DECODED_POSITIONS):
+        stop = min(start + DECODED_POSITIONS, rows.n_positions)
+        entries = slice(int(rows.pointer[start]), int(rows.pointer[stop]))
+        place = position[entries] - start
+        weights = torch.zeros(stop - start, len(place))
+        weights[place, torch.arange(len(place))] = value[entries]
+        sums.append(weights.to(decoders.device) @ decoders[entries])
+    return torch.cat(sums)

@@ -21,7 +21,9 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from tasks import behaviours
+from tasks.behaviours import Prompt
+from tasks.inputs.behaviour import declaration
+from tasks.inputs.draw import generate
 
 HERE = Path(__file__).parents[2] / "tasks" / "profiles" / "smollm2"
 # Left out at the beginning of a text: layer 11 writes 500 times as much there as elsewhere.
@@ -77,14 +79,14 @@ def beginnings(tokenizer: Any) -> Iterator[tuple[list[list[int]], int]]:
             yield some[first : first + BATCH], BEGUN_TOKENS
 
 
-def begun_with() -> list[behaviours.Prompt]:
+def begun_with() -> list[Prompt]:
     """The prompts that texts begin with: of train groups, and not among the prompts that are analysed."""
     chosen = []
     for name, count in BEGUN.items():
-        behaviour = behaviours.load(name)
-        analysed = {prompt.text for prompt in behaviours.generate(behaviour)}
+        behaviour = declaration(name)
+        analysed = {prompt.text for prompt in generate(behaviour)}
         # A fifth is test, as by default, so that the splits have the same groups.
-        drawn = behaviours.generate(behaviour, train=count + SPARE, test=(count + SPARE) // 4)
+        drawn = generate(behaviour, train=count + SPARE, test=(count + SPARE) // 4)
         others = [p for p in drawn if p.split == "train" and p.text not in analysed]
         chosen += others[:count]
     return chosen

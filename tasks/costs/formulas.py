@@ -62,7 +62,7 @@ def _features(job: Job) -> Work:
     opened = min(KEPT_BYTES, sum(job.kept) * job.kept_layers * 3 * job.d * job.itemsize)
     written = COMMIT * (entries * 8 + together * job.prompts * job.d * 8)
     host = opened + kept * 3 * job.d * job.itemsize + written
-    tensors = kept * job.d * (4 * 2 + job.itemsize) + entries * 40
+    tensors = kept * job.d * (4 * 2 + job.itemsize) + entries * 40 + job.uploaded
     sparse = job.kept_layers * sum(job.encoded) * job.active * 5.5
     stored = sparse + cells * (PER_CELL_STORED + 0.6 * 8 * job.d)
     one = Product(2 * job.features * job.d * sum(job.encoded), job.encoder_bytes, "float32", job.kept_layers)

@@ -6,7 +6,6 @@ import math
 
 import msgspec
 
-from circuitstore.circuits.batching import FLIGHT_BYTES, MOVED_ROWS, STARTING_ROWS
 from tasks.costs.job import COMMIT, Job, Product, Work
 from tasks.settings.phases import Attribution
 
@@ -63,7 +62,8 @@ def attribution(job: Job) -> Work:
     known = 4.0 * largest.known_rows * (largest.active + (job.layers + 1) * job.longest)
     column = 20 * 512 * (largest.active if known else largest.nodes)  # a block of rows in float64
     flight = _flight(job, largest)
-    carried = max(known + column, matrix + max(flight, PRUNED_COPIES * matrix))
+    carried = max(known + max(column, flight), matrix + max(flight, PRUNED_COPIES * matrix))
+    carried += _kept(job, largest)
     finished = min(job.prompts, job.task.batch) * (
         EDGE_BYTES * largest.edges + 60 * largest.active + 32 * largest.nodes
     )
@@ -82,14 +82,21 @@ def _flight(job: Job, one: Graph) -> float:
     """Bytes of the rows that are carried through the network, and of the weights folded for them."""
     head_dim, meeting = job.width / job.heads, _meeting(job, one, job.longest)
     folded = 4 * job.d * (2 * job.width + head_dim * (job.shape.kv_heads or 0))
-    starting = 4 * min(STARTING_ROWS, meeting.starting) * job.heads * (job.d + head_dim)
+    starting = 4 * min(job.at_once.starting_rows, meeting.starting) * job.heads * (job.d + head_dim)
     starting += 2 * 4 * job.d * job.width
-    moving = 3 * 4 * MOVED_ROWS * job.width
-    most = FLIGHT_BYTES / 2 * job.d / (2 * job.d + job.width)  # of rows, each way
-    back, on = (min(4 * job.d * rows * job.longest / 2, most) for rows in (meeting.late, meeting.early))
+    moving = 3 * 4 * job.at_once.moved_rows * job.width
+    most = job.at_once.flight_bytes / 2 * job.d / (2 * job.d + job.width)  # of rows, each way
+    reach = min((job.longest + job.at_once.span - 1) / 2, job.longest)
+    back, on = (min(4 * job.d * rows * reach, most) for rows in (meeting.late, meeting.early))
     # Where they meet they are sorted, the second beside the sorted first.
     joined: float = max(3 * back + on, 2 * back + 3 * on) if on else 0.0
     return max(back + on + max(starting, moving), joined) + folded
+
+
+def _kept(job: Job, one: Graph) -> float:
+    """Bytes of the decoder rows of active features and the encoder rows of nodes that are kept."""
+    row, most = job.encoder_bytes / max(job.features, 1), job.at_once.kept_bytes
+    return min(one.active * row, most) + min(one.features * row, most)
 
 
 def _meeting(job: Job, one: Graph, tokens: int) -> Meeting:

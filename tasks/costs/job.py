@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
+from circuitstore.circuits.batching import batching
 from circuitstore.engine.task import Task
+from circuitstore.models.raising import RAISED_BYTES_ELSEWHERE, READERS
 from tasks.costs.shapes import BYTES, Sizes, lengths, parameters
 from tasks.parts.layers import layer_range
 from tasks.settings.phases import Activations
@@ -45,13 +47,14 @@ class Work(msgspec.Struct, frozen=True):
 class Job:
     """The numbers of one phase of one selection, by the names that the formulas use."""
 
-    def __init__(self, selection: Selection, known: Sizes, task: Task):
+    def __init__(self, selection: Selection, known: Sizes, task: Task, device: str):
         shape, profile = known.shape, selection.profile
         self.shape, self.profile, self.task = shape, profile, task
         self.layers, self.d, self.heads = shape.layers or 0, shape.d_model or 0, shape.heads or 0
         self.d_mlp, self.vocabulary = shape.d_mlp or 0, shape.vocabulary or 0
         self.width = self.heads * (shape.head_dim or 0)  # of all heads
         self.features, self.active = shape.features or 0, shape.active or ASSUMED_ACTIVE
+        self.at_once = batching(device)
         self.dtype = profile.model.dtype
         self.itemsize = BYTES[self.dtype]
         count = parameters(shape) or 0
@@ -60,6 +63,9 @@ class Job:
         self.model_bytes = count * self.itemsize
         self.copies_model = self.dtype != shape.dtype
         self.encoder_bytes = self.features * self.d * BYTES[shape.transcoder_dtype or "bfloat16"]
+        # On an accelerator: the part of an encoder in use, in float32, and the parts on their way.
+        arriving = (READERS + 1) * BYTES[shape.transcoder_dtype or "bfloat16"] / 4
+        self.uploaded = 0.0 if device == "cpu" else RAISED_BYTES_ELSEWHERE * (1 + arriving)
         self.tokens = lengths(selection)
         self.prompts, self.longest = len(self.tokens), max(self.tokens, default=0)
         kept = profile.of(Activations)

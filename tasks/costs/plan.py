@@ -126,7 +126,7 @@ def _cost(task: Task, selection: Selection, known: Sizes, where: str, machine: d
     formula = FORMULAS.get(task.name)
     if formula is None or known.missing:
         return Cost(task.name, selection.behaviour)
-    job = Job(selection, known, task)
+    job = Job(selection, known, task, where)
     work = formula.work(job)
     on_cpu, reads_model = where == "cpu", "model" in task.needs
     model = job.model_bytes if reads_model else 0

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 import xarray as xr
 
 from circuitstore.circuits.methods import MARGIN_METHODS
@@ -46,7 +47,7 @@ def dataset(graph: Graph, model: LanguageModel, token_text: np.ndarray, config: 
     weights = np.zeros(len(graph.node_influence))
     weights[len(weights) - len(graph.logit_weights) :] = graph.logit_weights
     stored = graph.prune_edge_mask | strongest(
-        graph.adjacency_matrix,
+        torch.from_numpy(graph.adjacency_matrix),
         graph.node_influence + weights,
         min_share=config.edge_min_share,
         top_k=config.edge_top_k,

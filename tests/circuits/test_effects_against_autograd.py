@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import torch
 from random_model import write_model, write_transcoders
 
 from bench import naive
+from circuitstore.circuits import batching
 from circuitstore.circuits.active import ActiveFeatures, find_features
 from circuitstore.circuits.graph import attribute
 from circuitstore.models.capture import capture
@@ -190,8 +192,8 @@ def test_stages_choose_by_the_rows_known_so_far(tmp_path):
 
 
 @pytest.mark.parametrize("cut", range(6))
-@pytest.mark.parametrize("plenty", [True, False])
-def test_every_cut_and_any_memory_give_the_same_effects(tmp_path, monkeypatch, cut, plenty):
+@pytest.mark.parametrize("given", ["cpu", "accelerator", "least", "spanned"])
+def test_every_cut_and_any_memory_give_the_same_effects(tmp_path, monkeypatch, cut, given):
     """The cut, the number of batches and how many rows start at once change the last bits only."""
     folders = (
         write_model(tmp_path / "m", 9, layers=5),
@@ -200,9 +202,10 @@ def test_every_cut_and_any_memory_give_the_same_effects(tmp_path, monkeypatch, c
     model, transcoders = load_model(folders[0]), Transcoders.open(folders[1])
     reference = attribute(model, transcoders, TOKENS).adjacency_matrix
     monkeypatch.setattr("circuitstore.circuits.effects.cheapest_cut", lambda *args: cut)
-    monkeypatch.setattr("circuitstore.circuits.flight.STARTING_ROWS", 256 if plenty else 3)
-    if not plenty:
-        monkeypatch.setattr("circuitstore.circuits.effects.FLIGHT_BYTES", reference.nbytes // 2)
+    least = batching.Batching(reference.nbytes // 2, starting_rows=3, moved_rows=20, span=1, kept_bytes=1000)
+    spanned = replace(least, moved_rows=60, span=3)
+    kinds = {"cpu": batching.CPU, "accelerator": batching.ACCELERATOR, "least": least, "spanned": spanned}
+    monkeypatch.setattr(batching, "CPU", kinds[given])
     again = attribute(model, transcoders, TOKENS).adjacency_matrix
     assert np.abs(again - reference).max() < 1e-5 * np.abs(reference).max()
     assert ((again == 0) == (reference == 0)).all()

@@ -158,7 +158,7 @@ def test_total_attribution_is_the_sum_over_all_paths(graph):
 
 def test_total_effect_of_two_layers_by_hand():
     """direct(s) + direct(t) · edge(s→t) / activation(t)."""
-    adjacency = np.zeros((3, 3))
+    adjacency = torch.zeros(3, 3)
     adjacency[1, 0] = 4.0
     assert total_effects(
         adjacency, np.array([0.5, 3.0, 0.0]), np.array([1.0, 2.0]), np.array([0, 1, 2])

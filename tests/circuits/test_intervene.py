@@ -24,22 +24,22 @@ TOKENS = [208, 17, 3, 99, 3, 150, 42]
 @pytest.mark.parametrize(
     ("regime", "name"), [("direct", "direct"), ("frozen_attention", "frozenattn"), ("free", "free")]
 )
-def test_ablation_agrees_with_the_reference(reference_model, kind, regime, name):
+def test_ablation_agrees_with_the_reference(reference_on_device, kind, regime, name):
     """Logits and activations of every layer after one feature is set to 0; direct reports pre-activations."""
     expected = load_file(CONFORMANCE / kind / "expected.safetensors")
     edit = json.loads((CONFORMANCE / kind / "expected.json").read_text())["ablation"]
-    transcoders = Transcoders.open(CONFORMANCE / kind)
+    transcoders = Transcoders.open(CONFORMANCE / kind, device=reference_on_device.device)
     edits = [Edit(edit["layer"], edit["pos"], edit["feature_idx"], edit["value"])]
     result = intervene(
-        reference_model, transcoders, expected["input_tokens"].tolist(), [edits], regime=regime
+        reference_on_device, transcoders, expected["input_tokens"].tolist(), [edits], regime=regime
     )
-    np.testing.assert_allclose(result.logits[0].numpy(), expected[f"iv_{name}_logits"], atol=1e-4)
+    np.testing.assert_allclose(result.logits[0].cpu().numpy(), expected[f"iv_{name}_logits"], atol=1e-4)
     assert np.abs(expected[f"iv_{name}_logits"] - expected["base_logits"]).max() > 1e-2
     for layer, x in enumerate(result.mlp_input[0]):
         coder = transcoders.layer(layer)
         ours = coder.preactivation(x) if regime == "direct" else coder.encode(x)
         np.testing.assert_allclose(
-            ours.numpy()[1:], expected[f"iv_{name}_acts"][layer, 1:], atol=1e-4
+            ours.cpu().numpy()[1:], expected[f"iv_{name}_acts"][layer, 1:], atol=1e-4
         )  # the reference zeroes position 0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from circuitstore.circuits import pruning
 
@@ -18,7 +19,7 @@ def graph(**edges):
     for name, weight in edges.items():
         source, target = name[1:].split("_")
         matrix[int(target), int(source)] = weight
-    return matrix
+    return torch.from_numpy(matrix)
 
 
 PATHS = graph(_5_0=2, _5_1=-1, _0_2=3, _1_2=1, _2_6=-6, _3_6=1, _4_6=1)
@@ -111,4 +112,4 @@ def test_strongest_edges_agree_with_sorting_everything():
     )
     largest = np.zeros(matrix.shape, dtype=bool)
     largest.ravel()[np.argsort(-scores.ravel())[:5000]] = True
-    assert np.array_equal(pruning.strongest(matrix, output, most=5000), largest)
+    assert np.array_equal(pruning.strongest(torch.from_numpy(matrix), output, most=5000), largest)

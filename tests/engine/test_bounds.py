@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 
 import pytest
 from workspace import one_line_error
+
+from circuitstore.circuits import batching
 
 
 @pytest.mark.parametrize("memory", ["1GB", "4000MB", "64GB"])
@@ -22,7 +25,7 @@ def test_another_bound_of_memory_gives_the_same_bytes(workspace, monkeypatch, me
 
     Few bytes are in flight, so that rows go in batches: their number may not follow from the bound.
     """
-    monkeypatch.setattr("circuitstore.circuits.effects.FLIGHT_BYTES", 200_000)
+    monkeypatch.setattr(batching, "CPU", replace(batching.CPU, flight_bytes=200_000))
     contents = []
     for bound in ("4GB", memory):
         shutil.rmtree(workspace.store)

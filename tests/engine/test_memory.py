@@ -70,6 +70,28 @@ def test_memory_that_runs_out_changes_no_result(built_once, new_workspace, monke
     assert new_workspace.contents(("features",)) == built_once.contents(("features",))
 
 
+@pytest.mark.gpu
+def test_memory_of_a_gpu_that_really_runs_out(built_once, new_workspace, monkeypatch):
+    """The same when the device itself refuses: 1 GB a cell, where less than 4 GB may be taken."""
+    original, given = features_phase.features, []
+
+    def features(cells, *arguments, **named):
+        given.append(len(cells))
+        held = torch.empty(len(cells) << 30, dtype=torch.uint8, device="cuda")
+        yield from original(cells, *arguments, **named)
+        del held
+
+    monkeypatch.setattr(features_phase, "features", features)
+    torch.cuda.set_per_process_memory_fraction(4e9 / torch.cuda.mem_get_info()[1])
+    try:
+        outcome = new_workspace.build(phase="features")
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+    assert outcome.code == 0, outcome.err
+    assert given == [12, 6, 3, 3, 3, 3]
+    assert new_workspace.contents(("features",)) == built_once.contents(("features",))
+
+
 def test_what_finished_before_is_kept(built_once, new_workspace, monkeypatch):
     """Cells that were done when memory ran out are not computed again."""
     given: list[int] = []

@@ -212,7 +212,7 @@ def test_a_phase_depends_on_no_module_that_it_does_not_use(phase):
 def test_what_attribution_depends_on():
     """The costliest phase, spelled out: an edit of a module in this list costs every graph."""
     library = {module for module in code_of("attribution") if module.startswith("circuitstore.circuits")}
-    first = "active batching edges effects flight frozen_network gradient_graph gradients"
+    first = "active batching edges effects ends flight frozen_network gradient_graph gradients"
     names = f"{first} graph margin methods pruning targets"
     assert library == {f"circuitstore.circuits.{name}" for name in names.split()}
 

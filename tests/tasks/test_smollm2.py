@@ -14,7 +14,8 @@ from circuitstore.storage.artifact import Artifact
 from circuitstore.storage.layout import Store
 from circuitstore.storage.refs import Name, named
 from recipes.smollm2 import convert, sample
-from tasks.behaviours import generate, load
+from tasks.inputs.behaviour import declaration
+from tasks.inputs.draw import generate
 
 PROMPTS = ["The keys near the cabinet", 'The opposite of "hot" is "', "calc: 36+59=9"]
 SMALL = {
@@ -201,12 +202,13 @@ def test_the_model_shows_two_behaviours_and_not_the_third(profile):
 @pytest.mark.slow
 def test_the_whole_pipeline(profile):
     """Transcoders are trained for all 30 layers, measured, written and used: graphs are exact."""
-    from tasks import behaviours
+    from tasks.inputs.behaviour import declaration
+    from tasks.inputs.draw import generate
 
     texts = [
         prompt.text + prompt.correct
         for name in ("plural", "antonym")
-        for prompt in behaviours.generate(behaviours.load(name))
+        for prompt in generate(declaration(name))
     ]
     (profile.parent / "corpus.txt").write_text("\n".join(texts))
     assert build(profile, "replacement").code == 0
@@ -242,7 +244,7 @@ def test_sampled_texts_begin_with_no_prompt_that_is_analysed():
     texts = {prompt.text for prompt in begun}
     assert len(texts) == len(begun) == sum(sample.BEGUN.values())
     for name in sample.BEGUN:
-        drawn = generate(load(name))
+        drawn = generate(declaration(name))
         assert not texts & {prompt.text for prompt in drawn}
         groups = {prompt.group for prompt in drawn if prompt.split == "test"}
         assert not groups & {prompt.group for prompt in begun if prompt.id.startswith(name)}

@@ -18,6 +18,7 @@ from circuitstore.circuits.graph import attribute
 from circuitstore.errors import ModelError, UsageError
 from circuitstore.models import bits
 from circuitstore.models.load import load_model
+from circuitstore.transcoders.feature_rows import FeatureRows
 from circuitstore.transcoders.per_layer import Transcoders
 
 TOKENS = [208, 17, 3, 99, 3, 150, 42]
@@ -64,7 +65,8 @@ def test_activations_by_the_formula(tmp_path, options):
     position, feature = act.nonzero(as_tuple=True)
     assert np.array_equal(rows.position, position) and np.array_equal(rows.feature, feature)
     assert (rows.pointer.dtype, rows.feature.dtype, rows.value.dtype) == (np.int64, np.int32, np.float32)
-    torch.testing.assert_close(coder.activation_of(x[position], feature), act[position, feature])
+    some, which = FeatureRows(coder, [2, 150, 7]), torch.tensor([2, 0])
+    torch.testing.assert_close(some.activations(x, which), act[:, [7, 2]])
     skip = x @ tensors["W_skip"].T if "skip" in options else 0
     torch.testing.assert_close(coder.reconstruct(rows, x), act @ tensors["W_dec"] + tensors["b_dec"] + skip)
 
@@ -82,8 +84,8 @@ def test_published_top_k_keeps_the_largest_of_any_sign(tmp_path, monkeypatch, ro
     expected = torch.where(pre >= pre.topk(5, dim=1).values[:, -1:], pre, 0)
     assert (expected < 0).any() and (expected > 0).any()
     torch.testing.assert_close(coder.encode(x), expected)
-    position, feature = expected.nonzero(as_tuple=True)
-    torch.testing.assert_close(coder.activation_of(x[position], feature), expected[position, feature])
+    some, which = FeatureRows(coder, [2, 50, 7]), torch.tensor([2, 0])
+    torch.testing.assert_close(some.activations(x, which), expected[:, [7, 2]])
 
 
 def test_activation_function_that_config_yaml_names(tmp_path):
