@@ -142,7 +142,8 @@ def baseline(rows: Prompts, answers: Baseline) -> list[str]:
 def features(measured: Features, labels: Interpretation) -> list[str]:
     """L0 and reconstruction by layer."""
     distinct = [measured.distinct_l0(layer, labels) for layer in measured.layers]
-    columns = (measured.layers, measured.l0.mean(1), distinct, measured.explained, measured.normalised_mse)
+    every = [len(measured.place[layer]) / max(measured.positions, 1) for layer in measured.layers]
+    columns = (measured.layers, every, distinct, measured.explained, measured.normalised_mse)
     rows = [
         [str(layer), f"{l0:.1f}", f"{once:.1f}", f"{explained:.3f}", f"{nmse:.3f}"]
         for layer, l0, once, explained, nmse in zip(*columns, strict=True)
@@ -151,9 +152,9 @@ def features(measured: Features, labels: Interpretation) -> list[str]:
     words = (
         f"<p>The model has width {measured.d_model} and at least {measured.layers[-1] + 1} layers; here are "
         f"the transcoders of {len(measured.layers)} of them, with {measured.size:,} features each. {active} "
-        f"features are active in some prompt; {count} of them are distinct: encoder and decoder "
-        "rows of the others have a cosine above 0.99 with those of another. Distinct L0 counts such twins "
-        "once.</p>"
+        f"features are active in some prompt, {count} of them distinct. Features whose encoder and decoder "
+        "rows both have a cosine above 0.99 are one feature twice; distinct L0 counts them once. Both are "
+        "means over positions.</p>"
     )
     heads = ["layer", "L0", "distinct L0", "explained variance", "normalised MSE"]
     return [words, table(heads, rows)]
