@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -86,7 +86,7 @@ def run_batch(batch: Batch, progress: Progress = lambda cells: None) -> Result:
                     progress(1)
         finally:  # Ctrl-C keeps what is done
             check_loaded(batch.components.code)
-            result = _commit(batch, finished, run.failures, started)
+            result = _commit(run, finished, started)
     if batch.task.rows or run.failures:
         progress(1 if batch.task.rows else len(run.failures))
     return msgspec.structs.replace(result, warnings=run.warnings)
@@ -197,16 +197,15 @@ def _load(batch: Batch, name: str) -> Any:
             raise
         got = _reason(batch, error)
         raise BuildError(name, expected="enough memory to load it", got=got, remedy=TOO_LARGE) from error
-    _check_unchanged(batch, [name])
+    _check_unchanged(batch, name)
     return value
 
 
-def _check_unchanged(batch: Batch, names: Iterable[str]) -> None:
+def _check_unchanged(batch: Batch, name: str) -> None:
     """Raise BuildError for a resource that is another one than when the build was planned."""
-    for name in names:
-        if batch.resources[name].identity() != batch.components.resources[name]:
-            expected = "the files that this build was planned with"
-            raise BuildError(name, expected=expected, got="files changed since", remedy="build again")
+    if batch.resources[name].identity() != batch.components.resources[name]:
+        expected = "the files that this build was planned with"
+        raise BuildError(name, expected=expected, got="files changed since", remedy="build again")
 
 
 def _inputs(run: _Run) -> dict[str, Any]:
@@ -237,10 +236,13 @@ def _reason(batch: Batch, error: Exception) -> str:
     return f"{type(error).__name__}: {error}{where}"
 
 
-def _commit(batch: Batch, finished: Sequence[Output], failures: list[Failure], started: float) -> Result:
+def _commit(run: _Run, finished: Sequence[Output], started: float) -> Result:
+    batch = run.batch
     if not finished:
-        return Result("", [], failures)
-    _check_unchanged(batch, batch.resources)  # some are read, or mapped, as they are used
+        return Result("", [], run.failures)
+    for name in batch.resources:  # some are read, or mapped, as they are used
+        with run.watch.allowing(run.consulted[name]):
+            _check_unchanged(batch, name)
     store = (batch.target or batch.store).create()
     manifest = write_object(store, [(output.coords, output.content) for output in finished])
     entries = []
@@ -254,4 +256,4 @@ def _commit(batch: Batch, finished: Sequence[Output], failures: list[Failure], s
         entries.append(Entry(key, coords, manifest.cells[row], row, read))
     behaviour, facts = batch.selection.behaviour, provenance(batch.machine, started)
     write_journal(store, batch.task.name, behaviour, manifest.object, entries, batch.components, facts)
-    return Result(manifest.object, entries, failures)
+    return Result(manifest.object, entries, run.failures)

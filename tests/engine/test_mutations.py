@@ -75,7 +75,7 @@ def imported(source: str) -> set[str]:
 
 
 def roots(phase: str, about: str) -> set[str]:
-    """The modules in which the code of a phase begins: its own, and those that load what it reads."""
+    """The modules in which the code of a phase begins: its own, those that load what it reads, packages too."""
     task = PIPELINE.task(phase)
     select = PIPELINE.serves.settings.select
     builtin = about in PIPELINE.serves.settings.behaviours()
@@ -85,7 +85,9 @@ def roots(phase: str, about: str) -> set[str]:
     for name in PIPELINE.resources_of(task):
         own = name == "behaviour" and not builtin
         found |= {"tasks.inputs.own_prompts"} if own else set(resources[name].code)
-    return {module for module in found if computes(module)}
+    parts = [module.split(".") for module in found]
+    around = {".".join(names[:depth]) for names in parts for depth in range(1, len(names) + 1)}
+    return {module for module in around & set(FILES) if computes(module)}
 
 
 def test_an_edit_moves_exactly_the_phases_that_can_reach_it(report, graph):
