@@ -21,9 +21,9 @@ from circuitstore.memo import Memo, shared
 from circuitstore.storage.actions import Copy, Entry, add_copy, copies
 from circuitstore.storage.artifact import Artifact, Cell, read_artifact
 from circuitstore.storage.layout import Store
-from circuitstore.storage.manifest import intact
+from circuitstore.storage.manifest import intact_cells
 from circuitstore.storage.records import Components, Coords
-from circuitstore.storage.refs import Name, read_ref
+from circuitstore.storage.refs import Name, read_ref, referred
 
 FRESH, STALE, MISSING = "fresh", "stale", "missing"
 
@@ -86,7 +86,7 @@ class Planner:
         self.pipeline, self.store = pipeline, store
         self.memo = memo or shared()
         self.code = Code(pipeline.package, self.memo)
-        self._intact: dict[str, bool] = {}
+        self._contents: dict[str, list[str]] = {}  # of the cells of objects; none of one that is not intact
         self._copies: dict[str, dict[str, list[Copy]]] = {}  # phase → cell key → copies
 
     def steps(self, selection: Selection, tasks: Sequence[Task]) -> list[Step]:
@@ -146,7 +146,8 @@ class Planner:
 
     def learn(self, task: Task, object_id: str, entries: Iterable[Entry]) -> None:
         """Take note of cells that were just committed, so that nobody has to look for them in the store."""
-        self._intact[object_id] = True
+        entries = list(entries)
+        self._contents[object_id] = [entry.content for entry in entries]
         if task.name in self._copies:
             for entry in entries:
                 add_copy(self._copies[task.name], entry, object_id)
@@ -211,7 +212,7 @@ class Planner:
                 continue
             key = cell_key(task, step.components, coords, reads)
             known = self._known_copies(task).get(key, [])
-            copy = next((copy for copy in known if self._object_intact(copy.object)), None)
+            copy = next(filter(self._holds, known), None)
             cells.append(PlannedCell(coords, key, reads, copy, known[0].first if known else ""))
         return cells
 
@@ -240,14 +241,21 @@ class Planner:
         return self._copies[task.name]
 
     def _object_intact(self, name: str) -> bool:
-        if name not in self._intact:
-            self._intact[name] = intact(self.store, name)
-        return self._intact[name]
+        return bool(self._cells_of(name))
+
+    def _cells_of(self, name: str) -> list[str]:
+        if name not in self._contents:
+            self._contents[name] = intact_cells(self.store, name) or []
+        return self._contents[name]
+
+    def _holds(self, copy: Copy) -> bool:
+        """Whether a copy is where its journal says."""
+        return self._cells_of(copy.object)[copy.row : copy.row + 1] == [copy.content]
 
     def _previous(self, name: Name) -> Artifact | None:
         try:
             ref = read_ref(self.store, name)
-            return read_artifact(self.store, ref.artifact) if ref else None
+            return referred(self.store, name, ref) if ref else None
         except DamageError:
             return None
 
@@ -274,11 +282,6 @@ def cell_key(task: Task, components: Components, coords: Coords, reads: Mapping[
     config = {name: value for name, value in components.config.items() if name not in task.whole}
     contents = {name: [[cell.coords, cell.content] for cell in cells] for name, cells in reads.items()}
     return digest("cell", [task.name, components.code, config, components.resources, coords, contents])
-
-
-def content_of(cells: Sequence[Cell]) -> str:
-    """Content hash of an artifact, over its cells in order."""
-    return digest("content", [[cell.coords, cell.content] for cell in cells])
 
 
 def _index(

@@ -309,7 +309,7 @@ def test_what_a_manifest_does_not_list_is_not_read(workspace, values):
 def test_record_with_a_path_for_a_hash_is_refused(workspace, name):
     """A ref or artifact whose ids are no hashes is an error in one line, not a path that is opened."""
     path = workspace.store / "refs" / PROFILE / BEHAVIOUR / "baseline.json"
-    path.write_bytes(seal({**read_record(str(path), dict), "artifact": name}))
+    path.write_bytes(seal({**read_record(Store(workspace.store), str(path), dict), "artifact": name}))
     with pytest.raises(StoreError, match="64 hexadecimal digits"):
         load(workspace, "baseline")
     one_line_error(
