@@ -20,12 +20,14 @@ from typing import Any
 
 import msgspec
 
+from circuitstore.errors import StoreError
 from circuitstore.storage.files import damaged
 from circuitstore.storage.layout import Store
 from circuitstore.storage.records import expect, read_record, record_paths, seal, write_record
 
 FOLDER = ("inputs", "hub")
-COMMIT = re.compile(r"[0-9a-f]{40}")
+COMMIT = re.compile(r"[0-9a-f]{40}")  # which becomes the name of a folder in the cache
+EXPECTED = "a commit of 40 hexadecimal digits"
 
 
 class Pin(msgspec.Struct, frozen=True):
@@ -54,8 +56,8 @@ def read_pin(store: Store, path: str) -> Pin:
     """
     pin = read_record(store, path, Pin)
     expect(path, "question", os.path.basename(path), os.path.basename(_path(store, pin)))
-    if not COMMIT.fullmatch(pin.commit):  # it becomes a folder's name in the cache
-        raise damaged(path, "a commit of 40 hexadecimal digits", repr(pin.commit[:60]))
+    if not COMMIT.fullmatch(pin.commit):
+        raise damaged(path, EXPECTED, repr(pin.commit[:60]))
     return pin
 
 
@@ -64,6 +66,8 @@ def write_pin(store: Store, pin: Pin) -> None:
 
     Raises StoreError.
     """
+    if not COMMIT.fullmatch(pin.commit):
+        raise StoreError(f"{pin.repo} at {pin.revision}", expected=EXPECTED, got=repr(pin.commit[:60]))
     path = _path(store, pin)
     if pin not in pins(store):
         write_record(store.create(), path, pin)
