@@ -19,7 +19,7 @@ from zarr.abc.store import ByteRequest, OffsetByteRequest, RangeByteRequest, Sto
 from zarr.core.buffer import Buffer, BufferPrototype
 
 from circuitstore.storage.content import DTYPES, STRING
-from circuitstore.storage.files import damaged, read_part, sha256_of
+from circuitstore.storage.files import MOST_BYTES, damaged, read_part, sha256_of
 from circuitstore.storage.manifest import METADATA
 from circuitstore.storage.records import decoded
 
@@ -114,7 +114,10 @@ class ListedStore(Store):
         Raises DamageError.
         """
         size, (_, stated) = self.size(key), self.files[key]
-        path, stop = os.path.join(self.folder, *key.split("/")), size if stop is None else stop
+        path = os.path.join(self.folder, *key.split("/"))
+        if stop is None and size > MOST_BYTES:
+            raise damaged(path, f"at most {MOST_BYTES} bytes", f"{size} bytes")
+        stop = size if stop is None else stop
         try:
             if stated and key not in self._known:
                 found = sha256_of(self.root, path)
