@@ -179,7 +179,7 @@ def cases() -> Iterator[object]:
             yield pytest.param(name, damage, id=f"{name}-{damage.__name__}", marks=marks)
 
 
-@pytest.mark.parametrize(("name", "damage"), cases())
+@pytest.mark.parametrize(("name", "damage"), list(cases()))
 def test_every_reader_ends_with_a_result_or_one_line(built_once, tmp_path, limited, name, damage):
     """And a store that `verify` has tidied is built whole again, or the build says in one line what to do."""
     workspace, outside = built_once.copy(tmp_path / "work"), tmp_path / "outside"
