@@ -12,7 +12,7 @@
     │   ├── NonFiniteError         NaN or infinity among numbers that must be finite
     │   ├── GateError              the model does not show the behaviour well enough to analyse it
     │   ├── StaleCodeError         the code in memory is not the code on disk
-    │   └── DeterminismError       the same key gave two different contents
+    │   └── UndeclaredReadError    a phase read a file that its key does not cover
     └── LimitError                 a request larger than a stated limit, with how to ask for less
 
 Grouped by what a handler would do: correct the question, mend the input, mend the store, build again, ask for
@@ -97,8 +97,8 @@ class StaleCodeError(BuildError):
     """The code this process has loaded is not the code on disk that the key was made from."""
 
 
-class DeterminismError(BuildError):
-    """One key gave two different contents."""
+class UndeclaredReadError(BuildError):
+    """A file was read that the key of the result does not cover."""
 
 
 class LimitError(CircuitstoreError):

@@ -21,6 +21,8 @@ from tasks.settings.service import Service
 
 # A graph by gradients has no identity; features that all contribute the same have no rank correlation.
 UNDEFINED_IN_GRAPHS = ("identity_error", "gradient_direct_spearman")
+ROUNDING_IN_GRAPHS = ("identity_error",)  # as a share of a row's largest term
+RANKED_IN_GRAPHS = ("node_cumulative", "prune_node_mask", "prune_edge_mask")  # by influence
 
 PHASES = (
     Task("prompts", phases.Prompts, needs=("behaviour", "tokenizer"), rows="prompt"),
@@ -66,6 +68,8 @@ PHASES = (
         per=("prompt",),
         bounds=("memory",),
         undefined=UNDEFINED_IN_GRAPHS,
+        rounding=ROUNDING_IN_GRAPHS,
+        ranked=RANKED_IN_GRAPHS,
         summary=True,
         batch=10,
     ),
@@ -114,6 +118,8 @@ ATTRIBUTE = Task(
     needs=("text", "model", "transcoders"),
     bounds=("memory",),
     undefined=UNDEFINED_IN_GRAPHS,
+    rounding=ROUNDING_IN_GRAPHS,
+    ranked=RANKED_IN_GRAPHS,
 )
 
 # Built only when asked for by name: transcoders trained on a corpus.

@@ -48,6 +48,7 @@ def build(
     A line a phase says how many cells were there already (hits), how many were computed, and the seconds it
     took. An interrupted or failed build keeps all finished cells; the same command resumes it.
     """
+    options.refuse_one_text(phases)
     planner = options.planner(store)
     tasks = planner.pipeline.closure(phases)
     selections = options.selections(profile, behaviours, prompts, settings, phases)

@@ -59,7 +59,7 @@ def export(
     from circuitstore.storage.layout import Store
     from circuitstore.storage.refs import Name, named
 
-    exported = _checked(what, formats, prompts)
+    exported = _checked(what, formats, prompts, behaviours)
     opened, name = Store(store).check(), profile_name(profile)
     chosen = list(dict.fromkeys(behaviours)) or _built(opened, name, exported.phase)
     paths: dict[str, list[str]] = {}
@@ -82,7 +82,9 @@ def export(
         click.echo(path)
 
 
-def _checked(what: str, formats: tuple[str, ...], prompts: tuple[str, ...]) -> Export:
+def _checked(
+    what: str, formats: tuple[str, ...], prompts: tuple[str, ...], behaviours: tuple[str, ...]
+) -> Export:
     """The kind of export that is asked for.
 
     Raises UsageError for a kind, or an option of it, that does not exist.
@@ -96,6 +98,10 @@ def _checked(what: str, formats: tuple[str, ...], prompts: tuple[str, ...]) -> E
     if wrong := [kind for kind in formats if kind not in exported.formats]:
         expected = f"of {what}: " + (", ".join(exported.formats) or "no choice")
         raise UsageError(f"--format {wrong[0]}", expected=expected)
+    about = pipeline.load().task(exported.phase).about
+    if about and (wrong := [behaviour for behaviour in behaviours if behaviour != about]):
+        remedy = f"they are about the profile's {about}, not about a behaviour"
+        raise UsageError(f"--behaviour {wrong[0]}", expected=f"no behaviour for {what}", remedy=remedy)
     if prompts and not exported.by_prompt:
         able = ", ".join(f"`export {name}`" for name, each in exports.items() if each.by_prompt)
         raise UsageError("--prompt", expected=f"with {able} only")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -47,6 +47,7 @@ def explain(
     as_json: bool,
 ) -> None:
     """Say which input of PHASE, or of a phase it needs, changed: from what to what."""
+    options.refuse_one_text((phase,))
     planner = options.planner(store)
     tasks = planner.pipeline.closure((phase,))
     selections = options.selections(profile, behaviours, prompts, settings, (phase,))
@@ -103,14 +104,32 @@ def show(phase: str, behaviour: str, profile: str, store: str, as_json: bool) ->
     dataset: Any = results.open(phase, behaviour=behaviour, store=store, profile=profile)
     if listing is None:
         click.echo(dataset)
-        for name, value in artifact.summary.items():
-            click.echo(f"{name}: {value}")
+        for text in outline(artifact.summary):
+            click.echo(text)
         return
     for row in listing.rows(dataset):
         if as_json:
             options.print_json(row)
         else:
             click.echo(listing.line(row))
+
+
+def outline(summary: Mapping[str, object], indent: str = "") -> Iterator[str]:
+    """A summary as lines for people: numbers beside each other, tables by their length."""
+    for name, value in summary.items():
+        if isinstance(value, Mapping) and any(isinstance(each, (Mapping, list)) for each in value.values()):
+            yield f"{indent}{name}:"
+            yield from outline(value, indent + "    ")
+        elif isinstance(value, Mapping):
+            yield f"{indent}{name}: {', '.join(f'{part} {_short(each)}' for part, each in value.items())}"
+        elif isinstance(value, list):
+            yield f"{indent}{name}: {len(value)} rows (--json prints them)"
+        elif value != "":
+            yield f"{indent}{name}: {_short(value)}"
+
+
+def _short(value: object) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 @click.command(short_help="What was computed, when and where.")
@@ -130,9 +149,12 @@ def log(phase: str | None, behaviour: str | None, store: str, as_json: bool) -> 
     from circuitstore.storage.layout import Store
 
     opened = Store(store).check()
-    wanted = [name for name in phases(opened) if phase in (None, name)]
-    batches = [journal for name in wanted for journal in journals(opened, name)]
-    batches = [journal for journal in batches if behaviour in (None, journal.behaviour)]
+    logged = phases(opened)
+    _check_known("phase", phase, [*logged, *(task.name for task in pipeline.load().every)])
+    every = [journal for name in logged for journal in journals(opened, name)]
+    known = [*(journal.behaviour for journal in every), *pipeline.services().settings.behaviours()]
+    _check_known("behaviour", behaviour, known)
+    batches = [j for j in every if phase in (None, j.phase) and behaviour in (None, j.behaviour)]
     for journal in sorted(batches, key=lambda journal: journal.time_ns):
         when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(journal.time_ns / 1e9))
         count, facts = len(journal.cells), journal.provenance
@@ -143,3 +165,11 @@ def log(phase: str | None, behaviour: str | None, store: str, as_json: bool) -> 
             seconds, host = facts.get("seconds", 0.0), facts.get("host", "")
             batch = f"{journal.phase:<16}{journal.behaviour:<12}{count:>6} cells {seconds:>8} s"
             click.echo(f"{when}  {batch}  {host}")
+
+
+def _check_known(what: str, name: str | None, known: Sequence[str]) -> None:
+    """Raise UsageError for a name that neither the store nor the pipeline has."""
+    from circuitstore.errors import UsageError
+
+    if name is not None and name not in known:
+        raise UsageError(f"unknown {what} {name!r}", expected="one of " + ", ".join(dict.fromkeys(known)))

@@ -106,6 +106,16 @@ def selections(
     return pipeline.services().settings.select(profile, behaviours, prompts, settings, phases)
 
 
+def refuse_one_text(phases: Sequence[str]) -> None:
+    """Raise UsageError for the phase of one text, which only its own command gives a text."""
+    phase = pipeline.services().one_text.phase
+    if phase in phases:
+        from circuitstore.errors import UsageError
+
+        remedy = f"run `circuitstore {phase} TEXT`"
+        raise UsageError(f"phase {phase}", expected="one text", got="none", remedy=remedy)
+
+
 def print_json(value: object) -> None:
     """One JSON value on stdout."""
     click.echo(msgspec.json.encode(value))

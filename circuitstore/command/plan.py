@@ -16,6 +16,7 @@ from circuitstore.command import options
 @options.prompts
 @options.behaviour
 @options.profile
+@options.store
 @click.option(
     "--device",
     metavar="NAME",
@@ -25,6 +26,7 @@ from circuitstore.command import options
 def plan(
     phases: tuple[str, ...],
     profile: str,
+    store: str,
     behaviours: tuple[str, ...],
     prompts: str | None,
     settings: tuple[str, ...],
@@ -35,20 +37,23 @@ def plan(
 
     Costs are bytes to download, memory, bytes in the store, and time.
 
-    Reckoned from shapes alone, as if nothing had been built: nothing is downloaded, loaded or written. Memory
-    is that of a process that builds one phase; `mapped` are weight files that the system may drop and read
-    again. Time is a rough estimate for the device.
+    Reckoned from shapes alone, as if nothing had been built: nothing is downloaded, loaded or written. Of the
+    store, only the room on its disk is looked at. Memory is that of a process that builds one phase; `mapped`
+    are weight files that the system may drop and read again. Time is a rough estimate for the device.
     """
+    from circuitstore.storage.layout import Store
+
+    free = Store(store).check_or_new().free_bytes()
     tasks = pipeline.load().closure(phases)
     selections = options.selections(profile, behaviours, prompts, settings, phases)
     result = pipeline.services().plan(selections, tasks, device)
     if as_json:
         options.print_json(result)
     else:
-        _print(result)
+        _print(result, free)
 
 
-def _print(result: Any) -> None:
+def _print(result: Any, free: int) -> None:
     amounts = "".join(f"{name:>10}" for name in ("host", "mapped", "device", "store", "time"))
     click.echo(f"{'phase':<16}{'behaviour':<12}{'cells':>8}{amounts}")
     for row in result.phases:
@@ -66,7 +71,7 @@ def _print(result: Any) -> None:
     if result.device != "cpu":
         most = f"at most, of {_bytes(result.device_memory)} ({result.device})"
         click.echo(f"{'device memory':<14}{_bytes(result.device_bytes):>10}  {most}")
-    click.echo(f"{'store':<14}{_bytes(result.store_bytes):>10}")
+    click.echo(f"{'store':<14}{_bytes(result.store_bytes):>10}  of {_bytes(free)} free there")
     click.echo(f"{'time':<14}{_time(result.seconds):>10}  on {result.device}, an estimate")
     if result.active_assumed:
         click.echo(

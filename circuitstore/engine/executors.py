@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
+from circuitstore.engine.batch import Batch, Result
 from circuitstore.engine.interruption import Relay, Worker
-from circuitstore.engine.work import Batch, Progress, Result, run_batch
+from circuitstore.engine.work import Progress, run_batch
 from circuitstore.errors import BuildError
 
 

@@ -13,11 +13,13 @@ import ast
 import hashlib
 import importlib.machinery
 import os
+from collections.abc import Iterable
 from functools import lru_cache
 
+from circuitstore.engine.hidden import FOR_TYPES, hidden_input
 from circuitstore.engine.trees import plain_tree
 from circuitstore.errors import InputError
-from circuitstore.memo import Memo
+from circuitstore.memo import Memo, file_hash
 from circuitstore.storage.encoding import digest as digest  # for all who make keys
 
 # The rooms of the library that compute content, and one module; the others carry it.
@@ -27,7 +29,7 @@ COMPUTE = (*ROOMS, "circuitstore.texts")
 # exports come after.
 DECLARING = (".settings", ".costs", ".exports", ".inputs.resources")
 CARRYING, ERRORS = ".inputs", "circuitstore.errors"
-MEMO_VERSION = 2  # of what is remembered of a source
+MEMO_VERSION = 3  # of what is remembered of a source
 TREE_VERSION = 2  # of the encoding of syntax trees; one more whenever it changes
 
 
@@ -66,13 +68,23 @@ class Code:
         Raises InputError.
         """
         hashes: dict[str, str] = {}
-        waiting = list(modules)
+        waiting = [*modules, *_around(modules)]
         while waiting:
             module = waiting.pop()
             if module not in hashes and (file := self.locate(module)) is not None:
                 hashes[module], imports = self._module(module, file)
                 waiting += imports
         return dict(sorted(hashes.items()))
+
+    def declared(self, module: str, names: Iterable[str]) -> dict[str, str]:
+        """Path → sha256 of the files that a module declares.
+
+        Paths are those from the folder of the package. Raises InputError.
+        """
+        return {
+            os.path.relpath(path, os.path.dirname(package_folder(self.package))).replace(os.sep, "/"): digest
+            for path, digest in ((path, _sha256(path)) for path in declared_paths(module, names))
+        }
 
     def locate(self, module: str) -> str | None:
         """File of a module that computes content, else None."""
@@ -84,7 +96,7 @@ class Code:
         if not computes(module, self.package):
             return None
         top, _, inner = module.partition(".")
-        base = os.path.join(_folder(top), *inner.split("."))
+        base = os.path.join(package_folder(top), *inner.split("."))
         files = (base.rstrip(os.sep) + ".py", os.path.join(base, "__init__.py"))
         return next(filter(os.path.isfile, files), None)
 
@@ -104,10 +116,14 @@ class Code:
                     ) from error
                 covered = [name for name in names if computes(name, self.package)]
                 known = [source_hash(source), covered, self._uncovered(module, names)]
+                known.append(hidden_input(ast.parse(source)))
                 self.memo.put(key, known)
             if known[2]:
                 remedy = "move what it needs to a room that computes, or import it for types only"
                 raise InputError(file, expected="imports that a key covers", got=known[2], remedy=remedy)
+            if known[3]:
+                expected = "code that does what its syntax tree says, which alone is in a key"
+                raise InputError(file, expected=expected, got=known[3], remedy="write it as a constant")
             self._read[module] = known[0], known[1]
         return self._read[module]
 
@@ -125,12 +141,36 @@ class Code:
 
 
 def _is_module(name: str) -> bool:
-    base = os.path.join(_folder("circuitstore"), *name.split(".")[1:])
+    base = os.path.join(package_folder("circuitstore"), *name.split(".")[1:])
     return os.path.isfile(base + ".py") or os.path.isdir(base)
 
 
+def declared_paths(module: str, names: Iterable[str]) -> list[str]:
+    """The files that a module declares by their paths from its folder. Raises InputError."""
+    top, *inner = module.split(".")
+    folder = os.path.join(package_folder(top), *inner[:-1])
+    paths = []
+    for name in names:
+        parts = name.split("/")
+        if any(part in ("", ".", "..") or "\\" in part for part in parts):
+            where = f"files that {module} declares"
+            raise InputError(where, expected="names of files in its folder or below", got=repr(name))
+        paths.append(os.path.join(folder, *parts))
+    return paths
+
+
+def _sha256(path: str) -> str:
+    try:
+        return file_hash(path)
+    except OSError as error:
+        raise InputError(
+            path, expected="a readable file, as declared", got=error.strerror or error
+        ) from error
+
+
 @lru_cache
-def _folder(package: str) -> str:
+def package_folder(package: str) -> str:
+    """The folder of a package, which is not imported. Raises InputError."""
     spec = importlib.machinery.PathFinder.find_spec(package)
     if spec is None or spec.submodule_search_locations is None:
         raise InputError(f"package {package}", expected="a package that can be imported", got="none")
@@ -158,11 +198,15 @@ def _imports(module: str, is_package: bool, source: bytes) -> list[str]:
                 base = f"{above}.{base}" if base else above
             names.add(base)
             names.update(f"{base}.{alias.name}" for alias in node.names)
-    parents = {name.rsplit(".", depth)[0] for name in names for depth in range(1, name.count(".") + 1)}
-    return sorted(names | parents)  # importing a module runs the packages around it
+    return sorted(names | _around(names))
+
+
+def _around(modules: Iterable[str]) -> set[str]:
+    """The packages around modules, which run when these are imported."""
+    return {name.rsplit(".", depth)[0] for name in modules for depth in range(1, name.count(".") + 1)}
 
 
 def _is_for_types(node: ast.AST) -> bool:
     """Whether this is `if TYPE_CHECKING:` without an else."""
     test = node.test if isinstance(node, ast.If) and not node.orelse else None
-    return isinstance(test, ast.Name) and test.id == "TYPE_CHECKING"
+    return isinstance(test, ast.Name) and test.id == FOR_TYPES

@@ -4,3 +4,8 @@ from __future__ import annotations
 
 OPEN_OBJECTS = 8  # cells are read in order, so few objects are in use at a time
 KEPT_BYTES = 1 << 26  # of all open objects together, whatever their number
+
+# How far numbers of one cell may differ between machines, as a share of the largest value of their variable.
+# `docs/keys.md` says what was measured.
+TOLERANCE = 1e-3
+RANKED = 0.02  # how many choices that follow from an order may be others on another machine, as a share

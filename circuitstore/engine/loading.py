@@ -18,6 +18,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from types import CodeType, ModuleType
 
+from circuitstore.engine import audit
 from circuitstore.engine.fingerprint import computes, source_hash
 from circuitstore.errors import StaleCodeError
 from circuitstore.memo import cache_folder
@@ -35,6 +36,10 @@ class _SourceLoader(importlib.machinery.SourceFileLoader):
             code = compile(source, path, "exec", dont_inherit=True)
             _keep(path, source, code)
         return code
+
+    def exec_module(self, module: ModuleType) -> None:
+        with audit.executing(module.__name__):
+            super().exec_module(module)
 
 
 class _SourceFinder:
@@ -77,13 +82,16 @@ def check_loaded(expected: Mapping[str, str]) -> None:
     `expected` is module → hash of its source's tree, as `Code.closure` gives. Raises StaleCodeError.
     """
     for module, wanted in expected.items():
-        if module in sys.modules and (module not in _sources or source_hash(_sources[module]) != wanted):
-            raise StaleCodeError(
-                f"module {module}",
-                expected="the source that the key was made from",
-                got="other code in memory",
-                remedy="restart this process (a notebook's kernel, a worker) and build again",
-            )
+        if module not in sys.modules or (module in _sources and source_hash(_sources[module]) == wanted):
+            continue
+        first = "" if module in _sources else f" and import circuitstore before {module}"
+        raise StaleCodeError(
+            f"module {module}",
+            expected="the source that the key was made from",
+            got="other code in memory" if not first else "code that was loaded before it could be checked",
+            remedy=f"restart this process (a notebook's kernel, a worker){first} and build again",
+        )
+    audit.check_reads(expected)
 
 
 def _kept(path: str, source: bytes) -> CodeType | None:

@@ -14,14 +14,15 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 
 from circuitstore.engine.explain import changes
-from circuitstore.engine.fingerprint import Code, digest
+from circuitstore.engine.fingerprint import Code
+from circuitstore.engine.holdings import Holdings
+from circuitstore.engine.keys import artifact_key, cell_key
 from circuitstore.engine.task import Pipeline, Resource, Selection, Task
-from circuitstore.errors import DamageError, UsageError
+from circuitstore.errors import DamageError, InputError, UsageError
 from circuitstore.memo import Memo, shared
 from circuitstore.storage.actions import Copy, Entry, add_copy, copies
 from circuitstore.storage.artifact import Artifact, Cell, read_artifact
 from circuitstore.storage.layout import Store
-from circuitstore.storage.manifest import intact_cells
 from circuitstore.storage.records import Components, Coords
 from circuitstore.storage.refs import Name, read_ref, referred
 
@@ -31,8 +32,8 @@ FRESH, STALE, MISSING = "fresh", "stale", "missing"
 class PlannedCell(msgspec.Struct, frozen=True):
     """A cell to be had: its coordinates, its key, and the cells it reads of each upstream phase.
 
-    `copy` is an intact copy of its content, if the store holds one. `first` is the content first published
-    under its key, "" if there was none.
+    `copy` is an intact copy of its content, if the store holds one. `first` is the content that counts for
+    its key, lost or not, "" if there was none.
     """
 
     coords: Coords
@@ -86,7 +87,7 @@ class Planner:
         self.pipeline, self.store = pipeline, store
         self.memo = memo or shared()
         self.code = Code(pipeline.package, self.memo)
-        self._contents: dict[str, list[str]] = {}  # of the cells of objects; none of one that is not intact
+        self._holdings = Holdings(store)
         self._copies: dict[str, dict[str, list[Copy]]] = {}  # phase → cell key → copies
 
     def steps(self, selection: Selection, tasks: Sequence[Task]) -> list[Step]:
@@ -122,8 +123,8 @@ class Planner:
         artifact = self.intact_artifact(key)
         if artifact is not None:
             return msgspec.structs.replace(known, state=FRESH, why=[], artifact=artifact)
-        cells = self._cells(known, upstream)
         previous = self._previous(known.name)
+        cells = self.cells(known, upstream, previous)
         why = changes(self.store, previous, components, upstream)
         if previous and not why:
             why = [f"{sum(cell.copy is None for cell in cells)} cells are missing or damaged in the store"]
@@ -147,7 +148,7 @@ class Planner:
     def learn(self, task: Task, object_id: str, entries: Iterable[Entry]) -> None:
         """Take note of cells that were just committed, so that nobody has to look for them in the store."""
         entries = list(entries)
-        self._contents[object_id] = [entry.content for entry in entries]
+        self._holdings.learn(object_id, (entry.content for entry in entries))
         if task.name in self._copies:
             for entry in entries:
                 add_copy(self._copies[task.name], entry, object_id)
@@ -158,7 +159,7 @@ class Planner:
             artifact = read_artifact(self.store, key)
         except DamageError:
             return None
-        complete = artifact is not None and all(self._object_intact(name) for name in artifact.objects)
+        complete = artifact is not None and all(self._holdings.intact(name) for name in artifact.objects)
         return artifact if complete else None
 
     def _step(
@@ -174,8 +175,9 @@ class Planner:
             if name not in identities:
                 identities[name] = used[name].identity()
         config = task.settings(selection)
+        module = task.module(self.pipeline.package)
         components = Components(
-            code=self.code.closure(*self._modules(task, used)),
+            code=self.code.closure(*self._modules(task, used)) | self.code.declared(module, task.files),
             config={
                 name: getattr(config, name) for name in config.__struct_fields__ if name not in task.bounds
             },
@@ -194,10 +196,22 @@ class Planner:
         """The modules whose code, with all they import, is in the key of a phase."""
         choosing = [task.coordinates.__module__] if task.coordinates else []
         loading = [module for resource in resources.values() for module in resource.code]
-        return [task.module(self.pipeline.package), *choosing, *loading]
+        named = [*task.modules, *(module for each in resources.values() for module in each.modules)]
+        for module in named:  # nobody would miss it, for a name that is no module is not in a closure
+            if self.code.locate(module) is None:
+                expected = f"a module of {self.pipeline.package} that computes"
+                raise InputError(f"module {module}, which is declared", expected=expected, got="none")
+        return [task.module(self.pipeline.package), *choosing, *task.modules, *loading]
 
-    def _cells(self, step: Step, upstream: Mapping[str, Artifact]) -> list[PlannedCell]:
-        task = step.task
+    def cells(
+        self, step: Step, upstream: Mapping[str, Artifact], previous: Artifact | None = None
+    ) -> list[PlannedCell]:
+        """All cells of a step whose upstream phases are there, with what the store has of them.
+
+        Where a key has two contents, the one that the `previous` artifact of this name has counts, else the
+        one that was published first.
+        """
+        task, standing = step.task, _of_cells(previous)
         axes = [[(axis, at) for at in self._coordinates(step, axis, upstream)] for axis in task.per]
         by_axes = {name: _index(artifact, task.per) for name, artifact in upstream.items()}
         cells = []
@@ -212,8 +226,11 @@ class Planner:
                 continue
             key = cell_key(task, step.components, coords, reads)
             known = self._known_copies(task).get(key, [])
-            copy = next(filter(self._holds, known), None)
-            cells.append(PlannedCell(coords, key, reads, copy, known[0].first if known else ""))
+            if len(known) > 1:
+                kept = standing.get(frozenset(combination))
+                known = sorted(known, key=lambda copy: copy.content != kept)
+            copy = next(filter(self._holdings.holds, known), None)
+            cells.append(PlannedCell(coords, key, reads, copy, known[0].content if known else ""))
         return cells
 
     def _coordinates(self, step: Step, axis: str, upstream: Mapping[str, Artifact]) -> list[str | int]:
@@ -240,18 +257,6 @@ class Planner:
             self._copies[task.name] = copies(self.store, task.name)
         return self._copies[task.name]
 
-    def _object_intact(self, name: str) -> bool:
-        return bool(self._cells_of(name))
-
-    def _cells_of(self, name: str) -> list[str]:
-        if name not in self._contents:
-            self._contents[name] = intact_cells(self.store, name) or []
-        return self._contents[name]
-
-    def _holds(self, copy: Copy) -> bool:
-        """Whether a copy is where its journal says."""
-        return self._cells_of(copy.object)[copy.row : copy.row + 1] == [copy.content]
-
     def _previous(self, name: Name) -> Artifact | None:
         try:
             ref = read_ref(self.store, name)
@@ -267,21 +272,12 @@ def _resource(task: Task, name: str, resources: Mapping[str, Resource]) -> Resou
     return resources[name]
 
 
-def artifact_key(task: Task, components: Components) -> str:
-    """Key of a phase's whole output."""
-    parts = components.code, components.config, components.resources, components.upstream
-    return digest("artifact", [task.name, task.declared, *parts])
-
-
-def cell_key(task: Task, components: Components, coords: Coords, reads: Mapping[str, Sequence[Cell]]) -> str:
-    """Key of one cell.
-
-    It is made as the artifact's key, but of upstream only from the cells that this one reads, and without the
-    settings that only choose cells.
-    """
-    config = {name: value for name, value in components.config.items() if name not in task.whole}
-    contents = {name: [[cell.coords, cell.content] for cell in cells] for name, cells in reads.items()}
-    return digest("cell", [task.name, components.code, config, components.resources, coords, contents])
+def _of_cells(artifact: Artifact | None) -> dict[frozenset[tuple[str, str | int]], str]:
+    """Coordinates → content of the cells of an artifact; none of one that is damaged."""
+    try:
+        return {frozenset(cell.coords.items()): cell.content for cell in artifact.cells} if artifact else {}
+    except DamageError:
+        return {}
 
 
 def _index(

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from circuitstore.engine.planner import PlannedCell, Planner, Step
+from circuitstore.engine.planner import Planner, Step
 from circuitstore.engine.task import Selection, Task
-from circuitstore.errors import BuildError, CircuitstoreError, DamageError, DeterminismError, GateError
+from circuitstore.errors import BuildError, CircuitstoreError, DamageError, GateError
 from circuitstore.storage.artifact import Artifact, Cell, content_of, write_artifact
 from circuitstore.storage.refs import read_ref, write_ref
 
 if TYPE_CHECKING:
-    from circuitstore.engine.work import Failure, Result
+    from circuitstore.engine.batch import Failure, Result
 
 
 class PhaseReport(msgspec.Struct, frozen=True):
@@ -123,10 +123,10 @@ class _Build:
 
     def _compute(self, step: Step) -> Artifact:
         """Compute the missing cells of a step, and publish its artifact."""
+        from circuitstore.engine.batch import batches
         from circuitstore.engine.executors import (
             executor,  # and with it xarray, which a warm build leaves alone
         )
-        from circuitstore.engine.work import batches
 
         gc.enable()
         self.reporter.begin(step)
@@ -153,7 +153,7 @@ class _Build:
         }
         if step.task.rows:
             return list(computed.values())
-        cells = []
+        cells, other = [], {}
         for planned in step.cells:
             if planned.copy is not None:
                 copy = planned.copy
@@ -161,8 +161,10 @@ class _Build:
                 continue
             cell = computed[planned.key]
             if planned.first and planned.first != cell.content:
-                self._warn_of_two_contents(step, planned, cell.content)
+                other[planned.key] = planned.first, cell
             cells.append(cell)
+        if other:
+            self._warn_of_lost_contents(step, other)
         return cells
 
     def _publish(self, step: Step, cells: list[Cell]) -> Artifact:
@@ -185,20 +187,26 @@ class _Build:
             write_artifact(self.planner.store, artifact)
             return artifact
         if standing.content != artifact.content:
-            where = f"{step.task.name} of {step.selection.behaviour}"
-            self.reporter.warn(
-                _two_contents(where, standing.content, artifact.content, "the first one is kept")
-            )
+            ours = {tuple(cell.coords.items()): cell for cell in cells}
+            both = [(cell, ours.get(tuple(cell.coords.items()))) for cell in standing.cells]
+            apart = [(one, two) for one, two in both if two is not None and one.content != two.content]
+            self._warn_of_two_contents(step, apart, "another build published the first one; it is kept")
         return standing
 
     def _summary(self, step: Step, cells: list[Cell]) -> dict[str, object]:
         if not step.task.summary:
             return {}
+        from circuitstore.engine.audit import watching
+        from circuitstore.engine.cover import cover
         from circuitstore.engine.inputs import Cells
 
-        module = importlib.import_module(step.task.module(self.planner.pipeline.package))
-        every = Cells(self.planner.store, step.task.name, cells)
-        summary: dict[str, object] = module.summary(every, step.task.settings(step.selection))
+        pipeline, store, task = self.planner.pipeline, self.planner.store, step.task
+        name = task.module(pipeline.package)
+        covered = cover(task, name, step.components, {}, store)
+        with pipeline.machine.fixed(), watching(task.name, covered):
+            module = importlib.import_module(name)
+            every = Cells(store, task.name, cells)
+            summary: dict[str, object] = module.summary(every, task.settings(step.selection))
         return summary
 
     def _point_ref(self, step: Step, artifact: Artifact) -> None:
@@ -233,10 +241,22 @@ class _Build:
             remedy = "choose another model or behaviour, or pass --ignore-gate"
             raise GateError(where, got=verdict, remedy=remedy)
 
-    def _warn_of_two_contents(self, step: Step, planned: PlannedCell, content: str) -> None:
-        where = f"{step.task.name} of {step.selection.behaviour}, {planned.coords}"
-        remedy = "the first one is lost, this one is used"
-        self.reporter.warn(_two_contents(where, planned.first, content, remedy))
+    def _warn_of_lost_contents(self, step: Step, other: dict[str, tuple[str, Cell]]) -> None:
+        """Warn of cells whose content (key → content hash) is lost, and is another one now."""
+        from circuitstore.engine.twins import first_cells
+
+        lost = {key: content for key, (content, _) in other.items()}
+        first = first_cells(self.planner.store, step.task.name, lost)
+        pairs = [(first[key], cell) for key, (_, cell) in other.items()]
+        self._warn_of_two_contents(step, pairs, "this one is used, and what reads it is computed again")
+
+    def _warn_of_two_contents(self, step: Step, pairs: Sequence[tuple[Cell, Cell]], remedy: str) -> None:
+        """Warn that cells, each given with its first content and its other one, have two contents."""
+        from circuitstore.engine.twins import of_pairs, told
+
+        if pairs:
+            found = of_pairs(self.planner.store, step.name, pairs, step.task)
+            self.reporter.warn(f"{told(found)}; {remedy}")
 
     def _blocked_by(self, phase: str, behaviour: str) -> set[tuple[str, str]]:
         from circuitstore.engine.graph import (  # networkx takes longer to import than a warm build
@@ -245,9 +265,3 @@ class _Build:
         )
 
         return blocked_by(jobs(self.planner.pipeline, self.tasks, list(self.done)), (phase, behaviour))
-
-
-def _two_contents(where: str, first: str, second: str, remedy: str) -> str:
-    """The warning that one key gave two contents."""
-    error = DeterminismError(where, expected=f"content {first[:12]}…", got=f"{second[:12]}…", remedy=remedy)
-    return str(error)

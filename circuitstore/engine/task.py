@@ -13,8 +13,9 @@ are in the batch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
@@ -35,6 +36,19 @@ class Selection(Protocol):
         """The settings in one table of the profile."""
 
 
+class Sources(NamedTuple):
+    """What a resource is read from.
+
+    files: the files that its identity tells the content of. folders: the folders that they are chosen from,
+    in which nothing else may be read. consulted: files that only decide what the identity tells, or whether
+    the resource can be used. They may be read while it is loaded, and not by the phase.
+    """
+
+    files: Sequence[str]
+    folders: Sequence[str] = ()
+    consulted: Sequence[str] = ()
+
+
 class Resource(msgspec.Struct, frozen=True):
     """An input that no phase computes: a model, transcoders, a behaviour's declaration.
 
@@ -48,6 +62,7 @@ class Resource(msgspec.Struct, frozen=True):
         computed with the resource.
     part: says which part `load` reads, some layers for instance, so that another part is loaded anew. It is
         no part of a key.
+    sources: the files that may be read for it while cells are computed, if there are any.
     """
 
     identity: Callable[[], dict[str, Any]]
@@ -55,6 +70,7 @@ class Resource(msgspec.Struct, frozen=True):
     modules: tuple[str, ...] = ()
     check: Callable[[], Iterable[str]] | None = None
     part: Callable[[], object] | None = None
+    sources: Callable[[], Sources] | None = None
 
     @property
     def code(self) -> tuple[str, ...]:
@@ -79,6 +95,10 @@ class Task(msgspec.Struct, frozen=True):
         depends on them, and they are in no key.
     undefined: variables that may hold NaN where a value does not exist, as patterns of names such as
         "single_*". NaN anywhere else, and infinity anywhere, fails the cell.
+    rounding: variables that measure rounding itself, as shares. On another machine they are other numbers,
+        which count as equal as long as their difference is within the tolerance as it stands.
+    ranked: variables that follow from the order of many numbers, such as what a ranking keeps. Where two
+        numbers are nearly equal, another machine can order them otherwise, and a few entries are others.
     summary: its module has `summary(cells, config) -> dict`, plain data about the whole. It is given
         (coordinates, dataset) of each cell, read as they are gone through. A text under "gate", when not
         empty, stops the build.
@@ -86,6 +106,10 @@ class Task(msgspec.Struct, frozen=True):
     room: the folder of the package that holds its module, when that is not the package itself.
     table: the table of a profile that holds its settings, when that is not the phase's name.
     about: what it is about, when that is not a behaviour. Such phases are built by themselves.
+    files: files that its code reads, by their paths from the folder of its module. Their content is in the
+    key.
+    modules: modules of the package that its code imports by a name that it makes at run time. Their code is
+    in the key.
     """
 
     name: str
@@ -98,11 +122,15 @@ class Task(msgspec.Struct, frozen=True):
     whole: tuple[str, ...] = ()
     bounds: tuple[str, ...] = ()
     undefined: tuple[str, ...] = ()
+    rounding: tuple[str, ...] = ()
+    ranked: tuple[str, ...] = ()
     summary: bool = False
     batch: int = 64
     room: str = ""
     table: str = ""
     about: str = ""
+    files: tuple[str, ...] = ()
+    modules: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse a declaration that cannot be meant. Raises ValueError."""
@@ -143,8 +171,14 @@ class Machine(Protocol):
     def free_memory(self) -> None:
         """Give back what nothing uses any more."""
 
+    def fixed(self) -> AbstractContextManager[Callable[[], None]]:
+        """Fix what could change results beyond their last bits inside a block, and set it back at its end.
+
+        The function that the block gets is called once more code has been imported.
+        """
+
     def description(self) -> dict[str, object]:
-        """What is recorded of threads and devices."""
+        """What is recorded of threads, devices and numerical settings."""
 
 
 class Pipeline(msgspec.Struct, frozen=True):

@@ -1,8 +1,6 @@
 """One batch of cells, computed and committed: what a worker process does.
 
-A batch is plain data, so that it can be sent anywhere. Arrays never travel between processes: workers write
-them to the store and return hashes. A cell that fails loses no other: the phase is called again with the
-cells after it.
+A cell that fails loses no other: the phase is called again with the cells after it.
 """
 
 from __future__ import annotations
@@ -10,26 +8,26 @@ from __future__ import annotations
 import os
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import groupby
+from collections.abc import Callable, Iterator, Sequence
 from types import ModuleType
 from typing import Any, NamedTuple
 
 import msgspec
 import xarray as xr
 
+from circuitstore.engine.audit import Watch, watching
+from circuitstore.engine.batch import Batch, Failure, Result
+from circuitstore.engine.cover import consulted, cover
 from circuitstore.engine.fingerprint import digest
 from circuitstore.engine.finite import check_finite
 from circuitstore.engine.inputs import Upstream
 from circuitstore.engine.loading import check_loaded, load_module
-from circuitstore.engine.planner import PlannedCell, Step
+from circuitstore.engine.planner import PlannedCell
 from circuitstore.engine.provenance import provenance
-from circuitstore.engine.task import Machine, Resource, Selection, Task
 from circuitstore.errors import BuildError, CircuitstoreError
 from circuitstore.storage.actions import Entry, write_journal
-from circuitstore.storage.layout import Store
 from circuitstore.storage.objects import write_object
-from circuitstore.storage.records import Components, Coords
+from circuitstore.storage.records import Coords
 
 TOO_LARGE = (
     "`circuitstore plan` says how much it takes; use a larger machine, or ask for less (shorter prompts)"
@@ -37,38 +35,6 @@ TOO_LARGE = (
 RESOURCES_KEPT = 6  # a model and its transcoders, and those of another profile for comparison
 
 Progress = Callable[[int], None]
-
-
-class Batch(msgspec.Struct, frozen=True):
-    """Some cells of one phase, and all that a worker needs to compute them."""
-
-    module: str
-    task: Task
-    selection: Selection
-    resources: dict[str, Resource]
-    components: Components
-    cells: list[PlannedCell]
-    store: Store
-    machine: Machine
-
-
-class Failure(msgspec.Struct, frozen=True):
-    """Why a cell could not be computed."""
-
-    coords: Coords
-    reason: str
-
-
-class Result(msgspec.Struct, frozen=True):
-    """What became of a batch.
-
-    That is the object it was committed as, its cells in row order, failures, and warnings.
-    """
-
-    object: str
-    entries: list[Entry]
-    failures: list[Failure]
-    warnings: list[str] = []
 
 
 class Output(NamedTuple):
@@ -79,16 +45,24 @@ class Output(NamedTuple):
     content: xr.Dataset
 
 
+class _Run(NamedTuple):
+    """A batch under way: the module of its phase, what is watched, and what became of its cells.
+
+    `fix` fixes the numerical settings of what was imported since. `consulted` is the files that may be read
+    only while a resource is loaded, by the name of the resource.
+    """
+
+    batch: Batch
+    module: ModuleType
+    fix: Callable[[], None]
+    watch: Watch
+    consulted: dict[str, Sequence[str]]
+    failures: list[Failure]
+    warnings: list[str]
+
+
 class _ContractError(BuildError):
     """A phase does not do what its declaration says: a mistake in the phase, not in one cell."""
-
-
-def batches(package: str, step: Step, store: Store, machine: Machine) -> list[Batch]:
-    """The cells of a step that must be computed, as batches."""
-    task = step.task
-    parts = [step.cells] if task.rows else list(_packed(step.todo, task))
-    shared = task.module(package), task, step.selection, step.resources, step.components
-    return [Batch(*shared, cells, store, machine) for cells in parts]
 
 
 def run_batch(batch: Batch, progress: Progress = lambda cells: None) -> Result:
@@ -97,53 +71,57 @@ def run_batch(batch: Batch, progress: Progress = lambda cells: None) -> Result:
     Raises StoreError, StaleCodeError.
     """
     started = time.time()
-    module = load_module(batch.module, batch.components.code)
+    compute = _compute_rows if batch.task.rows else _compute_cells
+    covered = cover(batch.task, batch.module, batch.components, batch.resources, batch.store)
+    while_loading = {name: consulted(resource) for name, resource in batch.resources.items()}
+    with batch.machine.fixed() as fix, watching(batch.task.name, covered) as watch:
+        module = load_module(batch.module, batch.components.code)
+        _check_summary(batch, module)
+        run = _Run(batch, module, fix, watch, while_loading, [], [])
+        finished: list[Output] = []
+        try:
+            for output in compute(run):
+                finished.append(output)
+                if not batch.task.rows:
+                    progress(1)
+        finally:  # Ctrl-C keeps what is done
+            check_loaded(batch.components.code)
+            result = _commit(run, finished, started)
+    if batch.task.rows or run.failures:
+        progress(1 if batch.task.rows else len(run.failures))
+    return msgspec.structs.replace(result, warnings=run.warnings)
+
+
+def _check_summary(batch: Batch, module: ModuleType) -> None:
     if batch.task.summary and not hasattr(module, "summary"):
         where = f"phase {batch.task.name}"
         raise _ContractError(where, expected=f"a function summary in {batch.module}", got="none")
-    finished: list[Output] = []
-    failures: list[Failure] = []
-    warnings: list[str] = []
-    compute = _compute_rows if batch.task.rows else _compute_cells
-    try:
-        for output in compute(batch, module, failures, warnings):
-            finished.append(output)
-            if not batch.task.rows:
-                progress(1)
-    finally:  # Ctrl-C keeps what is done
-        check_loaded(batch.components.code)
-        result = _commit(batch, finished, failures, started)
-    if batch.task.rows or failures:
-        progress(1 if batch.task.rows else len(failures))
-    return msgspec.structs.replace(result, warnings=warnings)
 
 
-def _compute_rows(
-    batch: Batch, module: ModuleType, failures: list[Failure], warnings: list[str]
-) -> Iterator[Output]:
+def _compute_rows(run: _Run) -> Iterator[Output]:
     """All rows of a phase that has no cell axes, or none: half an output is no output."""
     try:
-        rows = list(_call(batch, module, batch.cells))
-    except CircuitstoreError:
-        raise
+        rows = list(_call(run, run.batch.cells))
     except Exception as error:
-        failures.append(Failure({}, _reason(batch, error)))
+        refused = run.watch.refused()
+        if isinstance(error, CircuitstoreError) or refused:
+            raise (refused or error) from error
+        run.failures.append(Failure({}, _reason(run.batch, error)))
         return
-    yield from (Output(batch.cells[0], coords, content) for coords, content in rows)
+    yield from (Output(run.batch.cells[0], coords, content) for coords, content in rows)
 
 
-def _compute_cells(
-    batch: Batch, module: ModuleType, failures: list[Failure], warnings: list[str]
-) -> Iterator[Output]:
+def _compute_cells(run: _Run) -> Iterator[Output]:
     """Every finished cell. When memory runs out, the phase is given half as many cells at a time.
 
     No cell depends on which others are given with it, so that changes no result.
     """
+    batch = run.batch
     waiting, most = list(batch.cells), len(batch.cells)
     while waiting:
         given, done, exhausted = waiting[:most], 0, False
         try:
-            for coords, content in _call(batch, module, given):
+            for coords, content in _call(run, given):
                 if done == len(given) or coords != given[done].coords:
                     where = f"phase {batch.task.name}"
                     raise _ContractError(where, expected="the cells it was given, in order", got=coords)
@@ -156,25 +134,30 @@ def _compute_cells(
         except Exception as error:
             exhausted = batch.machine.out_of_memory(error)
             if len(given) == 1 or not exhausted:
-                failures.append(Failure(given[done].coords, _reason(batch, error)))
+                reason = _reason(batch, run.watch.refused() or error)
+                run.failures.append(Failure(given[done].coords, reason))
                 done += 1
         if exhausted:  # only here, for until now the error held all that the phase had in memory
             batch.machine.free_memory()
             if len(given) > 1:
                 most = len(given) // 2
-                warnings.append(f"out of memory with {len(given)} cells at once, going on with {most}")
+                run.warnings.append(f"out of memory with {len(given)} cells at once, going on with {most}")
         waiting = waiting[done:]
 
 
-def _call(
-    batch: Batch, module: ModuleType, given: Sequence[PlannedCell]
-) -> Iterator[tuple[Coords, xr.Dataset]]:
-    """What the function of the phase yields for these cells, looked through for NaN and infinity."""
-    function, config = getattr(module, batch.task.name), batch.task.settings(batch.selection)
-    outputs: Iterable[tuple[Coords, xr.Dataset]] = function(
-        [cell.coords for cell in given], config, **_inputs(batch)
-    )
-    for coords, content in outputs:
+def _call(run: _Run, given: Sequence[PlannedCell]) -> Iterator[tuple[Coords, xr.Dataset]]:
+    """What the function of the phase yields for these cells.
+
+    It is looked through for NaN and infinity. It ends where something undeclared was read.
+    """
+    batch = run.batch
+    function, config = getattr(run.module, batch.task.name), batch.task.settings(batch.selection)
+    inputs = _inputs(run)
+    run.watch.check_imports(batch.components.code)
+    run.fix()
+    for coords, content in function([cell.coords for cell in given], config, **inputs):
+        if refused := run.watch.refused():  # the phase went on without what it was not given
+            raise refused
         check_finite(batch.task, content)
         yield coords, content
 
@@ -214,14 +197,20 @@ def _load(batch: Batch, name: str) -> Any:
             raise
         got = _reason(batch, error)
         raise BuildError(name, expected="enough memory to load it", got=got, remedy=TOO_LARGE) from error
-    if resource.identity() != batch.components.resources[name]:
-        expected = "the files that this build was planned with"
-        raise BuildError(name, expected=expected, got="files changed since", remedy="build again")
+    _check_unchanged(batch, name)
     return value
 
 
-def _inputs(batch: Batch) -> dict[str, Any]:
+def _check_unchanged(batch: Batch, name: str) -> None:
+    """Raise BuildError for a resource that is another one than when the build was planned."""
+    if batch.resources[name].identity() != batch.components.resources[name]:
+        expected = "the files that this build was planned with"
+        raise BuildError(name, expected=expected, got="files changed since", remedy="build again")
+
+
+def _inputs(run: _Run) -> dict[str, Any]:
     """The arguments of a phase after `cells` and `config`."""
+    batch = run.batch
     upstream = {name for cell in batch.cells for name in cell.reads}
     inputs: dict[str, Any] = {}
     for name in batch.task.needs:
@@ -229,27 +218,9 @@ def _inputs(batch: Batch) -> dict[str, Any]:
             reads = [(cell.coords, cell.reads[name]) for cell in batch.cells]
             inputs[name] = Upstream(batch.store, name, reads)
         else:
-            inputs[name] = loaded.get(batch, name)
+            with run.watch.allowing(run.consulted[name]):
+                inputs[name] = loaded.get(batch, name)
     return inputs
-
-
-def _packed(cells: Sequence[PlannedCell], task: Task) -> Iterator[list[PlannedCell]]:
-    """Batches of at most `batch` cells.
-
-    Cells of one outermost coordinate stay together if they fit, because they share work.
-    """
-    packed: list[PlannedCell] = []
-    for _, group in groupby(cells, key=lambda cell: cell.coords[task.per[0]] if task.per else None):
-        same = list(group)
-        if packed and len(packed) + len(same) > task.batch:
-            yield packed
-            packed = []
-        packed += same
-        while len(packed) >= task.batch:
-            yield packed[: task.batch]
-            packed = packed[task.batch :]
-    if packed:
-        yield packed
 
 
 def _reason(batch: Batch, error: Exception) -> str:
@@ -265,10 +236,14 @@ def _reason(batch: Batch, error: Exception) -> str:
     return f"{type(error).__name__}: {error}{where}"
 
 
-def _commit(batch: Batch, finished: Sequence[Output], failures: list[Failure], started: float) -> Result:
+def _commit(run: _Run, finished: Sequence[Output], started: float) -> Result:
+    batch = run.batch
     if not finished:
-        return Result("", [], failures)
-    store = batch.store.create()
+        return Result("", [], run.failures)
+    for name in batch.resources:  # some are read, or mapped, as they are used
+        with run.watch.allowing(run.consulted[name]):
+            _check_unchanged(batch, name)
+    store = (batch.target or batch.store).create()
     manifest = write_object(store, [(output.coords, output.content) for output in finished])
     entries = []
     for row, output in enumerate(finished):
@@ -281,4 +256,4 @@ def _commit(batch: Batch, finished: Sequence[Output], failures: list[Failure], s
         entries.append(Entry(key, coords, manifest.cells[row], row, read))
     behaviour, facts = batch.selection.behaviour, provenance(batch.machine, started)
     write_journal(store, batch.task.name, behaviour, manifest.object, entries, batch.components, facts)
-    return Result(manifest.object, entries, failures)
+    return Result(manifest.object, entries, run.failures)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from typing import Any
 
@@ -43,7 +44,22 @@ def parse_yaml(source: bytes, where: str) -> dict[str, Any]:
         raise ModelError(where, expected="readable YAML", got=first_line(error)) from error
     if not isinstance(config, dict):
         raise ModelError(where, expected="a mapping", got=type(config).__name__)
+    if (strange := _not_json(config)) is not None:
+        expected = "texts, finite numbers, lists and mappings, which JSON could hold"
+        raise ModelError(where, expected=expected, got=repr(strange), remedy="write it as a text in quotes")
     return config
+
+
+def _not_json(value: Any) -> Any:
+    """The first part of a value that JSON cannot tell from another: NaN, infinity, a date; None if none."""
+    if value is None or isinstance(value, (str, int)):
+        return None
+    if isinstance(value, float):
+        return None if math.isfinite(value) else value
+    if not isinstance(value, (dict, list)):
+        return value
+    inner = [*value, *value.values()] if isinstance(value, dict) else value
+    return next((found for each in inner if (found := _not_json(each)) is not None), None)
 
 
 def layer_count(config: dict[str, Any], where: str) -> int:

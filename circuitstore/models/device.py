@@ -2,7 +2,7 @@
 
 The module itself does not import torch, so that a build with nothing to compute stays fast. It looks for
 torch among the modules that the process has already loaded. No result depends on what is chosen here, apart
-from its last bits, so this module is in no key.
+from its last bits.
 """
 
 from __future__ import annotations
@@ -10,7 +10,11 @@ from __future__ import annotations
 import gc
 import os
 import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+
+from circuitstore.models import numerics
 
 # Without this setting, products of Intel's library differ in their last bits with the number of threads and
 # with the address of a matrix in memory, which follows from the other cells of a batch (Intel oneMKL,
@@ -44,13 +48,20 @@ class Machine:
         if torch is not None and torch.cuda.is_initialized():
             torch.cuda.empty_cache()
 
+    def fixed(self) -> AbstractContextManager[Callable[[], None]]:
+        """Fix what torch computes with inside the block (`circuitstore.models.numerics.fixed`)."""
+        return numerics.fixed()
+
     def description(self) -> dict[str, object]:
-        """What provenance records of the machine: `threads` of torch, and `device` ("cuda" or "cpu")."""
+        """What provenance records of the machine.
+
+        That is `threads` of torch, `device` ("cuda" or "cpu"), and `numerics`, the settings of torch.
+        """
         torch = sys.modules.get("torch")
         if torch is None:
             return {"threads": 1, "device": "cpu"}
         device = "cuda" if torch.cuda.is_initialized() else "cpu"
-        return {"threads": torch.get_num_threads(), "device": device}
+        return {"threads": torch.get_num_threads(), "device": device, "numerics": numerics.current()}
 
 
 def choose(name: str) -> str:

@@ -27,7 +27,13 @@ def all_finite(*tensors: Tensor) -> bool:
 
 
 def require_finite(
-    what: str, values: Tensor, axes: Sequence[str], *, first: Sequence[int] = (), layer: int | None = None
+    what: str,
+    values: Tensor,
+    axes: Sequence[str],
+    *,
+    first: Sequence[int] = (),
+    layer: int | None = None,
+    remedy: str = REMEDY,
 ) -> None:
     """Raise NonFiniteError for a NaN or an infinity in ``values``, and name the first one by its indices.
 
@@ -42,4 +48,4 @@ def require_finite(
     where = [] if layer is None else [f"layer {layer}"]
     where += [f"{axis} {start + i}" for axis, i, start in numbers]
     got = f"{values[tuple(index)].item()} at {', '.join(where)}"
-    raise NonFiniteError(what, expected="finite numbers", got=got, remedy=REMEDY)
+    raise NonFiniteError(what, expected="finite numbers", got=got, remedy=remedy)

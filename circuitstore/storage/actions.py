@@ -2,8 +2,8 @@
 
 One sealed record per committed batch, named by its own hash, written last.
 
-The first to publish a key wins. A later, different content for the same key is non-determinism and is
-reported.
+The first to publish a key wins. A later, different content for the same key is reported
+(`circuitstore/engine/twins.py`).
 """
 
 import hashlib
@@ -50,16 +50,11 @@ class Journal(msgspec.Struct, frozen=True):
 
 
 class Copy(msgspec.Struct, frozen=True):
-    """One copy of a cell's content in the store.
-
-    `first` is the content first published under the cell's key. Another content under the same key is
-    non-determinism.
-    """
+    """One copy of a cell's content in the store."""
 
     content: str
     object: str
     row: int
-    first: str
 
 
 def write_journal(
@@ -125,5 +120,4 @@ def copies(store: Store, phase: str) -> dict[str, list[Copy]]:
 
 def add_copy(by_key: dict[str, list[Copy]], cell: Entry, object_id: str) -> None:
     """Append a finished cell to the copies of its key."""
-    known = by_key.setdefault(cell.key, [])
-    known.append(Copy(cell.content, object_id, cell.row, known[0].first if known else cell.content))
+    by_key.setdefault(cell.key, []).append(Copy(cell.content, object_id, cell.row))

@@ -7,6 +7,7 @@ covers compressed bytes, which differ between codec versions, thread counts and 
 from __future__ import annotations
 
 import hashlib
+import math
 import struct
 from collections.abc import Mapping
 from typing import Any
@@ -113,7 +114,20 @@ def plain(attributes: Mapping[Any, Any]) -> dict[str, object]:
             f"attribute of type {type(value).__name__}", expected="text, numbers, lists or dicts of them"
         )
 
-    return {str(name): msgspec.to_builtins(value, enc_hook=convert) for name, value in attributes.items()}
+    found = {str(name): msgspec.to_builtins(value, enc_hook=convert) for name, value in attributes.items()}
+    _require_finite(found)
+    return found
+
+
+def _require_finite(value: object) -> None:
+    """Raise StoreError for NaN or infinity, which JSON has not: it would be read back as nothing."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise StoreError(
+            "an attribute", expected="a finite number", got=value, remedy="store it as a variable"
+        )
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    for each in inner:
+        _require_finite(each)
 
 
 def _framed(data: bytes) -> bytes:

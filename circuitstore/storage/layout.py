@@ -186,6 +186,12 @@ class Store:
                 ) from None
             return self
 
+    def free_bytes(self) -> int:
+        """How much the disk of the store, or of the place where it will be, has room for."""
+        import shutil
+
+        return shutil.disk_usage(_standing(self.root)).free
+
     def create(self) -> Store:
         """Make the store if it is not there; returns itself. Raises StoreError."""
         if self.exists():

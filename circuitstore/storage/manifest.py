@@ -145,3 +145,11 @@ def intact_cells(store: Store, name: str) -> list[str] | None:
 def intact(store: Store, name: str) -> bool:
     """Whether the object's manifest is unaltered and all its files are present in full size."""
     return intact_cells(store, name) is not None
+
+
+def quarantined(store: Store) -> list[str]:
+    """Names in `quarantine/`: each is that of a damaged file or folder, a hyphen and a random number.
+
+    Raises DamageError.
+    """
+    return [entry.name for entry in listing(store.root, store.path("quarantine"))]

@@ -32,9 +32,9 @@ Coords = dict[
 class Components(msgspec.Struct, frozen=True):
     """Everything that a key is made of, by value, so that two keys can be compared part by part.
 
-    code: module → hash of its normalised source; config: field → value of the phase's settings; resources:
-    name → identity of an input that no phase computes; upstream: phase → content hash of the output that was
-    read.
+    code: module → hash of its normalised source, and file that a phase declares → sha256; config: field →
+    value of the phase's settings; resources: name → identity of an input that no phase computes; upstream:
+    phase → content hash of the output that was read.
     """
 
     code: dict[str, str] = {}

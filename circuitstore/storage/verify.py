@@ -28,6 +28,7 @@ from circuitstore.storage.manifest import (
     check_contents,
     check_files,
     present_files,
+    quarantined,
     read_manifest,
 )
 from circuitstore.storage.records import Coords
@@ -237,9 +238,10 @@ def _rescue(store: Store, known: list[Journal], intact: dict[int, xr.Dataset]) -
 
 
 def _missing_objects(store: Store, present: set[str], found: _Found) -> list[Damage]:
-    """Objects that a named result needs and that are not there at all."""
+    """Objects that a named result needs and that are gone. Those that were set aside were named then."""
     damages = []
-    for missing in (each for each in found.needed if each not in present):
+    aside = {moved.rpartition("-")[0] for moved in quarantined(store)}
+    for missing in (each for each in found.needed if each not in present and each not in aside):
         if os.path.lexists(store.object(missing)):  # a builder has put it there since
             continue
         lost = _cells_of(found.journals.get(missing, []))

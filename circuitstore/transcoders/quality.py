@@ -24,6 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from circuitstore.models.families import take_apart
+from circuitstore.models.finite import require_finite
 from circuitstore.transcoders.activation import largest, thresholded
 from circuitstore.transcoders.formats import THRESHOLD
 from circuitstore.transcoders.reconstruction import explained_variance, normalised_mse
@@ -104,11 +105,11 @@ def replaced(model: nn.Module, layers: Mapping[int, Weights], k: int | None = No
 
 
 @torch.no_grad()
-def log_probabilities(model: Any, sequences: Iterable[Sequence[int]]) -> Tensor:
+def log_probabilities(model: Any, sequences: Iterable[Sequence[int]], whose: str = "the model") -> Tensor:
     """Log-probabilities of the next token (prediction, token) float32, in nats.
 
     There is a prediction after every token of a sequence but the first. Sequences of equal length are run
-    together.
+    together. Raises NonFiniteError for logits that are not finite, and says whose they are.
     """
     by_length: dict[int, list[Sequence[int]]] = {}
     for sequence in sequences:
@@ -117,7 +118,9 @@ def log_probabilities(model: Any, sequences: Iterable[Sequence[int]]) -> Tensor:
         model(torch.tensor(some, device=model.device), use_cache=False).logits[:, 1:]
         for some in by_length.values()
     ]
-    return torch.cat([logits.flatten(0, 1) for logits in every]).float().log_softmax(1)
+    logits = torch.cat([some.flatten(0, 1) for some in every])
+    require_finite(f"logits of {whose}", logits, ("prediction", "token"))
+    return logits.float().log_softmax(1)
 
 
 def divergence(of_model: Tensor, of_other: Tensor) -> Tensor:

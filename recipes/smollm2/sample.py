@@ -20,7 +20,8 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from tasks import behaviours
+from tasks.inputs.behaviour import declaration
+from tasks.inputs.draw import generate
 
 HERE = Path(__file__).parents[2] / "tasks" / "profiles" / "smollm2"
 # Left out at the beginning of a text: layer 11 writes 500 times as much there as elsewhere.
@@ -68,8 +69,8 @@ def beginnings(tokenizer: Any) -> Iterator[tuple[list[list[int]], int]]:
         yield [[start]] * min(BATCH, FREE - first), FREE_TOKENS
     by_length: dict[int, list[list[int]]] = {}
     for name, count in BEGUN.items():
-        behaviour = behaviours.load(name)
-        drawn = behaviours.generate(behaviour, train=count, test=count // 4)  # a fifth is test, as by default
+        behaviour = declaration(name)
+        drawn = generate(behaviour, train=count, test=count // 4)  # a fifth is test, as by default
         for prompt in drawn[:count]:
             ids = [start, *tokenizer.encode(prompt.text, add_special_tokens=False)]
             by_length.setdefault(len(ids), []).append(ids)

@@ -17,8 +17,8 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-from tasks import behaviours
-from tasks.behaviours import Template, antonym, capital, plural
+from tasks.behaviours import Prompt, Template, antonym, capital, plural
+from tasks.inputs.behaviour import declaration
 
 Sentence = Callable[[random.Random], str]
 
@@ -120,7 +120,7 @@ ANTONYM_FACTS = (
 ALONE_SHARE, CITY_SHARE, CAPITAL_SHARE, ANTONYM_SHARE, ONE_DIGIT_SHARE = 0.3, 0.45, 0.1, 0.5, 0.5
 
 
-def test_groups(prompts: dict[str, list[behaviours.Prompt]]) -> dict[str, set[str]]:
+def test_groups(prompts: dict[str, list[Prompt]]) -> dict[str, set[str]]:
     """The lexical groups of the test prompts of each behaviour."""
     return {
         name: {prompt.group for prompt in some if prompt.split == "test"} for name, some in prompts.items()
@@ -135,7 +135,7 @@ def sentences(held_out: dict[str, set[str]], shares: dict[str, float], count: in
     """
     makers = {"addition": _addition, "antonym": _antonym, "capital": _capital, "plural": _plural}
     rng = random.Random(seed)
-    sources = {name: makers[name](behaviours.load(name).templates, held_out[name]) for name in shares}
+    sources = {name: makers[name](declaration(name).templates, held_out[name]) for name in shares}
     return [sources[name](rng) for name in rng.choices(list(shares), list(shares.values()), k=count)]
 
 

@@ -22,7 +22,9 @@ from safetensors.torch import save_file
 from circuitstore.transcoders import formats
 from circuitstore.transcoders.training import mlp_pairs
 from recipes.tiny import corpus, measure, train_model, train_transcoders
-from tasks import behaviours
+from tasks.behaviours import Prompt
+from tasks.inputs.behaviour import declaration
+from tasks.inputs.draw import generate
 
 HERE = Path(__file__).parents[2] / "tasks" / "profiles" / "tiny"
 WORDS = Path(__file__).with_name("readme.txt")  # of the README, with places for the numbers
@@ -38,9 +40,7 @@ def main() -> None:
     folder: Path = parser.parse_args().out
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
-    prompts = {
-        name: behaviours.generate(behaviours.load(name), seed=SEEDS["prompts"]) for name in train_model.SHARES
-    }
+    prompts = {name: generate(declaration(name), seed=SEEDS["prompts"]) for name in train_model.SHARES}
     held_out = corpus.test_groups(prompts)
     seconds: dict[str, float] = {}
 
@@ -85,7 +85,7 @@ def files(folder: Path) -> list[Path]:
     return [file for part in ("model", "transcoders") for file in sorted((folder / part).iterdir())]
 
 
-def assess(folder: Path, prompts: dict[str, list[behaviours.Prompt]], texts: list[str]) -> dict[str, Any]:
+def assess(folder: Path, prompts: dict[str, list[Prompt]], texts: list[str]) -> dict[str, Any]:
     """All that is measured on the files in `folder`; `texts` are what transcoders were trained on."""
     model, tokenizer, transcoders = measure.load(folder)
     test = {name: [prompt for prompt in some if prompt.split == "test"] for name, some in prompts.items()}

@@ -1,4 +1,4 @@
-"""Behaviours as declarations: what a model is asked, word by word, and how the prompts are drawn.
+"""Behaviours as declarations: what a model is asked, word by word.
 
 A *behaviour* is one skill shown by next-token prediction: a prompt, the correct answer and an incorrect
 answer, each of one token. Prompts come in *minimal pairs*: two prompts of one template that differ in as
@@ -39,27 +39,19 @@ It has five pairs, so it is built with ``--set prompts.train=6 --set prompts.tes
   answers, templates and groups are balanced, singly and two by two, as far as the lexicon allows.
 - Both prompts of a pair have equally many words. Whether they have equally many tokens, and whether each
   answer is a single token, depends on the tokenizer. It is checked when prompts are built for a model.
+- Files that the declaration reads are named beside it: ``FILES = ("colour.json",)``, by their paths from this
+  folder. So are modules that it imports by a name that it makes: ``MODULES = ("tasks.behaviours._words",)``.
+  Both are literal, for they are read without running the file. What is read and not named is refused.
 
-**How prompts are drawn.** Groups, then contrasts, are ordered by the SHA-256 of the seed and their words. The
-first groups of that order are the test groups. Templates take turns. Each takes, among the next few unused
-contrasts, the one that repeats the least of what has been drawn so far. The same seed gives the same prompts
-on any platform and version of Python. A word that is added to a lexicon leaves the order of all others as it
-was.
+No function stands in here, because a file of this folder named like it would take its place: Python puts a
+module under its name into the package. How prompts are drawn is in `tasks/inputs/draw.py`.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import combinations, islice
-from pathlib import Path
 from typing import Any
-
-from circuitstore.errors import PromptError, UsageError
-
-_WINDOW = 100  # contrasts compared for each pair drawn: enough for balance, few enough to be quick
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,164 +106,3 @@ class Prompt:
     group: str
     partner: str
     labels: dict[str, str]
-
-
-def names() -> list[str]:
-    """The behaviours that can be loaded, sorted: one for each file in this folder."""
-    return sorted(file.stem for file in Path(__file__).parent.glob("*.py") if not file.stem.startswith("_"))
-
-
-def path(name: str) -> Path:
-    """The file that declares a behaviour. Raises UsageError for a name that nobody declared."""
-    known = names()
-    if name not in known:
-        from difflib import get_close_matches
-
-        close = get_close_matches(name, known, n=1)
-        remedy = f"did you mean {close[0]}?" if close else "a behaviour is a file in tasks/behaviours/"
-        raise UsageError(f"unknown behaviour {name!r}", expected=f"one of {', '.join(known)}", remedy=remedy)
-    return Path(__file__).parent / f"{name}.py"
-
-
-def load(name: str) -> Behaviour:
-    """The behaviour declared in the file of that name.
-
-    Raises UsageError for a name that nobody declared, and PromptError for a file that does not declare it.
-    """
-    from importlib import import_module
-
-    file = path(name)
-    behaviour = getattr(import_module(f"{__name__}.{name}"), "BEHAVIOUR", None)
-    if not isinstance(behaviour, Behaviour) or behaviour.name != name:
-        raise PromptError(str(file), expected=f"BEHAVIOUR = Behaviour(name={name!r}, …)", got=repr(behaviour))
-    return behaviour
-
-
-Fits = Callable[[Prompt, Prompt], bool]
-"""Whether the two prompts of a minimal pair can be used, with some tokenizer."""
-
-
-def generate(
-    behaviour: Behaviour, *, train: int = 80, test: int = 20, seed: int = 42, fits: Fits | None = None
-) -> list[Prompt]:
-    """Draw ``train``, then ``test`` distinct prompts, partners side by side; no lexical group is in both.
-
-    Minimal pairs for which ``fits`` is False are left out. Raises UsageError if a count is odd or negative.
-    Raises PromptError if the declaration cannot give so many prompts, or if two partners differ in their
-    number of words.
-    """
-    for count in (train, test):
-        if count < 0 or count % 2:
-            raise UsageError("number of prompts", expected="even, because prompts come in pairs", got=count)
-    contrasts = sorted(
-        behaviour.pair(behaviour.lexicon), key=lambda contrast: _rank(seed, *map(_words, contrast))
-    )
-    groups = sorted(
-        {side.group for contrast in contrasts for side in contrast}, key=lambda group: _rank(seed, group)
-    )
-    test_groups = frozenset(groups[: max(2, round(len(groups) * test / (train + test)))] if test else ())
-    prompts: list[Prompt] = []
-    for split, count in ("train", train), ("test", test):
-        inside = [
-            pair
-            for pair in contrasts
-            if all((side.group in test_groups) == (split == "test") for side in pair)
-        ]
-        prompts += _draw(behaviour, inside, split, count, fits)
-    return prompts
-
-
-def _draw(
-    behaviour: Behaviour, contrasts: list[Contrast], split: str, count: int, fits: Fits | None
-) -> list[Prompt]:
-    """Draw ``count`` prompts, templates in turn, always the pair that repeats the least of what was drawn."""
-    drawn: list[Prompt] = []
-    texts: set[str] = set()
-    tally: Counter[object] = Counter()
-    for turn in range(count // 2):
-        template = behaviour.templates[turn % len(behaviour.templates)]
-        pairs = (_render(behaviour, template, contrast, split) for contrast in contrasts)
-        unused = (
-            pair
-            for pair in pairs
-            if texts.isdisjoint(prompt.text for prompt in pair) and (fits is None or fits(*pair))
-        )
-        pair = min(islice(unused, _WINDOW), key=lambda pair: _repeats(pair, tally), default=None)
-        if pair is None:
-            raise PromptError(
-                f"behaviour {behaviour.name}, {split} prompts",
-                expected=f"{count} distinct prompts",
-                got=len(drawn),
-                remedy="add words or templates, or ask for fewer",
-            )
-        drawn += pair
-        texts.update(prompt.text for prompt in pair)
-        for prompt in pair:
-            tally.update(_facets(prompt))
-            tally.update(combinations(_facets(prompt), 2))
-    return drawn
-
-
-def _facets(prompt: Prompt) -> list[tuple[str, str]]:
-    """The properties of a prompt that are balanced."""
-    return [
-        ("template", prompt.template),
-        ("group", prompt.group),
-        ("correct", prompt.correct),
-        *prompt.labels.items(),
-    ]
-
-
-def _repeats(pair: tuple[Prompt, Prompt], tally: Counter[object]) -> tuple[int, int]:
-    """How often the facets of two prompts have been drawn already, singly and two by two."""
-    facets = [_facets(prompt) for prompt in pair]
-    singly = sum(tally[facet] for some in facets for facet in some)
-    two_by_two = sum(tally[both] for some in facets for both in combinations(some, 2))
-    return singly, two_by_two
-
-
-def _render(
-    behaviour: Behaviour, template: Template, contrast: Contrast, split: str
-) -> tuple[Prompt, Prompt]:
-    """The two prompts that a template makes of a contrast."""
-    where = f"behaviour {behaviour.name}, template {template.name}"
-    try:
-        texts = [template.text.format_map(side.words) for side in contrast]
-        answers = [template.answer.format_map(side.words) for side in contrast]
-    except KeyError as missing:
-        raise PromptError(
-            where, expected=f"a word for the slot {missing}", got=dict(contrast[0].words)
-        ) from None
-    if len(texts[0].split()) != len(texts[1].split()) or answers[0] == answers[1]:
-        raise PromptError(where, expected="partners of equally many words and different answers", got=texts)
-    ids = [_id(behaviour.name, texts[i], answers[i], answers[1 - i]) for i in (0, 1)]
-    first, second = (
-        Prompt(
-            id=ids[i],
-            text=texts[i],
-            correct=answers[i],
-            incorrect=answers[1 - i],
-            split=split,
-            template=template.name,
-            group=side.group,
-            partner=ids[1 - i],
-            labels={**template.labels, **side.labels},
-        )
-        for i, side in enumerate(contrast)
-    )
-    return first, second
-
-
-def _words(side: Side) -> str:
-    """The words of a side in one text."""
-    return " ".join(side.words.values())
-
-
-def _rank(*parts: object) -> bytes:
-    """What things are ordered by: the SHA-256 of their parts."""
-    return hashlib.sha256("\0".join(map(str, parts)).encode()).digest()
-
-
-def _id(name: str, *parts: str) -> str:
-    """The id of a prompt, from its text and answers."""
-    return f"{name}-{_rank(*parts).hex()[:8]}"

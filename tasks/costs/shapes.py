@@ -113,10 +113,11 @@ def lengths(selection: Selection) -> list[int]:
     if selection.prompts_file:
         texts = [row.text for row in own_prompts.read(selection.prompts_file)]
     else:
-        from tasks import behaviours
+        from tasks.inputs.behaviour import declaration
+        from tasks.inputs.draw import generate
 
-        drawn = behaviours.generate(
-            behaviours.load(selection.behaviour),
+        drawn = generate(
+            declaration(selection.behaviour),
             train=profile.of(Prompts).train,
             test=profile.of(Prompts).test,
             seed=profile.of(Prompts).seed,

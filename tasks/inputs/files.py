@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from circuitstore.engine.task import Sources
 from circuitstore.errors import ModelError, some_of
 from circuitstore.hub.place import Place
 from circuitstore.memo import shared
@@ -55,6 +56,12 @@ class Files:
         names = [name if place == self.home else place.address(name) for place, name in self.files]
         digests = [digest(file) for file in self.files]
         return {**self.home.origin, "files": dict(zip(names, digests, strict=True))}
+
+    def sources(self) -> Sources:
+        """What may be read for it on this machine: its files, in folders where nothing else may be."""
+        places = list(dict.fromkeys([self.home, *(place for place, _ in self.files)]))
+        paths = [place.path(name) for place, name in self.files]
+        return Sources(paths, [place.path("") for place in places])
 
     def missing(self) -> bool:
         """Whether a file has to be downloaded first. Raises ModelError."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from circuitstore.engine.task import Sources
 from circuitstore.hub.place import Place
 from circuitstore.models import shards
 from circuitstore.models.config import CONFIG
@@ -50,6 +51,11 @@ def _known(place: Place) -> dict[str, Any]:
         return pinned
     layers = layer_count(place)  # first, for its error is the clearest where there is no model at all
     return {**files(place).identity(), "layers": layers}
+
+
+def sources(place: Place) -> Sources:
+    """What loading reads on this machine. Raises ModelError."""
+    return files(place).sources()
 
 
 def load(place: Place, dtype: str, device: str, threads: int) -> LanguageModel:

@@ -23,6 +23,7 @@ from typing import Any, Literal
 import msgspec
 
 from circuitstore.engine.fingerprint import digest
+from circuitstore.engine.task import Sources
 from circuitstore.errors import PromptError, some_of
 from circuitstore.storage.names import FILE_NAME, is_file_name, shown
 
@@ -50,6 +51,11 @@ def identity(path: str) -> dict[str, Any]:
         "prompts": {row.id: digest("prompt", row) for row in rows},
         "order": digest("order", [row.id for row in rows]),
     }
+
+
+def sources(path: str) -> Sources:
+    """The one file."""
+    return Sources([path])
 
 
 def load(path: str) -> Callable[[Any, Any], list[Row]]:

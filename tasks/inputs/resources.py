@@ -47,32 +47,48 @@ def resources(selection: Selection, store: Store) -> dict[str, Resource]:
         "texts": Resource(
             partial(texts.identity, profile.texts.path, prepend),
             partial(texts.load, profile.texts.path, prepend),
+            sources=partial(texts.sources, profile.texts.path),
         ),
         "tokenizer": Resource(
             partial(tokenizer.identity, weights),
             partial(tokenizer.load, weights),
             check=partial(tokenizer.check, weights),
+            sources=partial(tokenizer.sources, weights),
         ),
         "model": Resource(
             partial(model.identity, weights, settings.dtype),
             partial(model.load, weights, settings.dtype, settings.device, settings.threads),
             check=partial(model.check, weights, settings.device),
+            sources=partial(model.sources, weights),
         ),
         "transcoders": Resource(
             partial(transcoders.identity, coders),
             partial(transcoders.load, coders, weights, layers, settings.device, settings.threads),
             check=partial(trained_on.check, trained, store, coders, weights, layers, settings.device),
             part=partial(transcoders.chosen, weights, layers),
+            sources=partial(transcoders.sources, coders, weights),
         ),
         # Where to compute is in no key.
         "device": Resource(dict, partial(device.load, settings.device, settings.threads)),
-        "review": Resource(partial(reviews.identity, *labels), partial(reviews.load, *labels)),
+        "review": Resource(
+            partial(reviews.identity, *labels),
+            partial(reviews.load, *labels),
+            sources=partial(reviews.sources, coders),
+        ),
     }
 
 
 def _behaviour(selection: Selection) -> Resource:
     name, path = selection.behaviour, selection.prompts_file
     if path:
-        return Resource(partial(own_prompts.identity, path), partial(own_prompts.load, path))
-    code = (f"tasks.behaviours.{name}",)
-    return Resource(partial(behaviour.identity, name), partial(behaviour.load, name), code)
+        return Resource(
+            partial(own_prompts.identity, path),
+            partial(own_prompts.load, path),
+            sources=partial(own_prompts.sources, path),
+        )
+    return Resource(
+        partial(behaviour.identity, name),
+        partial(behaviour.load, name),
+        (f"tasks.behaviours.{name}", *behaviour.declares(name)[1]),
+        sources=partial(behaviour.sources, name),
+    )

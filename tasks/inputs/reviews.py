@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from circuitstore.engine.task import Sources
 from circuitstore.hub.place import Place
 
 if TYPE_CHECKING:
@@ -18,6 +19,13 @@ def identity(store: Store, profile: str, behaviour: str, transcoders: Place) -> 
         f"layer {layer} feature {feature}": [label.label, label.author, label.note]
         for (layer, feature), label in labels
     }
+
+
+def sources(transcoders: Place) -> Sources:
+    """What tells whose features the labels are of; what they say is in the identity. Raises ModelError."""
+    from tasks.inputs.transcoders import files
+
+    return Sources((), consulted=files(transcoders).sources().files)
 
 
 def load(store: Store, profile: str, behaviour: str, transcoders: Place) -> Labels:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+from collections.abc import Iterator
 from typing import Any
 
+from circuitstore.engine.task import Sources
 from circuitstore.errors import InputError
-from circuitstore.memo import file_hash
+from circuitstore.memo import file_hash, shared
 
 
 def identity(path: str, prepend: str) -> dict[str, Any]:
-    """The sha256 of the file, and the name of the token that each sequence begins with. Raises InputError."""
+    """The sha256 of the lines as they are loaded, and the name of the token that each sequence begins with.
+
+    Raises InputError.
+    """
     if not path:
         raise InputError(
             "a corpus to train transcoders on",
@@ -22,9 +28,26 @@ def identity(path: str, prepend: str) -> dict[str, Any]:
     if not os.path.isfile(path):
         raise InputError(path, expected=expected, got="no such file", remedy="see docs/training.md")
     try:
-        return {"sha256": file_hash(path), "prepend": prepend}
+        return {"sha256": _lines_hash(path), "prepend": prepend}
     except OSError as error:
         raise InputError(path, expected="a readable file", got=error.strerror or error) from error
+
+
+def _lines_hash(path: str) -> str:
+    """The sha256 of the lines of a file, remembered by the file's bytes. Raises OSError, InputError."""
+    key = "lines " + file_hash(path)
+    if (known := shared().get(key)) is None:
+        digest = hashlib.sha256()
+        for line in _lines(path):
+            digest.update(f"{line}\n".encode())
+        known = digest.hexdigest()
+        shared().put(key, known)
+    return str(known)
+
+
+def sources(path: str) -> Sources:
+    """The one file."""
+    return Sources([path])
 
 
 def load(path: str, prepend: str) -> tuple[list[str], str]:
@@ -32,8 +55,13 @@ def load(path: str, prepend: str) -> tuple[list[str], str]:
 
     Raises InputError.
     """
+    return list(_lines(path)), prepend
+
+
+def _lines(path: str) -> Iterator[str]:
+    """The lines that are not blank, without blanks around them. Raises InputError."""
     try:
         with open(path, encoding="utf-8-sig") as file:  # editors on Windows put a mark in front
-            return [line.strip() for line in file if line.strip()], prepend
+            yield from (line.strip() for line in file if line.strip())
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(path, expected="readable UTF-8 text", got=error) from error

@@ -11,6 +11,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from circuitstore.engine.task import Sources
 from circuitstore.errors import ModelError
 from circuitstore.hub.place import Place
 from circuitstore.models.config import CONFIG as MODEL_CONFIG
@@ -39,6 +40,11 @@ def files(place: Place) -> Files:
 def identity(place: Place) -> dict[str, Any]:
     """What the tokenizer is: the digest of each file. Raises ModelError."""
     return place.pinned(KIND) or files(place).identity()
+
+
+def sources(place: Place) -> Sources:
+    """What loading reads on this machine. Raises ModelError."""
+    return files(place).sources()
 
 
 def load(place: Place) -> PreTrainedTokenizerBase:

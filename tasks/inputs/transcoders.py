@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections.abc import Container
 from typing import TYPE_CHECKING, Any
 
+from circuitstore.engine.task import Sources
 from circuitstore.hub.place import Place
 from circuitstore.models import shards
+from circuitstore.models.config import CONFIG as MODEL_CONFIG
 from circuitstore.models.device import choose, limit_threads
 from circuitstore.transcoders import formats
 from tasks.inputs import model_config
@@ -75,6 +77,11 @@ def identity(place: Place) -> dict[str, Any]:
 def chosen(model: Place, layers: str) -> list[int] | None:
     """The layers in use, by a setting such as "10-24"; None for all of them if it is empty."""
     return layer_range(layers, model_config.layer_count(model)) if layers else None
+
+
+def sources(place: Place, model: Place) -> Sources:
+    """What loading reads on this machine; of the model, what says how large it is. Raises ModelError."""
+    return files(place).sources()._replace(consulted=[model.path(MODEL_CONFIG)])
 
 
 def load(place: Place, model: Place, layers: str, device: str, threads: int) -> Transcoders:

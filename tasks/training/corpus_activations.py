@@ -37,8 +37,8 @@ def corpus_activations(
         mlp_input, mlp_output   (sample, d_model) in `config.dtype` (bfloat16 as its 16 bits)
         held_out                bool
 
-    Raises LimitError for numbers that float16 cannot hold, and NonFiniteError for NaN and infinity in another
-    dtype.
+    Raises LimitError for numbers that float16 cannot hold, and NonFiniteError for NaN, and for infinity in
+    another dtype.
     """
     for _, group in groupby(cells, key=lambda cell: cell["shard"]):
         same_shard = list(group)
@@ -49,12 +49,12 @@ def corpus_activations(
         for cell in same_shard:
             layer = int(cell["layer"])
             pair = {"mlp_input": inputs[layer], "mlp_output": outputs[layer]}
-            if config.dtype != "float16":
-                for name, values in pair.items():
+            for name, values in pair.items():
+                if config.dtype != "float16" or values.isnan().any():  # which are not too large, but wrong
                     require_finite(name, values, ("sample", "dimension"), layer=layer)
-            elif not all(bool(x.isfinite().all()) for x in pair.values()):
+            if not all(bool(x.isfinite().all()) for x in pair.values()):
                 raise LimitError(
-                    "MLP activations",
+                    f"MLP activations of layer {layer}",
                     expected=f"numbers that {config.dtype} can hold",
                     got="larger ones",
                     remedy="--set corpus_activations.dtype=bfloat16",

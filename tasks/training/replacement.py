@@ -46,20 +46,22 @@ def replacement(
     agreement_all, kl_all   float64: the same with all layers replaced
     tokens               int64: how many tokens are compared
     l0, explained_variance, normalised_mse, dead   (layer,) float64, from phase `transcoders`
+
+    Raises NonFiniteError for logits that are not finite, and names the layer that was replaced.
     """
     (cell,) = cells
     layers = _Layers(transcoders, cell, model.device)
     sequences = list(_held_out(corpus, cell, config.tokens))
     of_model = log_probabilities(model.hf, sequences)
 
-    def compared(weights: Mapping[int, Weights]) -> tuple[float, float]:
+    def compared(weights: Mapping[int, Weights], where: str) -> tuple[float, float]:
         with replaced(model.hf, weights, layers.top_k):
-            of_other = log_probabilities(model.hf, sequences)
+            of_other = log_probabilities(model.hf, sequences, f"the model with transcoders in {where}")
         same = agreement(of_model, of_other).double().mean().item()
         return same, divergence(of_model, of_other).double().mean().item()
 
-    alone = [compared({layer: layers[layer]}) for layer in layers]
-    together = compared(layers)
+    alone = [compared({layer: layers[layer]}, f"layer {layer}") for layer in layers]
+    together = compared(layers, "all layers")
     by_layer = {name: layers.measured[name] for name in MEASURES}
     by_layer |= dict(zip(("agreement", "kl"), map(list, zip(*alone, strict=True)), strict=True))
     totals = {

@@ -14,6 +14,7 @@ import torch
 import xarray as xr
 
 from circuitstore.models.bits import storable, tensor_of
+from circuitstore.models.finite import require_finite
 from circuitstore.transcoders.formats import TENSORS
 from circuitstore.transcoders.quality import reconstruction
 from circuitstore.transcoders.training import Recipe, train
@@ -34,6 +35,11 @@ DIMS = {
     "W_skip": ("d_model_out", "d_model"),
 }
 
+DIVERGED = (
+    "train at a smaller rate: --set training.rate=1e-3; "
+    "a layer whose MLP inputs or outputs are all equal has no transcoder"
+)
+
 
 def transcoders(
     cells: list[Coords], config: Training, corpus_activations: Upstream, device: torch.device
@@ -49,6 +55,8 @@ def transcoders(
     dead           float64: share of features that are active at no token that is trained on
     top_k          int32: 0 for kind "jumprelu"
     tokens         int64: how many tokens are trained on
+
+    Raises NonFiniteError for weights that are not finite.
     """
     recipe = Recipe(**{name: getattr(config, name) for name in Recipe.__dataclass_fields__})
     k = config.k if config.kind == "topk" else None
@@ -58,6 +66,10 @@ def transcoders(
         )
         stacked = train(trained_on[0][None], trained_on[1][None], recipe, config.seed)
         weights = {name: weight[0] for name, weight in stacked.items()}
+        for name, tensor in TENSORS.items():
+            if tensor in weights:
+                what = f"{name} after {config.steps} steps at rate {config.rate:g}"
+                require_finite(what, weights[tensor], DIMS[name], remedy=DIVERGED)
         measured = reconstruction(weights, *held_out, k=k)
         measured["dead"] = reconstruction(weights, *trained_on, k=k)["dead"]
         variables: dict[str, Any] = {

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import struct
 import subprocess
 import sys
-from pathlib import Path
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pythons import interpreters
 from workspace import ROOT
 
 from circuitstore.engine import fingerprint, trees
@@ -176,14 +174,6 @@ a = f"{x['b']}" 'c' f'{y!r:>{w}}d' "e"
 b = f"{f'{z}'}{{}}"
 c = rf"\\d{n:03d}" u"text" if (n := 3) else b"raw"
 """
-
-
-def interpreters() -> list[str]:
-    """Other versions of Python that this project supports and this machine has."""
-    homes = [Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"]
-    pyenv = [str(path) for home in homes for path in sorted(home.glob("3.1[123].*/bin/python"))]
-    named = [shutil.which(f"python3.{minor}") for minor in (11, 12, 13)]
-    return [path for path in (*pyenv, *named) if path]
 
 
 def test_every_version_of_python_sees_the_same_code(tmp_path):

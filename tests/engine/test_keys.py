@@ -17,7 +17,8 @@ import pytest
 from workspace import MODEL, PIPELINE, ROOT, TRANSCODERS, Workspace
 
 from circuitstore.engine import fingerprint, loading
-from circuitstore.engine.planner import Planner, Step, artifact_key
+from circuitstore.engine.keys import artifact_key
+from circuitstore.engine.planner import Planner, Step
 from circuitstore.engine.task import Task
 from circuitstore.errors import StaleCodeError
 from circuitstore.memo import file_hash

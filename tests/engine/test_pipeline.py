@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from workspace import PIPELINE, one_line_error, run_process
 
-from circuitstore.engine import work
+from circuitstore.engine.batch import batches
 from circuitstore.engine.planner import PlannedCell, Step
 from circuitstore.engine.task import Task
 
@@ -22,7 +22,7 @@ def test_cells_that_share_work_stay_together():
             for layer in range(count)
         ]
         step = Step(task, None, {}, None, "stale", [], cells=cells)
-        return [len(batch.cells) for batch in work.batches("tasks", step, None, None)]
+        return [len(batch.cells) for batch in batches("tasks", step, None, None)]
 
     assert sizes(2, 2, 2) == [4, 2]
     assert sizes(3, 3) == [3, 3]

@@ -9,7 +9,7 @@ import pytest
 from workspace import BEHAVIOUR, PROFILE, Workspace, one_line_error, prompt, run
 
 import circuitstore as cs
-import tasks.behaviours
+import tasks.inputs.draw
 from circuitstore.errors import InputError, PromptError
 from circuitstore.results.folder import write_files
 from circuitstore.storage.layout import Store
@@ -80,7 +80,7 @@ def test_a_file_is_never_written_outside_of_its_folder(workspace: Workspace, tmp
 
 def test_a_declared_id_is_checked_too(monkeypatch):
     """A behaviour's own file makes ids as well."""
-    monkeypatch.setattr(tasks.behaviours, "generate", lambda *_, **settings: [SimpleNamespace(id="a/b")])
+    monkeypatch.setattr(tasks.inputs.draw, "generate", lambda *_, **settings: [SimpleNamespace(id="a/b")])
     with pytest.raises(PromptError, match="got 'a/b'"):
         declared.load("plural")(SimpleNamespace(train=1, test=1, seed=1), None)
 

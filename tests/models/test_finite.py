@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
+from planted import INF, NAN, planted, stored
 from random_model import write_model, write_transcoders
 from safetensors.torch import load_file, save_file
 from workspace import LAYERS, MODEL, PIPELINE, Workspace, one_line_error, run
@@ -24,24 +25,7 @@ from circuitstore.storage.layout import Store
 from circuitstore.transcoders.per_layer import Transcoders
 
 TOKENS = [1, 10, 40, 25, 70]
-DOWN, NAN, INF = "model.layers.{}.mlp.down_proj.weight", float("nan"), float("inf")
-
-
-def planted(folder: Path, copy: Path, name: str, value: float, where: object = ...) -> Path:
-    """A copy of a folder of weights in which one tensor, at ``where``, holds ``value``."""
-    shutil.copytree(folder, copy)
-    for file in copy.glob("*.safetensors"):
-        tensors = load_file(file)
-        if name in tensors:
-            tensors[name][where] = value
-            save_file(tensors, file, metadata={"format": "pt"})
-    return copy
-
-
-def stored(workspace: Workspace, phase: str) -> list[str]:
-    """The records of a phase that a store holds, of any kind."""
-    root = Path(Store(workspace.store).root)
-    return [str(path) for path in root.rglob("*") if phase in path.relative_to(root).parts]
+DOWN = "model.layers.{}.mlp.down_proj.weight"
 
 
 @pytest.mark.parametrize("phase", ["baseline", "activations"])
@@ -52,7 +36,7 @@ def test_a_weight_of_the_model(tmp_path, phase, value, name):
     workspace = Workspace.create(tmp_path / "work", model=model)
     error = one_line_error(workspace.build(phase=phase), code=1)
     assert "MLP output: expected finite numbers, got" in error and "layer 1, position 0" in error
-    assert stored(workspace, phase) == []
+    assert stored(workspace.store, phase) == []
 
 
 def test_float16_that_overflows(tmp_path):
@@ -132,7 +116,7 @@ def test_edges(tmp_path, monkeypatch):
     workspace = Workspace.create(tmp_path / "work")
     error = one_line_error(workspace.build(), code=1)
     assert "edges: expected finite numbers, got nan at target node 3, source node 5" in error
-    assert stored(workspace, "attribution") == []
+    assert stored(workspace.store, "attribution") == []
 
 
 def test_an_edited_run(tmp_path):

@@ -15,8 +15,12 @@ import pytest
 from circuitstore.errors import PromptError, UsageError
 from circuitstore.models.load import load_tokenizer
 from tasks import behaviours
-from tasks.behaviours import Behaviour, Prompt, Side, Template, generate, load, names
+from tasks.behaviours import Behaviour, Prompt, Side, Template
+from tasks.inputs import draw
+from tasks.inputs.behaviour import declaration
+from tasks.inputs.draw import Fits, generate
 from tasks.prompts import prompts as prompts_phase
+from tasks.settings import selection
 from tasks.settings.phases import Prompts
 
 NAMES = ["addition", "antonym", "capital", "plural"]
@@ -25,7 +29,7 @@ SPLIT = (" rhinoceros", " hippopotamus")  # of several tokens
 
 @cache
 def drawn(name: str, seed: int = 42) -> list[Prompt]:
-    return generate(load(name), seed=seed)
+    return generate(declaration(name), seed=seed)
 
 
 @pytest.fixture(params=NAMES)
@@ -128,8 +132,8 @@ def test_capital_never_names_the_state_or_its_capital() -> None:
 
 def test_the_same_seed_gives_the_same_prompts_in_another_process() -> None:
     code = (
-        "import sys; from tasks.behaviours import *;"
-        "print([p.id for n in sys.argv[1:] for p in generate(load(n))])"
+        "import sys; from tasks.inputs.behaviour import *; from tasks.inputs.draw import *;"
+        "print([p.id for n in sys.argv[1:] for p in generate(declaration(n))])"
     )
     here = [prompt.id for name in NAMES for prompt in drawn(name)]
     root = Path(behaviours.__file__).parents[2]
@@ -159,38 +163,59 @@ def test_another_seed_gives_other_prompts(prompts: list[Prompt]) -> None:
 
 
 def test_an_id_depends_on_text_and_answers_only() -> None:
-    few = {prompt.text: prompt.id for prompt in generate(load("plural"), train=20, test=20)}
-    many = {prompt.text: prompt.id for prompt in generate(load("plural"), train=400, test=20)}
+    few = {prompt.text: prompt.id for prompt in generate(declaration("plural"), train=20, test=20)}
+    many = {prompt.text: prompt.id for prompt in generate(declaration("plural"), train=400, test=20)}
     shared = few.keys() & many.keys()
     assert shared and all(few[text] == many[text] for text in shared)
 
 
 def test_other_counts_can_be_asked_for() -> None:
-    assert [prompt.split for prompt in generate(load("capital"), train=4, test=2)] == ["train"] * 4 + [
+    assert [prompt.split for prompt in generate(declaration("capital"), train=4, test=2)] == ["train"] * 4 + [
         "test"
     ] * 2
-    assert {prompt.split for prompt in generate(load("capital"), train=0, test=6)} == {"test"}
-    assert {prompt.split for prompt in generate(load("capital"), train=6, test=0)} == {"train"}
-    assert generate(load("capital"), train=0, test=0) == []
+    assert {prompt.split for prompt in generate(declaration("capital"), train=0, test=6)} == {"test"}
+    assert {prompt.split for prompt in generate(declaration("capital"), train=6, test=0)} == {"train"}
+    assert generate(declaration("capital"), train=0, test=0) == []
 
 
 @pytest.mark.parametrize("count", [-2, 3])
 def test_an_odd_or_negative_count_is_refused(count: int) -> None:
     with pytest.raises(UsageError, match="even"):
-        generate(load("plural"), train=count)
+        generate(declaration("plural"), train=count)
 
 
 def test_a_lexicon_that_is_too_small_is_reported_with_what_it_gives() -> None:
-    small = replace(load("antonym"), lexicon=load("antonym").lexicon[:8])
+    small = replace(declaration("antonym"), lexicon=declaration("antonym").lexicon[:8])
     with pytest.raises(PromptError, match=r"antonym.*expected 80 distinct prompts, got 60"):
         generate(small)
+
+
+def test_far_too_many_prompts_are_refused_at_once(monkeypatch) -> None:
+    """Not even all pairs of words with all templates would be enough, so none is made."""
+    monkeypatch.setattr(draw, "_render", None)
+    with pytest.raises(PromptError, match=r"antonym.*expected 100000 distinct prompts"):
+        generate(declaration("antonym"), train=100_000)
+
+
+def test_a_pair_of_words_is_put_into_a_template_once(monkeypatch) -> None:
+    """Or the time to draw would grow with the square of the number of prompts."""
+    rendered: Counter[tuple[str, int]] = Counter()
+    original = draw._render
+
+    def render(behaviour, template, contrast, split):
+        rendered[template.name, id(contrast)] += 1
+        return original(behaviour, template, contrast, split)
+
+    monkeypatch.setattr(draw, "_render", render)
+    assert len(generate(declaration("plural"), train=800, test=20)) == 820
+    assert set(rendered.values()) == {1}
 
 
 def test_pairs_that_do_not_fit_are_left_out_and_no_others_change() -> None:
     """Words that do not fit are not drawn, and the splits stay; if all fit, the prompts are the same."""
     usual = drawn("antonym")
-    assert generate(load("antonym"), fits=lambda one, other: True) == usual
-    fitting = generate(load("antonym"), fits=lambda one, other: "loud" not in one.group)
+    assert generate(declaration("antonym"), fits=lambda one, other: True) == usual
+    fitting = generate(declaration("antonym"), fits=lambda one, other: "loud" not in one.group)
     assert len(fitting) == 100 and any("loud" in prompt.group for prompt in usual)
     assert not any("loud" in prompt.group for prompt in fitting)
     splits = {prompt.group: prompt.split for prompt in usual}
@@ -213,7 +238,7 @@ def test_words_that_a_tokenizer_splits_are_skipped_only_when_asked() -> None:
         for prompt, (answer, other) in zip(good, (SPLIT, SPLIT[::-1]), strict=True)
     ]
 
-    def behaviour(settings: Prompts, fits: behaviours.Fits | None) -> list[Prompt]:
+    def behaviour(settings: Prompts, fits: Fits | None) -> list[Prompt]:
         return [prompt for pair in (good, odd) if fits is None or fits(*pair) for prompt in pair]
 
     skipped = list(prompts_phase([{}], Prompts(misfits="skip"), behaviour, tokenizer))
@@ -226,18 +251,18 @@ def test_words_that_a_tokenizer_splits_are_skipped_only_when_asked() -> None:
 
 
 def test_the_four_built_in_behaviours_are_found() -> None:
-    assert set(NAMES) <= set(names())
+    assert set(NAMES) <= set(selection.behaviour_names())
 
 
 def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
     with pytest.raises(UsageError, match=r"addition, antonym, capital,.* plural.*did you mean plural"):
-        load("plurals")
+        declaration("plurals")
 
 
 @pytest.mark.parametrize("name", ["", "../errors", "__init__", "tasks.behaviours.plural"])
 def test_only_a_behaviour_is_loaded(name: str) -> None:
     with pytest.raises(UsageError, match="unknown behaviour"):
-        load(name)
+        declaration(name)
 
 
 def test_one_more_file_is_one_more_behaviour(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -246,15 +271,15 @@ def test_one_more_file_is_one_more_behaviour(tmp_path: Path, monkeypatch: pytest
         line.removeprefix("    ") for line in example.splitlines() if line.startswith("    ") or not line
     )
     (tmp_path / "number.py").write_text(code)
-    monkeypatch.setattr(behaviours, "__file__", str(tmp_path / "__init__.py"))
+    monkeypatch.setattr(selection, "BEHAVIOURS", str(tmp_path))
     monkeypatch.setattr(behaviours, "__path__", [str(tmp_path)])
-    assert names() == ["number"]
-    prompts = generate(load("number"), train=6, test=2)
+    assert selection.behaviour_names() == ["number"]
+    prompts = generate(declaration("number"), train=6, test=2)
     assert {prompt.split for prompt in prompts} == {"train", "test"} and len(prompts) == 8
     assert all(prompt.text.startswith("Today the ") for prompt in prompts)
 
 
-def declaration(text: str, answer: str, sides: tuple[Side, Side]) -> Behaviour:
+def declared(text: str, answer: str, sides: tuple[Side, Side]) -> Behaviour:
     template = Template("only", text, answer)
     return Behaviour("mine", "Mine", "Mine.", (template,), (sides,), lambda lexicon: iter(lexicon))
 
@@ -270,7 +295,7 @@ def declaration(text: str, answer: str, sides: tuple[Side, Side]) -> Behaviour:
 def test_a_wrong_declaration_is_refused(text: str, answer: str, complaint: str) -> None:
     sides = Side("a", {"noun": "a", "word": "x"}), Side("b", {"noun": "b c", "word": "y"})
     with pytest.raises(PromptError, match=f"mine, template only.*{complaint}"):
-        generate(declaration(text, answer, sides), train=0, test=2)
+        generate(declared(text, answer, sides), train=0, test=2)
 
 
 def test_records_are_frozen() -> None:
@@ -280,7 +305,8 @@ def test_records_are_frozen() -> None:
 
 def test_importing_and_drawing_need_the_standard_library_only() -> None:
     code = (
-        "import sys; from tasks.behaviours import *; [generate(load(n)) for n in names()];"
+        "import sys; from tasks.inputs.behaviour import *; from tasks.inputs.draw import *;"
+        "[generate(declaration(n)) for n in selection.behaviour_names()];"
         "print(*sys.modules.keys() & {'numpy', 'torch', 'transformers', 'xarray', 'zarr'})"
     )
     env = {"PYTHONPATH": str(Path(behaviours.__file__).parents[2])}

@@ -200,12 +200,13 @@ def test_the_model_shows_two_behaviours_and_not_the_third(profile):
 @pytest.mark.slow
 def test_the_whole_pipeline(profile):
     """Transcoders are trained for all 30 layers, measured, written and used: graphs are exact."""
-    from tasks import behaviours
+    from tasks.inputs.behaviour import declaration
+    from tasks.inputs.draw import generate
 
     texts = [
         prompt.text + prompt.correct
         for name in ("plural", "antonym")
-        for prompt in behaviours.generate(behaviours.load(name))
+        for prompt in generate(declaration(name))
     ]
     (profile.parent / "corpus.txt").write_text("\n".join(texts))
     assert build(profile, "replacement").code == 0

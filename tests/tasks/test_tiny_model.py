@@ -13,12 +13,13 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, Qwen3ForCausalLM
 
 from recipes.tiny import corpus, measure, recipe
-from tasks.behaviours import generate, load
+from tasks.inputs.behaviour import declaration
+from tasks.inputs.draw import generate
 
 FOLDER = recipe.HERE
 NAMES = ["addition", "antonym", "capital", "plural"]
 EVEN = dict.fromkeys(NAMES, 1.0)
-PROMPTS = {name: generate(load(name)) for name in NAMES}
+PROMPTS = {name: generate(declaration(name)) for name in NAMES}
 TEST = {name: [prompt for prompt in some if prompt.split == "test"] for name, some in PROMPTS.items()}
 
 

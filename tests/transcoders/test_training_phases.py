@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,7 +11,8 @@ import msgspec
 import numpy as np
 import pytest
 import torch
-from workspace import ROOT, Outcome, one_line_error, run
+from trained import LAYERS, MODEL, SETTINGS, TEXTS, TRAINING, Trained, computed
+from workspace import one_line_error, run
 
 import circuitstore as cs
 import tasks
@@ -24,59 +23,6 @@ from circuitstore.storage.layout import Store
 from circuitstore.storage.refs import Name, named
 from circuitstore.transcoders import training
 from circuitstore.transcoders.per_layer import Transcoders
-from tasks import behaviours
-
-MODEL = ROOT / "tasks" / "profiles" / "tiny" / "model"
-LAYERS = 6
-TRAINING = tuple(task.name for task in tasks.TRAINING)
-TEXTS = [
-    prompt.text + prompt.correct
-    for name in ("plural", "antonym")
-    for prompt in behaviours.generate(behaviours.load(name))
-]
-SETTINGS = {
-    "corpus": {"shard": 300, "context": 16, "held_out": 0.2},
-    "training": {"features": 48, "steps": 30, "batch": 64, "l0_start": 24.0, "l0": 12.0},
-    "replacement": {"tokens": 200},
-}
-
-
-@dataclass(frozen=True)
-class Trained:
-    """A profile with a corpus, and its store."""
-
-    root: Path
-
-    @property
-    def store(self) -> Path:
-        return self.root / "store"
-
-    def write(self) -> Trained:
-        (self.root / "corpus.txt").write_text("\n".join(TEXTS))
-        tables: dict[str, dict] = {"model": {"path": str(MODEL), "threads": 1}, **SETTINGS}
-        tables |= {"transcoders": {"path": "trained"}, "texts": {"path": "corpus.txt"}}
-        lines = [
-            f"[{name}]\n" + "".join(f"{key} = {json.dumps(table[key])}\n" for key in table)
-            for name, table in tables.items()
-        ]
-        (self.root / "mine.toml").write_text("\n".join(lines))
-        return self
-
-    def build(self, phase: str = "replacement", *extra: object) -> Outcome:
-        return run(
-            "build", phase, "--profile", self.root / "mine.toml", "--store", self.store, "--json", *extra
-        )
-
-    def artifact(self, phase: str) -> Artifact:
-        return named(Store(self.store), Name("mine", "corpus", phase))
-
-    def export(self, folder: Path) -> Outcome:
-        return run("export", "transcoders", folder, "--profile", "mine", "--store", self.store)
-
-
-def computed(outcome: Outcome) -> dict[str, int]:
-    """Phase → cells computed, of those that computed any."""
-    return {row["phase"]: row["computed"] for row in outcome.json["phases"] if row["computed"]}
 
 
 def contents(artifact: Artifact) -> dict[int, str]:

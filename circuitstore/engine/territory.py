@@ -1,0 +1,170 @@
+"""Where files count as inputs of a result, and where they never do.
+
+A key covers files of the project, files beside the working directory, and files of models and transcoders. A
+file anywhere else belongs to Python, to a package, to the system or to the store. The deepest folder that is
+named here decides, so that a model inside a package, or a store inside the project, is what it is.
+"""
+
+from __future__ import annotations
+
+import enum
+import importlib.util
+import os
+import site
+import sys
+import sysconfig
+import tempfile
+from collections.abc import Container, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+
+from circuitstore.engine.fingerprint import computes, package_folder
+from circuitstore.memo import cache_folder
+
+LIBRARY = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+CACHES = (  # variables by which users move the caches of libraries
+    "HF_HOME",
+    "HF_HUB_CACHE",
+    "MPLCONFIGDIR",
+    "NUMBA_CACHE_DIR",
+    "TORCHINDUCTOR_CACHE_DIR",
+    "TORCH_HOME",
+    "TRITON_CACHE_DIR",
+    "XDG_CACHE_HOME",
+    "XDG_CONFIG_HOME",
+)
+METADATA = (".egg-info", ".dist-info", "site-packages", "dist-packages")  # ends of folders of packages
+
+
+class Kind(enum.Enum):
+    """What the files below a folder are."""
+
+    PACKAGES = "of Python and its packages"
+    STORE = "of the store, whose records a build is given"
+    FREE = "caches and scratch"
+    BESIDE = "inputs directly in it, and not below"
+    PROJECT = "code and data of the user"
+    INPUT = "files of a model or of transcoders"
+
+
+@dataclass(frozen=True)
+class Cover:
+    """What a key covers, and where reads are watched for it.
+
+    package: the package of the phases. code: the modules in the key. files: the files whose content is in
+    the key. inputs: folders of models and transcoders. stores: folders of stores.
+    """
+
+    package: str
+    code: Container[str]
+    files: Iterable[str] = ()
+    inputs: Iterable[str] = ()
+    stores: Iterable[str] = ()
+    _known: dict[str, bool] = field(default_factory=dict, compare=False)
+
+    def covers(self, path: str) -> bool:
+        """Whether the key covers a read of this path, or nothing has to.
+
+        A link counts by where it lies and by what it leads to.
+        """
+        if path not in self._known:
+            self._known[path] = self._covers(os.path.abspath(path))
+        return self._known[path]
+
+    def of_input(self, path: str) -> bool:
+        """Whether a path lies in a folder of a model or of transcoders."""
+        return Kind.INPUT in (
+            kind(self._kinds, os.path.abspath(path)),
+            kind(self._kinds, os.path.realpath(path)),
+        )
+
+    def _covers(self, path: str) -> bool:
+        path = source_of(path)
+        if (named := kind(self._kinds, path)) in (Kind.PACKAGES, Kind.STORE):
+            return True  # without asking the file system, for most reads are such
+        real = os.path.realpath(path)
+        if real in self._files:
+            return True
+        kinds = named, kind(self._kinds, real)
+        if Kind.INPUT in kinds:
+            return not os.path.isfile(real)
+        if Kind.PROJECT not in kinds:
+            return True
+        if not os.path.isfile(real):  # a folder, or one of the many names that importers try
+            return True
+        module = module_of(real, self.package)
+        return module is not None and (module in self.code or not computes(module, self.package))
+
+    @cached_property
+    def _files(self) -> frozenset[str]:
+        return frozenset(map(os.path.realpath, self.files))
+
+    @cached_property
+    def _kinds(self) -> Mapping[str, Kind]:
+        known = {**folders(self.package, os.getcwd())}
+        _add(known, self.stores, Kind.STORE)
+        _add(known, self.inputs, Kind.INPUT)
+        return known
+
+
+def kind(folders: Mapping[str, Kind], path: str) -> Kind:
+    """What a file is, by the deepest of these folders that it lies in."""
+    folder, direct = path, os.path.dirname(path)
+    while folder not in folders:
+        above = os.path.dirname(folder)
+        if above == folder:
+            return Kind.FREE
+        folder = above
+    found = folders[folder]
+    if found is Kind.BESIDE:
+        found = Kind.PROJECT if direct == folder else Kind.FREE
+    inside = path[len(folder) :].strip(os.sep).split(os.sep)
+    if found is Kind.PROJECT and any(part.startswith(".") or part.endswith(METADATA) for part in inside):
+        return Kind.FREE  # hidden files are those of tools: environments, version control, caches
+    return found
+
+
+@lru_cache(maxsize=8)
+def folders(package: str, working: str) -> Mapping[str, Kind]:
+    """The folders of a process in the folder `working`; `package` is that of the phases, "" if not known."""
+    known: dict[str, Kind] = {}
+    parts = [package_folder(package), LIBRARY] if package else [LIBRARY]
+    home = os.path.expanduser("~")
+    # In a home folder, or above one, lies what has nothing to do with the work at hand.
+    everything = os.path.join(os.path.realpath(home), "").startswith(os.path.join(working, ""))
+    _add(known, [working], Kind.BESIDE if everything else Kind.PROJECT)
+    _add(known, map(os.path.dirname, parts), Kind.PROJECT)
+    caches = [os.environ[name] for name in CACHES if os.environ.get(name)]
+    _add(known, [cache_folder(), tempfile.gettempdir(), *caches], Kind.FREE)
+    _add(known, ("/proc", "/sys", "/dev"), Kind.FREE)
+    usual = sys.prefix, sys.base_prefix, site.getusersitepackages(), *sysconfig.get_paths().values()
+    _add(known, usual, Kind.PACKAGES)
+    _add(known, (path for path in sys.path if path.endswith(METADATA)), Kind.PACKAGES)
+    _add(known, parts, Kind.PROJECT)  # last, for an installed package has them inside site-packages
+    return known
+
+
+def module_of(path: str, package: str) -> str | None:
+    """The dotted name of a file of the phases' package or of the library, by where it lies; else None."""
+    for folder, name in ((package_folder(package), package), (LIBRARY, "circuitstore")):
+        top = os.path.join(os.path.realpath(folder), "")
+        if path.startswith(top):
+            *parts, last = path.removeprefix(top).split(os.sep)
+            parts += [] if last == "__init__.py" else [last.removesuffix(".py")]
+            return ".".join([name, *parts])
+    return None
+
+
+def source_of(path: str) -> str:
+    """The source of a file of bytecode; any other path itself."""
+    if not path.endswith(".pyc"):
+        return path
+    try:
+        return importlib.util.source_from_cache(path)
+    except (ValueError, NotImplementedError):
+        return path
+
+
+def _add(known: dict[str, Kind], folders: Iterable[str], kind: Kind) -> None:
+    for folder in folders:
+        known[os.path.abspath(folder)] = known[os.path.realpath(folder)] = kind
