@@ -14,6 +14,7 @@ from typing import ClassVar
 import click
 
 from circuitstore._version import __version__
+from circuitstore.command import terminal
 from circuitstore.engine.interruption import exit_code, interruptible
 from circuitstore.errors import CircuitstoreError, UsageError
 
@@ -76,10 +77,10 @@ def main(arguments: list[str] | None = None) -> int:
         error.show()
         return error.exit_code
     except CircuitstoreError as error:
-        click.echo(f"error: {error}", err=True)
+        terminal.echo(terminal.visible(f"error: {error}", one_line=True), err=True)
         return error.exit_code
     except (click.Abort, KeyboardInterrupt) as error:
-        click.echo("interrupted: finished batches are kept, the next build resumes", err=True)
+        terminal.echo("interrupted: finished batches are kept, the next build resumes", err=True)
         return exit_code(error)
     except BrokenPipeError:  # the reader, `head` for one, has had enough
         return 1

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from circuitstore.command import options
+from circuitstore.command import options, terminal
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -58,7 +58,7 @@ def attribute(
     if output:
         write(graph, output, kind, profile)
     if as_json:
-        options.print_json(summary(text, graph, top))
+        terminal.print_json(summary(text, graph, top))
     else:
         what = f"{target[0]!r} − {against!r}" if against else ""
         print_graph(graph, summary(text, graph, top), what)
@@ -80,15 +80,15 @@ def summary(text: str, graph: xr.Dataset, top: int) -> dict[str, Any]:
 def print_graph(graph: xr.Dataset, shown: dict[str, Any], what: str) -> None:
     """The summary of a graph for people; `what` says what is explained, else it is the logits."""
     what = what or ", ".join(f"{row['token']!r} {row['probability']:.3f}" for row in shown["logits"])
-    click.echo(f"explained      {what}")
+    terminal.echo(f"explained      {what}")
     scores = f"{shown['completeness_score']:.3f}   replacement {shown['replacement_score']:.3f}"
-    click.echo(f"completeness   {scores}")
-    click.echo(f"nodes          {graph.sizes['node']}, edges {graph.sizes['edge']}\n")
-    click.echo(f"{'influence':>9}  {'node':<24}{'position':>8}  {'token':<16}{'activation':>10}")
+    terminal.echo(f"completeness   {scores}")
+    terminal.echo(f"nodes          {graph.sizes['node']}, edges {graph.sizes['edge']}\n")
+    terminal.echo(f"{'influence':>9}  {'node':<24}{'position':>8}  {'token':<16}{'activation':>10}")
     for node in shown["nodes"]:
         activation = f"{node['activation']:>10.3f}" if node["activation"] is not None else ""
         where = f"{node['name']:<24}{node['position']:>8}  {node['token']!r:<16}"
-        click.echo(f"{node['influence']:>9.4f}  {where}{activation}")
+        terminal.echo(f"{node['influence']:>9.4f}  {where}{activation}")
 
 
 def write(graph: xr.Dataset, path: str, kind: str, profile: str) -> None:

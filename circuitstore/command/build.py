@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from circuitstore import pipeline
-from circuitstore.command import options
+from circuitstore.command import options, terminal
 
 if TYPE_CHECKING:
     from circuitstore.engine.planner import Step
@@ -66,9 +66,9 @@ def build(
     finally:
         reporter.close()
         if as_json:
-            options.print_json({"phases": reporter.reports})
+            terminal.print_json({"phases": reporter.reports})
     for hint in hints(tasks, selections, profile, store):
-        click.echo(hint, err=True)
+        terminal.echo(hint, err=True)
 
 
 def hints(tasks: Sequence[Task], selections: Sequence[Selection], profile: str, store: str) -> list[str]:
@@ -113,7 +113,7 @@ class Lines:
         if self.bar is not None:
             self.bar.update(cells)
         elif self.done < self.todo and time.monotonic() - self.told >= QUIET:
-            click.echo(f"{self.label}{self.done:>6} of {self.todo} cells", err=True)
+            terminal.echo(f"{self.label}{self.done:>6} of {self.todo} cells", err=True)
             self.told = time.monotonic()
 
     def end(self, report: PhaseReport) -> None:
@@ -122,14 +122,14 @@ class Lines:
         counts = f"{report.cells:>6} cells {report.hits:>6} hits {report.computed:>6} computed"
         failed = f" {report.failed:>6} failed" if report.failed else ""
         seconds = f" {report.seconds:>8.1f} s"
-        click.echo(f"{report.phase:<18} {report.behaviour:<12}{counts}{failed}{seconds}", err=True)
+        terminal.echo(f"{report.phase:<18} {report.behaviour:<12}{counts}{failed}{seconds}", err=True)
 
     def warn(self, text: str) -> None:
         self.close()
-        click.echo(f"warning: {text}", err=True)
+        terminal.echo(f"warning: {text}", err=True)
 
     def close(self) -> None:
         """Take the progress bar off the terminal."""
         if self.bar is not None:
-            click.echo("\r\x1b[2K", nl=False, err=True)
+            terminal.clear_line()
             self.bar = None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from circuitstore.command import options
+from circuitstore.command import options, terminal
 
 if TYPE_CHECKING:
     from circuitstore.results.comparison import Comparable
@@ -32,24 +32,24 @@ def diff(a: str, b: str, top: int, profile: str, store: str, as_json: bool) -> N
 
     result = compare(_graph(a, profile, store), _graph(b, profile, store), top=top)
     if as_json:
-        options.print_json(result)
+        terminal.print_json(result)
         return
     for what in ("nodes", "edges"):
         row = result[what]
         counts = f"{row['a']:>8} in A {row['b']:>8} in B {row['shared']:>8} shared"
         jaccard = "no values" if row["jaccard"] is None else format(row["jaccard"], ".3f")
-        click.echo(f"{what:<20}{counts}   Jaccard {jaccard}")
+        terminal.echo(f"{what:<20}{counts}   Jaccard {jaccard}")
     for name in ("weight_pearson", "weight_spearman", "influence_spearman"):
         value = "no values" if result[name] is None else format(result[name], "8.4f")
-        click.echo(f"{name.replace('_', ', '):<20}{value}")
+        terminal.echo(f"{name.replace('_', ', '):<20}{value}")
     if result["largest"]:
-        click.echo("\nedges that differ most")
+        terminal.echo("\nedges that differ most")
     for edge in result["largest"]:
         weights = "   ".join(
             f"{side} {'none' if edge[side.lower()] is None else format(edge[side.lower()], '10.4g'):>10}"
             for side in "AB"
         )
-        click.echo(f"{weights}   {edge['source']} → {edge['target']}")
+        terminal.echo(f"{weights}   {edge['source']} → {edge['target']}")
 
 
 def _graph(name: str, profile: str, store: str) -> Comparable:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from circuitstore import pipeline
-from circuitstore.command import options
+from circuitstore.command import options, terminal
 
 if TYPE_CHECKING:
     from circuitstore.engine.services import Export
@@ -74,12 +74,12 @@ def export(
         paths[behaviour] = [file.path for file in written]
         new = sum(file.changed for file in written)
         read = f"; read {os.path.join(folder, exported.front)}" if exported.front else ""
-        click.echo(f"{behaviour}: {len(written)} files in {folder}, {new} written{read}", err=True)
+        terminal.echo(f"{behaviour}: {len(written)} files in {folder}, {new} written{read}", err=True)
     if as_json:
-        options.print_json(paths)
+        terminal.print_json(paths)
         return
     for path in (path for listed in paths.values() for path in listed):
-        click.echo(path)
+        terminal.echo(path)
 
 
 def _checked(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from circuitstore import pipeline
-from circuitstore.command import options
+from circuitstore.command import options, terminal
 
 if TYPE_CHECKING:
     from circuitstore.engine.planner import Step
@@ -57,14 +57,14 @@ def explain(
 def print_steps(steps: Sequence[Step], as_json: bool) -> None:
     """What a plan says of each phase; the keys of `status --json`."""
     if as_json:
-        options.print_json({"phases": [_row(step) for step in steps]})
+        terminal.print_json({"phases": [_row(step) for step in steps]})
         return
     for step in steps:
         todo = f"{len(step.todo)} of {step.count} cells to compute" if step.count else "cells not known yet"
         counts = f"{step.count} cells" if step.artifact else todo
-        click.echo(f"{step.task.name:<16}{step.selection.behaviour:<12}{step.state:<9}{counts}")
+        terminal.echo(f"{step.task.name:<16}{step.selection.behaviour:<12}{step.state:<9}{counts}")
         for reason in step.why:
-            click.echo(f"    {reason}")
+            terminal.echo(f"    {reason}")
 
 
 def _row(step: Step) -> dict[str, object]:
@@ -99,19 +99,19 @@ def show(phase: str, behaviour: str, profile: str, store: str, as_json: bool) ->
     artifact = named(Store(store).check(), Name(profile_name(profile), behaviour, phase))
     listing = pipeline.services().listings.get(phase)
     if as_json and listing is None:
-        options.print_json(artifact)
+        terminal.print_json(artifact)
         return
     dataset: Any = results.open(phase, behaviour=behaviour, store=store, profile=profile)
     if listing is None:
-        click.echo(dataset)
+        terminal.echo(dataset)
         for text in outline(artifact.summary):
-            click.echo(text)
+            terminal.echo(text)
         return
     for row in listing.rows(dataset):
         if as_json:
-            options.print_json(row)
+            terminal.print_json(row)
         else:
-            click.echo(listing.line(row))
+            terminal.echo(listing.line(row))
 
 
 def outline(summary: Mapping[str, object], indent: str = "") -> Iterator[str]:
@@ -160,11 +160,11 @@ def log(phase: str | None, behaviour: str | None, store: str, as_json: bool) -> 
         count, facts = len(journal.cells), journal.provenance
         if as_json:
             row = {"time_ns": journal.time_ns, "phase": journal.phase, "behaviour": journal.behaviour}
-            options.print_json({**row, "cells": count, "object": journal.object, "provenance": facts})
+            terminal.print_json({**row, "cells": count, "object": journal.object, "provenance": facts})
         else:
             seconds, host = facts.get("seconds", 0.0), facts.get("host", "")
             batch = f"{journal.phase:<16}{journal.behaviour:<12}{count:>6} cells {seconds:>8} s"
-            click.echo(f"{when}  {batch}  {host}")
+            terminal.echo(f"{when}  {batch}  {host}")
 
 
 def _check_known(what: str, name: str | None, known: Sequence[str]) -> None:

@@ -10,7 +10,7 @@ import click
 import msgspec
 
 from circuitstore import pipeline
-from circuitstore.command import options
+from circuitstore.command import options, terminal
 from circuitstore.engine.limits import TOLERANCE
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def verify(
         again = _rebuild(store, (profile, behaviours, prompts, settings), rebuild, tolerance)
     if as_json:
         row = {**msgspec.structs.asdict(report), "two_contents": two}
-        options.print_json(row if again is None else {**row, "rebuilt": again})
+        terminal.print_json(row if again is None else {**row, "rebuilt": again})
     else:
         _print(report, two, again)
     if report.damaged or any(each.beyond for each in two) or (again is not None and again.differing):
@@ -114,41 +114,41 @@ def _steps(
 
 def _print(report: Report, two: Iterable[Twins], again: Rebuilt | None) -> None:
     for damage in report.damaged:
-        click.echo(f"damaged: {damage.path}: {damage.problem}")
+        terminal.echo(f"damaged: {damage.path}: {damage.problem}")
         for cell in damage.cells:
             coords = ", ".join(f"{axis} {value}" for axis, value in cell.coords.items())
-            click.echo(f"    lost: {cell.phase} of {cell.behaviour}" + (f", {coords}" if coords else ""))
+            terminal.echo(f"    lost: {cell.phase} of {cell.behaviour}" + (f", {coords}" if coords else ""))
         if damage.kept:
-            click.echo(f"    kept: {damage.kept} intact cells of the same object")
+            terminal.echo(f"    kept: {damage.kept} intact cells of the same object")
         where = "moved to quarantine/" if damage.quarantined else "left in place"
-        click.echo(f"    {where}; `circuitstore build` computes again what was lost")
+        terminal.echo(f"    {where}; `circuitstore build` computes again what was lost")
     _print_two_contents(two)
     if again is not None:
         _print_rebuilt(again)
     counts = f"{report.objects} objects and {report.records} records checked, {len(report.damaged)} damaged"
-    click.echo(counts, err=True)
+    terminal.echo(counts, err=True)
 
 
 def _print_two_contents(two: Iterable[Twins]) -> None:
     from circuitstore.engine.twins import told
 
     for each in two:
-        click.echo(f"{'differs' if each.beyond else 'two contents'}: {told(each)}")
+        terminal.echo(f"{'differs' if each.beyond else 'two contents'}: {told(each)}")
 
 
 def _print_rebuilt(again: Rebuilt) -> None:
     from circuitstore.engine.twins import at
 
     for cell in again.differing:
-        click.echo(f"differs: {cell.phase} of {cell.behaviour}, {at(cell.coords)}")
+        terminal.echo(f"differs: {cell.phase} of {cell.behaviour}, {at(cell.coords)}")
         for difference in cell.differences:
-            click.echo(f"    {difference.variable}: {difference.problem}")
+            terminal.echo(f"    {difference.variable}: {difference.problem}")
         if cell.problem:
-            click.echo(f"    {cell.problem}")
+            terminal.echo(f"    {cell.problem}")
         made = ", ".join(str(cell.made[fact]) for fact in ("host", "platform", "device") if fact in cell.made)
-        click.echo(f"    made on {made}; from there to here: {cell.here}")
+        terminal.echo(f"    made on {made}; from there to here: {cell.here}")
     for skipped in again.skipped:
-        click.echo(f"not rebuilt: {skipped.phase} of {skipped.behaviour}: {'; '.join(skipped.why)}")
+        terminal.echo(f"not rebuilt: {skipped.phase} of {skipped.behaviour}: {'; '.join(skipped.why)}")
     counts = f"{again.drawn} of {again.cells} cells computed again: {again.equal} equal to the bit, "
     counts += f"{again.close} within {again.tolerance:g} (at most {again.share:.1e}), "
-    click.echo(f"{counts}{len(again.differing)} differ", err=True)
+    terminal.echo(f"{counts}{len(again.differing)} differ", err=True)

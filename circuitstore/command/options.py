@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
-import msgspec
 
 from circuitstore import pipeline
 from circuitstore.results.defaults import DEFAULT_PROFILE, DEFAULT_STORE
@@ -114,8 +113,3 @@ def refuse_one_text(phases: Sequence[str]) -> None:
 
         remedy = f"run `circuitstore {phase} TEXT`"
         raise UsageError(f"phase {phase}", expected="one text", got="none", remedy=remedy)
-
-
-def print_json(value: object) -> None:
-    """One JSON value on stdout."""
-    click.echo(msgspec.json.encode(value))

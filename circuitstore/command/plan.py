@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from circuitstore import pipeline
-from circuitstore.command import options
+from circuitstore.command import options, terminal
 
 
 @click.command(short_help="What a build would cost.")
@@ -48,39 +48,39 @@ def plan(
     selections = options.selections(profile, behaviours, prompts, settings, phases)
     result = pipeline.services().plan(selections, tasks, device)
     if as_json:
-        options.print_json(result)
+        terminal.print_json(result)
     else:
         _print(result, free)
 
 
 def _print(result: Any, free: int) -> None:
     amounts = "".join(f"{name:>10}" for name in ("host", "mapped", "device", "store", "time"))
-    click.echo(f"{'phase':<16}{'behaviour':<12}{'cells':>8}{amounts}")
+    terminal.echo(f"{'phase':<16}{'behaviour':<12}{'cells':>8}{amounts}")
     for row in result.phases:
         amounts = "".join(
             f"{_bytes(n):>10}" for n in (row.host_bytes, row.mapped_bytes, row.device_bytes, row.store_bytes)
         )
         cells = "unknown" if row.cells is None else row.cells
-        click.echo(f"{row.phase:<16}{row.behaviour:<12}{cells:>8}{amounts}{_time(row.seconds):>10}")
-    click.echo()
+        terminal.echo(f"{row.phase:<16}{row.behaviour:<12}{cells:>8}{amounts}{_time(row.seconds):>10}")
+    terminal.echo()
     for name, size, here in result.files:
-        click.echo(f"{name:<14}{_bytes(size):>10}  {'here' if here else 'to be downloaded'}")
-    click.echo(f"{'download':<14}{_bytes(result.download_bytes):>10}")
+        terminal.echo(f"{name:<14}{_bytes(size):>10}  {'here' if here else 'to be downloaded'}")
+    terminal.echo(f"{'download':<14}{_bytes(result.download_bytes):>10}")
     mapped = f"at most, and {_bytes(result.mapped_bytes)} of mapped weights"
-    click.echo(f"{'host memory':<14}{_bytes(result.host_bytes):>10}  {mapped}")
+    terminal.echo(f"{'host memory':<14}{_bytes(result.host_bytes):>10}  {mapped}")
     if result.device != "cpu":
         most = f"at most, of {_bytes(result.device_memory)} ({result.device})"
-        click.echo(f"{'device memory':<14}{_bytes(result.device_bytes):>10}  {most}")
-    click.echo(f"{'store':<14}{_bytes(result.store_bytes):>10}  of {_bytes(free)} free there")
-    click.echo(f"{'time':<14}{_time(result.seconds):>10}  on {result.device}, an estimate")
+        terminal.echo(f"{'device memory':<14}{_bytes(result.device_bytes):>10}  {most}")
+    terminal.echo(f"{'store':<14}{_bytes(result.store_bytes):>10}  of {_bytes(free)} free there")
+    terminal.echo(f"{'time':<14}{_time(result.seconds):>10}  on {result.device}, an estimate")
     if result.active_assumed:
-        click.echo(
+        terminal.echo(
             f"assumed: {result.active:g} features active at a position and layer (--set shape.active=…)",
             err=True,
         )
     if result.unknown:
         remedy = "add a [shape] table to the profile, or download the files"
-        click.echo(f"unknown: {', '.join(result.unknown)} ({remedy})", err=True)
+        terminal.echo(f"unknown: {', '.join(result.unknown)} ({remedy})", err=True)
 
 
 def _bytes(size: float | None) -> str:
@@ -112,9 +112,9 @@ def list_profiles(as_json: bool) -> None:
     """List the profiles that come built in."""
     names = pipeline.services().settings.names()
     if as_json:
-        options.print_json({"profiles": names})
+        terminal.print_json({"profiles": names})
     else:
-        click.echo("\n".join(names))
+        terminal.echo("\n".join(names))
 
 
 @profile.command("show")
@@ -125,10 +125,10 @@ def show_profile(profile: str, settings: tuple[str, ...], as_json: bool) -> None
     """Print every setting as a build would use it, and where it comes from: default, profile or --set."""
     rows = pipeline.services().settings.describe(profile, settings)
     if as_json:
-        options.print_json({"settings": rows})
+        terminal.print_json({"settings": rows})
         return
     for row in rows:
-        click.echo(f"{row.section + '.' + row.field:<36}{_shown(row.value):<44}{row.origin}")
+        terminal.echo(f"{row.section + '.' + row.field:<36}{_shown(row.value):<44}{row.origin}")
 
 
 def _shown(value: object) -> str:

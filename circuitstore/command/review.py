@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from circuitstore import pipeline
-from circuitstore.command import options
+from circuitstore.command import options, terminal
 
 
 @click.group(short_help="Label features by hand.")
@@ -36,7 +36,7 @@ def export(file: str, behaviour: str, top: int, profile: str, store: str) -> Non
     """
     write = pipeline.services().review.export_table
     count = write(file, behaviour=behaviour, profile=profile, store=store, top=top)
-    click.echo(f"{count} features of {behaviour} in {file}", err=True)
+    terminal.echo(f"{count} features of {behaviour} in {file}", err=True)
 
 
 @review.command("import")
@@ -54,4 +54,4 @@ def import_(file: str, behaviour: str, author: str, profile: str, store: str) ->
     keep = pipeline.services().review.import_table
     count, path = keep(file, behaviour=behaviour, profile=profile, store=store, author=author)
     done = f"{count} labels of {behaviour} stored as {path}" if count else f"nothing new in {file}"
-    click.echo(done, err=True)
+    terminal.echo(done, err=True)

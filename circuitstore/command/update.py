@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from circuitstore import pipeline
-from circuitstore.command import options
+from circuitstore.command import options, terminal
 
 
 @click.command(short_help="Follow a branch of the hub.")
@@ -24,11 +24,11 @@ def update(profile: str, settings: tuple[str, ...], store: str, as_json: bool) -
 
     rows = pipeline.services().follow(profile, settings, Store(store))
     if as_json:
-        options.print_json(rows)
+        terminal.print_json(rows)
         return
     for row in rows:
         before, after = row["before"][:12] or "not used yet", row["after"][:12]
         moved = f"{after}, as before" if before == after else f"{before} → {after}"
-        click.echo(f"{row['what']:<12}{row['repo']} {row['revision']}: {moved}")
+        terminal.echo(f"{row['what']:<12}{row['repo']} {row['revision']}: {moved}")
     if not rows:
-        click.echo("this profile reads local folders only: nothing to ask for", err=True)
+        terminal.echo("this profile reads local folders only: nothing to ask for", err=True)

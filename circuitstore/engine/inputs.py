@@ -7,10 +7,9 @@ from collections.abc import Iterator
 
 import xarray as xr
 
-from circuitstore.engine.keys import content_of
 from circuitstore.engine.limits import KEPT_BYTES, OPEN_OBJECTS
 from circuitstore.errors import BuildError
-from circuitstore.storage.artifact import Cell
+from circuitstore.storage.artifact import Cell, content_of
 from circuitstore.storage.layout import Store
 from circuitstore.storage.objects import ObjectReader
 from circuitstore.storage.records import Coords
@@ -65,7 +64,7 @@ class Upstream:
             while len(self._readers) > 1 and (len(self._readers) > OPEN_OBJECTS or self._kept() > KEPT_BYTES):
                 self._readers.popitem(last=False)
         self._readers.move_to_end(cell.object)
-        return self._readers[cell.object].cell(cell.row)
+        return self._readers[cell.object].holding(cell.content, cell.row).cell(cell.row)
 
     def _kept(self) -> int:
         return sum(reader.loaded_bytes for reader in self._readers.values())

@@ -1,4 +1,4 @@
-"""Keys of cells and of artifacts, and the content hash of an artifact."""
+"""Keys of cells and of artifacts."""
 
 from __future__ import annotations
 
@@ -25,8 +25,3 @@ def cell_key(task: Task, components: Components, coords: Coords, reads: Mapping[
     config = {name: value for name, value in components.config.items() if name not in task.whole}
     contents = {name: [[cell.coords, cell.content] for cell in cells] for name, cells in reads.items()}
     return digest("cell", [task.name, components.code, config, components.resources, coords, contents])
-
-
-def content_of(cells: Sequence[Cell]) -> str:
-    """Content hash of an artifact, over its cells in order."""
-    return digest("content", [[cell.coords, cell.content] for cell in cells])

@@ -15,6 +15,7 @@ import msgspec
 
 from circuitstore.engine.explain import changes
 from circuitstore.engine.fingerprint import Code
+from circuitstore.engine.holdings import Holdings
 from circuitstore.engine.keys import artifact_key, cell_key
 from circuitstore.engine.task import Pipeline, Resource, Selection, Task
 from circuitstore.errors import DamageError, InputError, UsageError
@@ -22,9 +23,8 @@ from circuitstore.memo import Memo, shared
 from circuitstore.storage.actions import Copy, Entry, add_copy, copies
 from circuitstore.storage.artifact import Artifact, Cell, read_artifact
 from circuitstore.storage.layout import Store
-from circuitstore.storage.manifest import intact
 from circuitstore.storage.records import Components, Coords
-from circuitstore.storage.refs import Name, read_ref
+from circuitstore.storage.refs import Name, read_ref, referred
 
 FRESH, STALE, MISSING = "fresh", "stale", "missing"
 
@@ -87,7 +87,7 @@ class Planner:
         self.pipeline, self.store = pipeline, store
         self.memo = memo or shared()
         self.code = Code(pipeline.package, self.memo)
-        self._intact: dict[str, bool] = {}
+        self._holdings = Holdings(store)
         self._copies: dict[str, dict[str, list[Copy]]] = {}  # phase → cell key → copies
 
     def steps(self, selection: Selection, tasks: Sequence[Task]) -> list[Step]:
@@ -147,7 +147,8 @@ class Planner:
 
     def learn(self, task: Task, object_id: str, entries: Iterable[Entry]) -> None:
         """Take note of cells that were just committed, so that nobody has to look for them in the store."""
-        self._intact[object_id] = True
+        entries = list(entries)
+        self._holdings.learn(object_id, (entry.content for entry in entries))
         if task.name in self._copies:
             for entry in entries:
                 add_copy(self._copies[task.name], entry, object_id)
@@ -158,7 +159,7 @@ class Planner:
             artifact = read_artifact(self.store, key)
         except DamageError:
             return None
-        complete = artifact is not None and all(self._object_intact(name) for name in artifact.objects)
+        complete = artifact is not None and all(self._holdings.intact(name) for name in artifact.objects)
         return artifact if complete else None
 
     def _step(
@@ -228,7 +229,7 @@ class Planner:
             if len(known) > 1:
                 kept = standing.get(frozenset(combination))
                 known = sorted(known, key=lambda copy: copy.content != kept)
-            copy = next((copy for copy in known if self._object_intact(copy.object)), None)
+            copy = next(filter(self._holdings.holds, known), None)
             cells.append(PlannedCell(coords, key, reads, copy, known[0].content if known else ""))
         return cells
 
@@ -256,15 +257,10 @@ class Planner:
             self._copies[task.name] = copies(self.store, task.name)
         return self._copies[task.name]
 
-    def _object_intact(self, name: str) -> bool:
-        if name not in self._intact:
-            self._intact[name] = intact(self.store, name)
-        return self._intact[name]
-
     def _previous(self, name: Name) -> Artifact | None:
         try:
             ref = read_ref(self.store, name)
-            return read_artifact(self.store, ref.artifact) if ref else None
+            return referred(self.store, name, ref) if ref else None
         except DamageError:
             return None
 
@@ -277,8 +273,11 @@ def _resource(task: Task, name: str, resources: Mapping[str, Resource]) -> Resou
 
 
 def _of_cells(artifact: Artifact | None) -> dict[frozenset[tuple[str, str | int]], str]:
-    """Coordinates → content of the cells of an artifact."""
-    return {frozenset(cell.coords.items()): cell.content for cell in artifact.cells} if artifact else {}
+    """Coordinates → content of the cells of an artifact; none of one that is damaged."""
+    try:
+        return {frozenset(cell.coords.items()): cell.content for cell in artifact.cells} if artifact else {}
+    except DamageError:
+        return {}
 
 
 def _index(

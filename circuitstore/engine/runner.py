@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from circuitstore.engine.keys import content_of
 from circuitstore.engine.planner import Planner, Step
 from circuitstore.engine.task import Selection, Task
-from circuitstore.errors import BuildError, CircuitstoreError, GateError
-from circuitstore.storage.artifact import Artifact, Cell, write_artifact
+from circuitstore.errors import BuildError, CircuitstoreError, DamageError, GateError
+from circuitstore.storage.artifact import Artifact, Cell, content_of, write_artifact
 from circuitstore.storage.refs import read_ref, write_ref
 
 if TYPE_CHECKING:
@@ -212,8 +211,11 @@ class _Build:
 
     def _point_ref(self, step: Step, artifact: Artifact) -> None:
         """Point the human name at the artifact; the last thing that is written."""
-        ref = read_ref(self.planner.store, step.name)
-        if ref is None or ref.artifact != artifact.key:
+        try:
+            ref = read_ref(self.planner.store, step.name)
+        except DamageError:  # what it said is known, so it is written anew
+            ref = None
+        if ref is None or (ref.artifact, ref.content) != (artifact.key, artifact.content):
             write_ref(self.planner.store, step.name, artifact, time.time_ns())
 
     def _failed(self, step: Step, failures: Sequence[Failure]) -> BuildError:

@@ -35,7 +35,7 @@ def _entries(store: Store, artifact: Artifact, name: str) -> xr.Dataset:
         axis: [] for axis in (*artifact.axes, POSITION, FEATURE_DIM, name)
     }
     for cell in artifact.cells:
-        opened = reader(store, cell.object)
+        opened = reader(store, cell.object).holding(cell.content, cell.row)
         pointer, feature, value = (opened.part(name + part, cell.row) for part in PARTS)
         count = len(pointer) - 1
         for axis in artifact.axes:

@@ -6,8 +6,9 @@ import itertools
 from collections.abc import Mapping, Sequence
 
 from circuitstore.storage.artifact import Artifact, Cell
+from circuitstore.storage.group import SIZE
 from circuitstore.storage.layout import Store
-from circuitstore.storage.objects import SIZE, ObjectReader, reader
+from circuitstore.storage.objects import ObjectReader, reader
 
 BEHAVIOUR, PROMPT = "behaviour", "prompt"
 Label = str | int
@@ -28,11 +29,11 @@ class Grid:
         self.shape = tuple(len(values) for values in labels)
         self.cells = [cells.get(index) for index in itertools.product(*(range(n) for n in self.shape))]
         self.present = [cell for cell in self.cells if cell is not None]
-        self.first: ObjectReader = reader(store, self.present[0].object)
+        self.first = self.reader(self.present[0])
 
     def reader(self, cell: Cell) -> ObjectReader:
-        """The object that holds a cell."""
-        return reader(self.store, cell.object)
+        """The object that holds a cell. Raises DamageError if it holds another one there."""
+        return reader(self.store, cell.object).holding(cell.content, cell.row)
 
     def sizes(self, dim: str) -> list[int]:
         """The different sizes that a dim has in cells, ascending; none when no variable has it."""

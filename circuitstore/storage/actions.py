@@ -14,8 +14,17 @@ from typing import Any
 import msgspec
 
 from circuitstore.errors import DamageError
-from circuitstore.storage.layout import Store
-from circuitstore.storage.records import Components, Coords, read_record, record_paths, seal, write_record
+from circuitstore.storage.files import damaged, listing
+from circuitstore.storage.layout import Store, is_hash, is_name
+from circuitstore.storage.records import (
+    Components,
+    Coords,
+    expect,
+    read_named,
+    record_paths,
+    seal,
+    write_record,
+)
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -64,20 +73,34 @@ def write_journal(
     return journal
 
 
+def read_journal(store: Store, path: str) -> Journal:
+    """The journal in a file, which must be of the phase whose folder it lies in.
+
+    Raises FileNotFoundError, DamageError.
+    """
+    journal = read_named(store, path, Journal)
+    expect(path, "phase", os.path.basename(os.path.dirname(path)), journal.phase)
+    if not is_hash(journal.object) or any(cell.row < 0 for cell in journal.cells):
+        raise damaged(path, "an object id and rows from 0", "others")
+    return journal
+
+
 def phases(store: Store) -> list[str]:
-    """Names of the phases that have journals, sorted."""
-    folder = store.path("actions")
-    if not os.path.isdir(folder):
-        return []
-    return sorted(entry.name for entry in os.scandir(folder) if entry.is_dir())
+    """Names of the phases that have journals, sorted. Raises DamageError."""
+    entries = listing(store.root, store.path("actions"))
+    return [each.name for each in entries if each.is_dir(follow_symlinks=False) and is_name(each.name)]
 
 
 def journals(store: Store, phase: str) -> list[Journal]:
     """All readable journals of a phase, oldest first. A damaged one is left out here; `verify` names it."""
     readable = []
-    for path in record_paths(store.actions(phase)):
+    try:
+        paths = record_paths(store, "actions", phase)
+    except DamageError:
+        return []
+    for path in paths:
         try:
-            readable.append((read_record(path, Journal), path))
+            readable.append((read_journal(store, path), path))
         except (DamageError, FileNotFoundError):
             continue
     return [journal for journal, _ in sorted(readable, key=lambda pair: (pair[0].time_ns, pair[1]))]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
-from circuitstore.storage.layout import Store
-from circuitstore.storage.records import Components, Coords, read_record, write_record
+from circuitstore.storage.encoding import digest
+from circuitstore.storage.files import damaged
+from circuitstore.storage.layout import Store, is_hash, is_name
+from circuitstore.storage.records import Components, Coords, decoded, expect, read_record, write_record
 
 
 class Cell(msgspec.Struct, frozen=True, array_like=True):
@@ -19,7 +22,7 @@ class Cell(msgspec.Struct, frozen=True, array_like=True):
     row: int
 
 
-class Artifact(msgspec.Struct, frozen=True):
+class Artifact(msgspec.Struct, frozen=True, dict=True):
     """A phase's whole output.
 
     `key` names it by its inputs and is its file name; `content` is the hash over its cells in order. `axes`
@@ -42,20 +45,48 @@ class Artifact(msgspec.Struct, frozen=True):
 
     @property
     def cells(self) -> list[Cell]:
-        """The cells in order. They are decoded only when asked for: a build with nothing to do needs none."""
-        return msgspec.json.decode(self.table, type=list[Cell])
+        """The cells in order. They are decoded only when asked for: a build with nothing to do needs none.
+
+        Raises DamageError unless they are the cells that the artifact says it has.
+        """
+        cells = decoded(self.table, list[Cell], f"artifact {self.key}")
+        if "proven" not in self.__dict__:
+            self._prove(cells)
+            self.__dict__["proven"] = True  # once is enough: nobody can change an artifact
+        return cells
+
+    def _prove(self, cells: list[Cell]) -> None:
+        where, objects = f"artifact {self.key}", set(self.objects)
+        if any(cell.row < 0 or cell.object not in objects for cell in cells):
+            raise damaged(where, "rows from 0 of the objects that it lists", "others")
+        if any(set(cell.coords) != set(self.axes) for cell in cells):
+            raise damaged(where, f"coordinates on {self.axes}", "others")
+        found = len(cells), content_of(cells)
+        if found != (self.count, self.content):
+            expected = f"{self.count} cells of content {self.content[:12]}…"
+            raise damaged(where, expected, f"{found[0]} cells of {found[1][:12]}…")
 
     def coordinates(self, axis: str) -> list[str | int]:
         """Values along one cell axis, each once, in order."""
         return list(dict.fromkeys(cell.coords[axis] for cell in self.cells))
 
 
+def content_of(cells: Sequence[Cell]) -> str:
+    """Content hash of an artifact, over the coordinates and content hashes of its cells in order."""
+    return digest("content", [[cell.coords, cell.content] for cell in cells])
+
+
 def read_artifact(store: Store, key: str) -> Artifact | None:
     """The artifact of this key, or None. Raises DamageError."""
+    path = store.artifact(key)
     try:
-        return read_record(store.artifact(key), Artifact)
-    except (FileNotFoundError, NotADirectoryError):
+        artifact = read_record(store, path, Artifact)
+    except FileNotFoundError:
         return None
+    expect(path, "key", key, artifact.key)
+    if not (is_name(artifact.phase) and all(map(is_hash, (*artifact.objects, *artifact.upstream.values())))):
+        raise damaged(path, "names and hashes", "other text")
+    return artifact
 
 
 def write_artifact(store: Store, artifact: Artifact) -> None:

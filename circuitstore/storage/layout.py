@@ -10,13 +10,16 @@ import os
 
 import msgspec
 
-from circuitstore.errors import MissingError, StoreError, UsageError
+from circuitstore.errors import DamageError, MissingError, StoreError, UsageError
+from circuitstore.storage.files import check_folders, listing, read_bytes, sync
+from circuitstore.storage.scratch import Scratch
 
 FORMAT = "circuitstore"
 VERSION = 1
 NAME_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")
 FOLDERS = ("objects", "actions", "artifacts", "refs")
-PROBE_BYTES = 1 << 16
+NEVER_LINKS = (*FOLDERS, "inputs", "tmp", "quarantine")
+PROBE_BYTES, FORMAT_BYTES = 1 << 16, 1 << 12
 HEXADECIMAL = frozenset("0123456789abcdef")
 BYSTANDERS = {
     "README.md",
@@ -30,13 +33,18 @@ BYSTANDERS = {
 
 def safe_name(name: str, what: str) -> str:
     """`name` if it may become a file name of the store. Raises UsageError."""
-    if not 0 < len(name) <= 100 or not NAME_CHARACTERS.issuperset(name) or name[0] in "._-":
+    if not is_name(name):
         raise UsageError(
             f"{what} {name!r}",
             expected="a letter or digit, then letters, digits, '.', '_' and '-'",
             got=repr(name),
         )
     return name
+
+
+def is_name(text: str) -> bool:
+    """Whether this may become a file name of the store."""
+    return 0 < len(text) <= 100 and NAME_CHARACTERS.issuperset(text) and text[0] not in "._-"
 
 
 def is_hash(text: str) -> bool:
@@ -88,16 +96,10 @@ class Store:
         return self.path("inputs", "hub")
 
     def object_ids(self) -> list[str]:
-        """Ids of all committed objects, sorted."""
+        """Ids of all that lies where objects lie, sorted. Raises DamageError."""
         top = self.path("objects")
-        prefixes = sorted(os.listdir(top)) if os.path.isdir(top) else []
-        names = [
-            n
-            for p in prefixes
-            if os.path.isdir(os.path.join(top, p))
-            for n in os.listdir(os.path.join(top, p))
-        ]
-        return sorted(name for name in names if is_hash(name))
+        prefixes = [entry.path for entry in listing(self.root, top) if entry.is_dir(follow_symlinks=False)]
+        return sorted(e.name for path in prefixes for e in listing(self.root, path) if is_hash(e.name))
 
     def exists(self) -> bool:
         return os.path.isfile(self.path("format.json"))
@@ -107,23 +109,23 @@ class Store:
 
         Raises StoreError, MissingError (no such store yet).
         """
+        self._refuse_file()
         try:
-            with open(self.path("format.json"), "rb") as file:
-                raw = file.read(4096)
-        except NotADirectoryError:
-            raise StoreError(
-                f"store {self.root}", expected="a directory", got="a file", remedy="name another with --store"
-            ) from None
-        except PermissionError:
-            raise StoreError(
-                f"store {self.root}", expected="readable files", got="permission denied"
-            ) from None
+            raw = read_bytes(self.root, self.path("format.json"), FORMAT_BYTES)
         except FileNotFoundError:
             self._refuse_foreign()
             raise MissingError(
                 f"store {self.root}", got="nothing there yet", remedy="run `circuitstore build` first"
             ) from None
+        except DamageError as error:
+            if isinstance(error.__cause__, PermissionError):
+                raise StoreError(f"store {self.root}", expected="readable files", got=error.got) from None
+            raise
         self._check_format(raw)
+        for path in map(self.path, NEVER_LINKS):
+            if os.path.islink(path):
+                remedy = "put the folder itself in the place of the link"
+                raise DamageError(path, expected="a folder", got="a link", remedy=remedy)
         return self
 
     def _check_format(self, raw: bytes) -> None:
@@ -131,7 +133,7 @@ class Store:
         wanted = f'{{"format": "{FORMAT}", "version": {VERSION}}}'
         try:
             found = msgspec.json.decode(raw, type=dict)
-        except msgspec.DecodeError:
+        except (msgspec.MsgspecError, RecursionError, ValueError):
             raise StoreError(
                 where, expected=wanted, got=repr(raw[:60]), remedy="restore the file from a copy"
             ) from None
@@ -139,21 +141,26 @@ class Store:
             raise StoreError(
                 where,
                 expected=wanted,
-                got=found,
+                got=repr(raw[:60]),
                 remedy="this is no circuitstore store; name another with --store",
             )
-        if found.get("version") != VERSION:
+        version = found.get("version")
+        if type(version) is not int or version != VERSION:  # JSON's true would pass for 1
             remedy = "use the version of circuitstore that wrote it, or another --store"
             raise StoreError(
-                where, expected=f"format version {VERSION}", got=found.get("version"), remedy=remedy
+                where, expected=f"format version {VERSION}", got=repr(version)[:60], remedy=remedy
             )
 
-    def _refuse_foreign(self) -> None:
-        if os.path.exists(self.root) and not os.path.isdir(self.root):
+    def _refuse_file(self) -> None:
+        if not os.path.isdir(_standing(self.root)):
             raise StoreError(
                 f"store {self.root}", expected="a directory", got="a file", remedy="name another with --store"
             )
-        strangers = sorted(set(os.listdir(self.root)) - BYSTANDERS) if os.path.isdir(self.root) else []
+
+    def _refuse_foreign(self) -> None:
+        self._refuse_file()
+        present = {entry.name for entry in listing(self.root, self.root)}
+        strangers = sorted(present - BYSTANDERS)
         if strangers and not self.exists():
             raise StoreError(
                 f"store {self.root}",
@@ -197,7 +204,7 @@ class Store:
                 draft = os.path.join(scratch, "format.json")
                 with open(draft, "w", encoding="ascii") as file:
                     file.write(f'{{"format": "{FORMAT}", "version": {VERSION}}}\n')
-                publish_file(draft, self.path("format.json"))
+                self.publish(draft, self.path("format.json"))
             for folder in FOLDERS:
                 os.makedirs(self.path(folder), exist_ok=True)
         except OSError as error:
@@ -231,25 +238,30 @@ class Store:
         expected, got = "a directory that can be written", error.strerror or error
         return StoreError(where, expected=expected, got=got, remedy=remedy)
 
+    def make_folder(self, folder: str) -> None:
+        """Have a folder of the store, whose way there leads through no link. Raises DamageError, OSError."""
+        inside = os.path.join(folder, ".")
+        try:
+            check_folders(self.root, inside)
+        except FileNotFoundError:
+            os.makedirs(folder, exist_ok=True)
+            check_folders(self.root, inside)
+
+    def publish(self, draft: str, final: str) -> None:
+        """Make a finished scratch file visible under its final name, replacing what was there.
+
+        It appears at once and stays after a power failure. Raises DamageError, OSError.
+        """
+        self.make_folder(os.path.dirname(final))
+        sync(draft)
+        if os.path.isdir(final) and not os.path.islink(final):  # a file cannot replace a folder
+            quarantine(self, final)
+        os.replace(draft, final)
+        sync(os.path.dirname(final))
+
     def scratch(self) -> Scratch:
         """A fresh folder under tmp/, removed on leaving the `with` block."""
         return Scratch(self.path("tmp"))
-
-
-class Scratch:
-    def __init__(self, parent: str):
-        self.folder = os.path.join(parent, f"{os.getpid()}-{os.urandom(8).hex()}")
-
-    def __enter__(self) -> str:
-        os.makedirs(self.folder)
-        return self.folder
-
-    def __exit__(self, *_: object) -> None:
-        import shutil  # here, since it costs 10 ms and reading a store has no scratch
-
-        shutil.rmtree(
-            self.folder, ignore_errors=True
-        )  # what stays is scratch: safe to delete whenever nothing runs
 
 
 def _standing(path: str) -> str:
@@ -259,21 +271,9 @@ def _standing(path: str) -> str:
     return path
 
 
-def sync(path: str) -> None:
-    """Flush a file or a folder to the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def publish_file(draft: str, final: str) -> None:
-    """Make a finished scratch file visible under its final name, replacing what was there.
-
-    It appears at once and stays after a power failure.
-    """
-    os.makedirs(os.path.dirname(final), exist_ok=True)
-    sync(draft)
-    os.replace(draft, final)
-    sync(os.path.dirname(final))
+def quarantine(store: Store, path: str) -> str:
+    """Move a damaged file or folder out of the way, never deleting it. Returns where it went."""
+    target = store.path("quarantine", f"{os.path.basename(path)}-{os.urandom(4).hex()}")
+    store.make_folder(os.path.dirname(target))
+    os.rename(path, target)
+    return target

@@ -3,17 +3,18 @@
 Imports neither numpy nor zarr: a build with nothing to do checks manifests, sizes and nothing else.
 """
 
-import hashlib
 import os
 import stat
+from typing import TypeVar
 
 import msgspec
 
 from circuitstore.errors import DamageError
-from circuitstore.storage.layout import Store
-from circuitstore.storage.records import combined_hash, damaged, read_record
+from circuitstore.storage.files import check_folders, damaged, kind_of, listing, refused, sha256_of
+from circuitstore.storage.layout import Store, is_hash
+from circuitstore.storage.records import combined_hash, expect, read_record
 
-MANIFEST = "MANIFEST.json"
+MANIFEST, METADATA = "MANIFEST.json", "zarr.json"
 
 
 class Manifest(msgspec.Struct, frozen=True):
@@ -26,10 +27,14 @@ class Manifest(msgspec.Struct, frozen=True):
 
 
 class Files(msgspec.Struct, frozen=True):
-    """The part of a manifest that says which files there must be."""
+    """The part of a manifest that says which files there must be, and what its cells hold."""
 
     object: str
+    cells: list[str]
     files: dict[str, tuple[int, str]]
+
+
+Listed = TypeVar("Listed", Manifest, Files)
 
 
 def object_id(contents: list[str]) -> str:
@@ -37,24 +42,32 @@ def object_id(contents: list[str]) -> str:
     return combined_hash(contents, "object")
 
 
-def file_sha256(path: str) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def read_manifest(store: Store, name: str) -> Manifest:
     """The manifest of an object, checked against its seal and its name. Raises DamageError."""
+    manifest = _read(store, name, Manifest)
+    path = os.path.join(store.object(name), MANIFEST)
+    if object_id(manifest.cells) != name or len(manifest.coords) != len(manifest.cells):
+        raise damaged(path, f"the manifest of {name[:12]}…", f"one of {len(manifest.cells)} other cells")
+    return manifest
+
+
+def _read(store: Store, name: str, kind: type[Listed]) -> Listed:
     path = os.path.join(store.object(name), MANIFEST)
     try:
-        manifest = read_record(path, Manifest)
-    except (FileNotFoundError, NotADirectoryError):
+        manifest = read_record(store, path, kind)
+    except FileNotFoundError:
         raise damaged(path, "the object's manifest", "no such file") from None
-    if manifest.object != name or object_id(manifest.cells) != name:
-        raise damaged(path, f"the manifest of {name[:12]}…", manifest.object[:12] + "…")
-    for file in manifest.files:
-        if file.startswith("/") or "\\" in file or ".." in file.split("/"):
-            raise damaged(path, "paths inside the object", repr(file))
+    expect(path, "object", name, manifest.object)
+    for file, (size, digest) in manifest.files.items():
+        if not all(map(_is_part, file.split("/"))):
+            raise damaged(path, "paths inside the object", ascii(file[:80]))
+        if size < 0 or not is_hash(digest):
+            raise damaged(path, "sizes and sha256 of files", f"others of {file[:80]!a}")
     return manifest
+
+
+def _is_part(part: str) -> bool:
+    return part not in ("", ".", "..") and "\\" not in part and part.isprintable() and len(part) <= 255
 
 
 def check_files(store: Store, manifest: Manifest | Files, below: str = "") -> None:
@@ -63,58 +76,80 @@ def check_files(store: Store, manifest: Manifest | Files, below: str = "") -> No
     Raises DamageError.
     """
     top = store.object(manifest.object)
-    folders = {top}
+    folders: set[str] = set()
     for file, (size, _) in manifest.files.items():
         if file.startswith(below):
             path = os.path.join(top, *file.split("/"))
             try:
+                if (folder := os.path.dirname(path)) not in folders:
+                    check_folders(store.root, path)
+                    folders.add(folder)
                 status = os.lstat(path)
-            except (FileNotFoundError, NotADirectoryError):
+            except FileNotFoundError:
                 raise damaged(path, f"{size} bytes", "no such file") from None
+            except OSError as error:
+                raise refused(path, error) from error
             if not stat.S_ISREG(status.st_mode):
-                raise damaged(path, "a regular file", "a link or folder")
+                raise damaged(path, "a regular file", kind_of(status.st_mode))
             if status.st_size != size:
                 raise damaged(path, f"{size} bytes", f"{status.st_size} bytes")
-            while (path := os.path.dirname(path)) not in folders:
-                folders.add(path)
-    for folder in folders:
-        if os.path.islink(folder):
-            raise damaged(folder, "a folder", "a link")
 
 
-def has_links(folder: str) -> bool:
-    """Whether a folder is a link or has one in it."""
-    inside = (os.path.join(at, name) for at, folders, files in os.walk(folder) for name in (*folders, *files))
-    return os.path.islink(folder) or any(map(os.path.islink, inside))
+def check_contents(store: Store, manifest: Manifest, *, metadata_only: bool = False) -> None:
+    """Each file, or each that describes arrays, has the sha256 that is stated. Raises DamageError."""
+    top = store.object(manifest.object)
+    for file, (_, stated) in manifest.files.items():
+        if not metadata_only or file.rpartition("/")[2] == METADATA:
+            path = os.path.join(top, *file.split("/"))
+            try:
+                found = sha256_of(store.root, path)
+            except FileNotFoundError:
+                raise damaged(path, f"sha256 {stated[:12]}…", "no such file") from None
+            if found != stated:
+                raise damaged(path, f"sha256 {stated[:12]}…", f"{found[:12]}…")
 
 
-def intact(store: Store, name: str) -> bool:
-    """Whether the object's manifest is unaltered and all its files are present in full size.
+def present_files(store: Store, folder: str) -> dict[str, tuple[int, str]]:
+    """Size of each regular file below a folder, without its manifest, by path; links are passed over.
 
-    A build with nothing to do asks this of every object, so it looks at each file once and at no folder;
-    reading checks more.
+    Their sha256 is given as "". Raises DamageError.
     """
-    top = store.object(name) + "/"
+    found: dict[str, tuple[int, str]] = {}
+    for entry in listing(store.root, folder):
+        if entry.is_dir(follow_symlinks=False):
+            below = present_files(store, entry.path)
+            found |= {f"{entry.name}/{file}": stated for file, stated in below.items()}
+        elif entry.is_file(follow_symlinks=False) and entry.name != MANIFEST:
+            found[entry.name] = entry.stat(follow_symlinks=False).st_size, ""
+    return found
+
+
+def intact_cells(store: Store, name: str) -> list[str] | None:
+    """The contents of an object's cells; None unless its manifest is unaltered and its files of full size.
+
+    A build with nothing to do asks this of every object, so it looks at each file once and at no folder in
+    the object; reading checks more.
+    """
     try:
-        manifest = read_record(top + MANIFEST, Files)
+        manifest = _read(store, name, Files)
+        top = store.object(name) + "/"
         for file, (size, _) in manifest.files.items():
             status = os.lstat(top + file)
             if status.st_size != size or not stat.S_ISREG(status.st_mode):
-                return False
-    except (DamageError, FileNotFoundError, NotADirectoryError):
-        return False
-    return manifest.object == name
+                return None
+    except (DamageError, OSError):
+        return None
+    return manifest.cells
 
 
-def quarantine(store: Store, path: str) -> str:
-    """Move a damaged file or folder out of the way, never deleting it. Returns where it went."""
-    target = store.path("quarantine", f"{os.path.basename(path)}-{os.urandom(4).hex()}")
-    os.makedirs(os.path.dirname(target), exist_ok=True)
-    os.rename(path, target)
-    return target
+def intact(store: Store, name: str) -> bool:
+    """Whether the object's manifest is unaltered and all its files are present in full size."""
+    return intact_cells(store, name) is not None
 
 
 def quarantined(store: Store) -> list[str]:
-    """Names in `quarantine/`: each is that of a damaged file or folder, a hyphen and a random number."""
-    folder = store.path("quarantine")
-    return sorted(os.listdir(folder)) if os.path.isdir(folder) else []
+    """Names in `quarantine/`: each is that of a damaged file or folder, a hyphen and a random number.
+
+    Raises DamageError.
+    """
+    return [entry.name for entry in listing(store.root, store.path("quarantine"))]

@@ -10,36 +10,36 @@ reads a missing file as zeros.
 
 from __future__ import annotations
 
-import math
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import xarray as xr
 import zarr
-from zarr.codecs import ZstdCodec
 
-from circuitstore.errors import StoreError
-from circuitstore.storage.content import STRING, as_array, content_hash, dtype_name, plain
-from circuitstore.storage.layout import Store, sync
+from circuitstore.errors import CircuitstoreError, first_line
+from circuitstore.storage.content import as_array, content_hash
+from circuitstore.storage.files import check_folders, damaged, refused, sync
+from circuitstore.storage.group import SIZE, inventory, write_group
+from circuitstore.storage.layout import Store, quarantine
+from circuitstore.storage.listed import ListedStore, check_array, check_group
 from circuitstore.storage.manifest import (
     MANIFEST,
     Manifest,
+    check_contents,
     check_files,
-    file_sha256,
     intact,
     object_id,
-    quarantine,
     read_manifest,
 )
-from circuitstore.storage.records import damaged, seal
+from circuitstore.storage.records import seal
 from circuitstore.texts import text_array
 
-SIZE = "size."
 PRELOAD_BYTES = 1 << 28
 KEEP_BYTES = 1 << 24
-CHUNK_BYTES = 1 << 18  # one read of a small cell should not decompress megabytes
 
 
 def write_object(store: Store, cells: list[tuple[dict[str, str | int], xr.Dataset]]) -> Manifest:
@@ -57,8 +57,8 @@ def write_object(store: Store, cells: list[tuple[dict[str, str | int], xr.Datase
     try:
         with store.scratch() as scratch:
             draft = os.path.join(scratch, name)
-            _write_group(draft, [cell for _, cell in cells])
-            manifest = Manifest(name, contents, [coords for coords, _ in cells], _inventory(draft))
+            write_group(draft, [cell for _, cell in cells])
+            manifest = Manifest(name, contents, [coords for coords, _ in cells], inventory(draft))
             with open(os.path.join(draft, MANIFEST), "wb") as file:
                 file.write(seal(manifest))
             _publish(store, draft, name)
@@ -73,8 +73,8 @@ def _publish(store: Store, draft: str, name: str) -> None:
             sync(os.path.join(folder, file))
         sync(folder)
     final = store.object(name)
-    os.makedirs(os.path.dirname(final), exist_ok=True)
-    if os.path.isdir(final) and not intact(store, name):
+    store.make_folder(os.path.dirname(final))
+    if os.path.lexists(final) and not intact(store, name):
         quarantine(store, final)
     try:
         os.rename(draft, final)
@@ -82,80 +82,6 @@ def _publish(store: Store, draft: str, name: str) -> None:
         if not intact(store, name):  # else another process published the same content first
             raise
     sync(os.path.dirname(final))
-
-
-def _write_group(folder: str, cells: list[xr.Dataset]) -> None:
-    group = zarr.create_group(
-        folder, zarr_format=3, attributes={"cell_attributes": [plain(cell.attrs) for cell in cells]}
-    )
-    first = cells[0]
-    if any(set(cell.variables) != set(first.variables) for cell in cells):
-        raise StoreError(
-            "cells of one batch",
-            expected="the same variables in each",
-            got=sorted({str(set(c.variables)) for c in cells}),
-        )
-    varying = {d for cell in cells for d, n in cell.sizes.items() if n != first.sizes.get(d)}
-    for dim in sorted(map(str, varying)):
-        sizes = np.array([cell.sizes[dim] for cell in cells], dtype=np.int64)
-        _write_array(group, SIZE + dim, sizes, ["cell"], {}, sizes.itemsize)
-    for name in sorted(map(str, first.variables)):
-        variables = [cell.variables[name] for cell in cells]
-        dims, attrs = list(map(str, variables[0].dims)), plain(variables[0].attrs)
-        kinds = {(v.dims, dtype_name(np.asarray(v.data)), repr(plain(v.attrs))) for v in variables}
-        if len(kinds) > 1:
-            raise StoreError(
-                f"variable {name}",
-                expected="the same dims, dtype and attributes in each cell",
-                got=sorted(map(str, kinds)),
-            )
-        if varying.intersection(dims[1:]):
-            raise StoreError(
-                f"variable {name}{tuple(dims)}", expected="only the first dimension to differ between cells"
-            )
-        arrays = [np.asarray(v.data) for v in variables]
-        if varying.intersection(dims):
-            joined = np.concatenate(arrays)
-            _write_array(group, name, joined, dims, attrs, joined[:1].nbytes)
-        else:
-            _write_array(group, name, np.stack(arrays), ["cell", *dims], attrs, arrays[0].nbytes)
-
-
-def _write_array(
-    group: zarr.Group, name: str, array: np.ndarray, dims: list[str], attrs: dict[str, Any], row_bytes: int
-) -> None:
-    if dtype_name(array) == STRING:
-        array = array.astype(np.dtypes.StringDType())
-    rows = len(array)
-    per_chunk = max(1, min(rows, CHUNK_BYTES // max(1, row_bytes)))
-    chunk = (per_chunk, *(max(1, n) for n in array.shape[1:]))
-    shard = (per_chunk * max(1, math.ceil(rows / per_chunk)), *chunk[1:])
-    stored = group.create_array(
-        name,
-        shape=array.shape,
-        dtype=array.dtype,
-        chunks=chunk,
-        shards=None if array.dtype.kind == "T" else shard,  # zarr cannot index shards of variable-length text
-        compressors=[ZstdCodec(level=1, checksum=True)],
-        dimension_names=dims,
-        attributes=attrs,
-        config={
-            "write_empty_chunks": True
-        },  # or a chunk of zeros would leave no file, and a lost file would look the same
-    )
-    stored[...] = array
-
-
-def _inventory(folder: str) -> dict[str, tuple[int, str]]:
-    found = {}
-    for where, _, files in os.walk(folder):
-        for file in files:
-            path = os.path.join(where, file)
-            found[os.path.relpath(path, folder).replace(os.sep, "/")] = (
-                os.path.getsize(path),
-                file_sha256(path),
-            )
-    return dict(sorted(found.items()))
 
 
 class ObjectReader:
@@ -171,25 +97,20 @@ class ObjectReader:
         self.unchecked = damaged_manifest is not None
         self.manifest = damaged_manifest or read_manifest(store, name)
         if not self.unchecked:
-            self._check_metadata()
-        self.group = zarr.open_group(self.folder, mode="r", zarr_format=3)
-        if self.unchecked:
-            self.names = sorted(entry.name for entry in os.scandir(self.folder) if entry.is_dir())
-        else:  # whatever else lies there is no part of it
-            self.names = sorted({file.partition("/")[0] for file in self.manifest.files if "/" in file})
+            check_files(store, self.manifest)
+            check_contents(store, self.manifest, metadata_only=True)
+        # Whatever else lies there is no part of it.
+        self.files = ListedStore(store.root, self.folder, self.manifest.files)
+        self.names = sorted({file.partition("/")[0] for file in self.manifest.files if "/" in file})
         self.variables = [name for name in self.names if not name.startswith(SIZE)]
+        check_group(self.files, len(self.manifest.cells))
+        for array in self.names:
+            check_array(self.files, array, complete=not self.unchecked)
+        with _reading(self.folder):
+            self.group = zarr.open_group(self.files, mode="r", zarr_format=3, use_consolidated=False)
         self._arrays: dict[str, zarr.Array[Any]] = {}
         self._offsets: dict[str, np.ndarray] = {}
         self._loaded: dict[str, np.ndarray] = {}
-
-    def _check_metadata(self) -> None:
-        check_files(self.store, self.manifest)
-        for file, (_, stated) in self.manifest.files.items():
-            if file.endswith("zarr.json"):
-                path = os.path.join(self.folder, file)
-                found = file_sha256(path)
-                if found != stated:
-                    raise damaged(path, f"sha256 {stated[:12]}…", f"{found[:12]}…")
 
     def preload(self) -> ObjectReader:
         """Read small objects whole, once: each separate Zarr read costs milliseconds, whatever its size."""
@@ -204,7 +125,8 @@ class ObjectReader:
 
     def array(self, name: str) -> zarr.Array[Any]:
         if name not in self._arrays:
-            array: Any = self.group[name]
+            with _reading(os.path.join(self.folder, name)):
+                array: Any = self.group[name]
             self._arrays[name] = array
         return self._arrays[name]
 
@@ -217,6 +139,14 @@ class ObjectReader:
         metadata: Any = self.array(name).metadata
         return tuple(map(str, metadata.dimension_names))
 
+    def holding(self, content: str, row: int) -> ObjectReader:
+        """Itself, if this row holds this content. Raises DamageError."""
+        cells = self.manifest.cells
+        if not 0 <= row < len(cells) or cells[row] != content:
+            got = f"{cells[row][:12]}…" if 0 <= row < len(cells) else f"{len(cells)} rows"
+            raise damaged(f"{self.folder} row {row}", f"content {content[:12]}…", got)
+        return self
+
     def attributes(self, row: int) -> dict[str, Any]:
         """Attributes of one cell."""
         every: Any = self.group.attrs["cell_attributes"]
@@ -228,7 +158,11 @@ class ObjectReader:
         if first == "cell":
             return None
         if first not in self._offsets:
-            self._offsets[first] = np.concatenate([[0], np.cumsum(self.whole(SIZE + first))])
+            sizes, rows = self.whole(SIZE + first), self.array(name).shape[0]
+            if sizes.shape != (len(self.manifest.cells),) or min(sizes, default=0) < 0 or sum(sizes) != rows:
+                where = os.path.join(self.folder, SIZE + first)
+                raise damaged(where, f"sizes that add up to {rows}", f"{sizes.shape} sizes")
+            self._offsets[first] = np.concatenate([[0], np.cumsum(sizes)])
         return self._offsets[first]
 
     def shape(self, name: str, row: int) -> tuple[int, ...]:
@@ -252,11 +186,11 @@ class ObjectReader:
         """One whole cell, its content hash checked. Raises DamageError."""
         variables = {}
         for name in self.variables:
-            values = np.array(
-                self.part(name, row)
-            )  # a view would keep all cells of a preloaded object in memory
+            # A view would keep all cells of a preloaded object in memory.
+            values = np.array(self.part(name, row))
             variables[name] = xr.Variable(self.dims(name), values, dict(self.array(name).attrs))
-        cell = xr.Dataset(variables, attrs=self.attributes(row))
+        with _reading(self.folder):
+            cell = xr.Dataset(variables, attrs=self.attributes(row))
         found, stated = content_hash(cell), self.manifest.cells[row]
         if found != stated:
             raise damaged(f"{self.folder} row {row}", f"content {stated[:12]}…", f"{found[:12]}…")
@@ -267,17 +201,24 @@ class ObjectReader:
             return as_array(self._loaded[name][key])
         if not self.unchecked:
             check_files(self.store, self.manifest, name + "/")
-        try:
-            values = as_array(self.array(name)[key])
-        except (
-            Exception
-        ) as error:  # zarr and its codecs report corruption as whatever error they stumble over
-            raise damaged(
-                os.path.join(self.folder, name), "readable chunks", f"{type(error).__name__}: {error}"
-            ) from error
+        array = self.array(name)
+        with _reading(os.path.join(self.folder, name)):
+            values = as_array(array[key])
         if values.dtype.kind in "TO":
             return text_array(values.tolist()).reshape(values.shape)  # an empty list does not tell the shape
         return values
+
+
+@contextmanager
+def _reading(where: str) -> Iterator[None]:
+    """Make DamageError of whatever zarr and its codecs stumble over in this block."""
+    try:
+        yield
+    except CircuitstoreError:
+        raise
+    except Exception as error:
+        got = f"{type(error).__name__}: {first_line(error)}"
+        raise damaged(where, "readable chunks", got) from error
 
 
 @lru_cache(maxsize=256)
@@ -292,7 +233,10 @@ def reader(store: Store, name: str) -> ObjectReader:
     """
     path = os.path.join(store.object(name), MANIFEST)
     try:
-        stamp = os.stat(path).st_mtime_ns
-    except (FileNotFoundError, NotADirectoryError):
+        check_folders(store.root, path)
+        stamp = os.lstat(path).st_mtime_ns
+    except FileNotFoundError:
         raise damaged(path, "the object's manifest", "no such file") from None
+    except OSError as error:
+        raise refused(path, error) from error
     return _cached_reader(store.root, name, stamp)

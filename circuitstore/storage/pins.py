@@ -15,12 +15,19 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from typing import Any
 
 import msgspec
 
+from circuitstore.errors import StoreError
+from circuitstore.storage.files import damaged
 from circuitstore.storage.layout import Store
-from circuitstore.storage.records import read_record, record_paths, seal, write_record
+from circuitstore.storage.records import expect, read_record, record_paths, seal, write_record
+
+FOLDER = ("inputs", "hub")
+COMMIT = re.compile(r"[0-9a-f]{40}")  # which becomes the name of a folder in the cache
+EXPECTED = "a commit of 40 hexadecimal digits"
 
 
 class Pin(msgspec.Struct, frozen=True):
@@ -39,7 +46,19 @@ class Pin(msgspec.Struct, frozen=True):
 
 def pins(store: Store) -> list[Pin]:
     """All pins of a store, in order of path. Raises DamageError."""
-    return [read_record(path, Pin) for path in record_paths(store.pins())]
+    return [read_pin(store, path) for path in record_paths(store, *FOLDER)]
+
+
+def read_pin(store: Store, path: str) -> Pin:
+    """The pin in a file, which must be the answer to the question that the file is named by.
+
+    Raises FileNotFoundError, DamageError.
+    """
+    pin = read_record(store, path, Pin)
+    expect(path, "question", os.path.basename(path), os.path.basename(_path(store, pin)))
+    if not COMMIT.fullmatch(pin.commit):
+        raise damaged(path, EXPECTED, repr(pin.commit[:60]))
+    return pin
 
 
 def write_pin(store: Store, pin: Pin) -> None:
@@ -47,6 +66,8 @@ def write_pin(store: Store, pin: Pin) -> None:
 
     Raises StoreError.
     """
+    if not COMMIT.fullmatch(pin.commit):
+        raise StoreError(f"{pin.repo} at {pin.revision}", expected=EXPECTED, got=repr(pin.commit[:60]))
     path = _path(store, pin)
     if pin not in pins(store):
         write_record(store.create(), path, pin)

@@ -10,13 +10,16 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterator
 from typing import Any, TypeVar
 
 import msgspec
 
 from circuitstore.errors import DamageError
-from circuitstore.storage.layout import Store, publish_file
+from circuitstore.storage.files import damaged, listing, read_bytes
+from circuitstore.storage.layout import Store, is_hash, is_name
 
+ENDING = ".json"
 HEAD, MIDDLE, TAIL = b'{"sha256":"', b'","record":', b"}\n"
 BODY = len(HEAD) + 64 + len(MIDDLE)
 T = TypeVar("T")
@@ -52,10 +55,16 @@ def unseal(raw: bytes, kind: type[T], where: str) -> T:
     stated, found = raw[len(HEAD) : len(HEAD) + 64], hashlib.sha256(body).hexdigest().encode()
     if raw[: len(HEAD)] != HEAD or stated != found:
         raise damaged(where, "its stated sha256", found[:12].decode() + "…")
+    return decoded(body, kind, where)
+
+
+def decoded(body: bytes | msgspec.Raw, kind: type[T], where: str) -> T:
+    """JSON as what it should hold. Raises DamageError."""
     try:
         return msgspec.json.decode(body, type=kind)
-    except msgspec.DecodeError as error:
-        raise damaged(where, f"a {kind.__name__} record", error) from error
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        name = getattr(kind, "__name__", str(kind))
+        raise damaged(where, f"a {name} record", str(error).splitlines()[0]) from error
 
 
 def combined_hash(parts: list[str], label: str) -> str:
@@ -63,27 +72,65 @@ def combined_hash(parts: list[str], label: str) -> str:
     return hashlib.sha256(msgspec.json.encode([label, parts])).hexdigest()
 
 
-def damaged(where: str, expected: object, got: object) -> DamageError:
-    return DamageError(
-        where, expected=expected, got=got, remedy="run `circuitstore verify`, then build again"
-    )
+def record_paths(
+    store: Store,
+    *folder: str,
+    depth: int = 0,
+    hashed: bool = True,
+    problems: list[DamageError] | None = None,
+) -> list[str]:
+    """Paths of all that lies where records of a kind lie, `depth` folders deep, sorted.
+
+    Files whose names the store never gives, a system's or a synchroniser's, are passed over: `hashed` names
+    are sha256, others what `safe_name` allows. Whatever else lies in the place of a record or of a folder is
+    listed, and to read it names it. A folder that cannot be read is added to `problems`; without such a list
+    it raises DamageError.
+    """
+    return list(_paths(store, store.path(*folder), depth, hashed, problems))
 
 
-def record_paths(folder: str) -> list[str]:
-    """Paths of all records below a folder, at any depth, sorted; none when there is no such folder."""
-    walked = os.walk(folder)
-    return sorted(
-        os.path.join(at, name) for at, _, names in walked for name in names if name.endswith(".json")
-    )
+def _paths(
+    store: Store, folder: str, depth: int, hashed: bool, problems: list[DamageError] | None
+) -> Iterator[str]:
+    try:
+        entries = listing(store.root, folder)
+    except DamageError as error:
+        if problems is None:
+            raise
+        problems.append(error)
+        return
+    for entry in entries:
+        stem = entry.name.removesuffix(ENDING)
+        if depth and is_name(entry.name):
+            inside = entry.is_dir(follow_symlinks=False)
+            below = _paths(store, entry.path, depth - 1, hashed, problems) if inside else [entry.path]
+            yield from below
+        elif not depth and entry.name != stem and (is_hash if hashed else is_name)(stem):
+            yield entry.path
 
 
-def read_record(path: str, kind: type[T]) -> T:
-    """Read one sealed record.
+def read_record(store: Store, path: str, kind: type[T]) -> T:
+    """Read one sealed record. That it is the one which was asked for, the reader of its kind checks.
 
     Raises FileNotFoundError when there is none, DamageError when it was altered.
     """
-    with open(path, "rb") as file:
-        return unseal(file.read(), kind, path)
+    return unseal(read_bytes(store.root, path), kind, path)
+
+
+def read_named(store: Store, path: str, kind: type[T]) -> T:
+    """Read one sealed record whose file is named by the sha256 of its bytes.
+
+    Raises FileNotFoundError when there is none, DamageError when it was altered or is another one.
+    """
+    raw = read_bytes(store.root, path)
+    expect(path, "name", os.path.basename(path), hashlib.sha256(raw).hexdigest() + ENDING)
+    return unseal(raw, kind, path)
+
+
+def expect(path: str, what: str, stated: object, found: object) -> None:
+    """Raise DamageError unless something that a record is asked for by is what the record says of itself."""
+    if stated != found:
+        raise damaged(path, f"{what} {str(stated)[:40]!r}", f"the record of {str(found)[:40]!r}")
 
 
 def write_record(store: Store, path: str, record: object) -> None:
@@ -93,6 +140,6 @@ def write_record(store: Store, path: str, record: object) -> None:
             draft = os.path.join(scratch, "record.json")
             with open(draft, "wb") as file:
                 file.write(seal(record))
-            publish_file(draft, path)
+            store.publish(draft, path)
     except OSError as error:
         raise store.unwritable(error) from error

@@ -18,8 +18,10 @@ from typing import Any
 
 import msgspec
 
-from circuitstore.storage.layout import Store
-from circuitstore.storage.records import read_record, record_paths, seal, write_record
+from circuitstore.storage.layout import Store, safe_name
+from circuitstore.storage.records import expect, read_named, record_paths, seal, write_record
+
+FOLDER = ("inputs", "review")
 
 
 class Reviewed(msgspec.Struct, frozen=True):
@@ -64,14 +66,26 @@ def write_review(store: Store, review: Review) -> str:
     return path
 
 
+def read_review(store: Store, path: str) -> Review:
+    """The import in a file, which must be of the profile and behaviour whose folder it lies in.
+
+    Raises FileNotFoundError, DamageError.
+    """
+    review = read_named(store, path, Review)
+    folder = os.path.dirname(path)
+    expect(path, "behaviour", os.path.basename(folder), review.behaviour)
+    expect(path, "profile", os.path.basename(os.path.dirname(folder)), review.profile)
+    return review
+
+
 def labels_of(store: Store, profile: str, behaviour: str, transcoders: dict[str, Any]) -> Labels:
     """The labels that count for the features of these transcoders, in order of layer and feature.
 
     Raises DamageError.
     """
-    paths = record_paths(store.reviews(profile, behaviour))
+    paths = record_paths(store, *FOLDER, safe_name(profile, "profile"), safe_name(behaviour, "behaviour"))
     reviews = sorted(
-        ((read_record(path, Review), path) for path in paths), key=lambda pair: (pair[0].time_ns, pair[1])
+        ((read_review(store, path), path) for path in paths), key=lambda pair: (pair[0].time_ns, pair[1])
     )
     newest: Labels = {}
     for review, _ in reviews:

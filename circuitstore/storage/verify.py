@@ -1,8 +1,12 @@
 """Finding damage, naming it, and setting it aside so that a build recomputes exactly what was lost.
 
-Every record's seal, every manifest, every file's sha256, and with `deep` every cell's content hash. Nothing
-is edited in place: the cells of a damaged object that still have their content move to a new object with a
-journal of its own, and the damaged one goes to `quarantine/`.
+Every record's seal and whether it is the one that its name asks for, every manifest, every file's sha256, and
+with `deep` every cell's content hash. Nothing is edited in place: the cells of a damaged object that still
+have their content move to a new object with a journal of its own, and the damaged one goes to `quarantine/`.
+
+Builds may run meanwhile. Records are read before objects, in the reverse of the order in which they are
+published, so that what a record names was there before it. What somebody replaced since it was looked at is
+looked at again, and never set aside.
 """
 
 from __future__ import annotations
@@ -14,24 +18,26 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from circuitstore.errors import CircuitstoreError, DamageError
-from circuitstore.storage.actions import Entry, Journal, journals, phases, write_journal
-from circuitstore.storage.artifact import read_artifact
-from circuitstore.storage.catalog import records
-from circuitstore.storage.layout import Store
+from circuitstore.storage.actions import Entry, Journal, write_journal
+from circuitstore.storage.artifact import Artifact
+from circuitstore.storage.catalog import Kind, records
+from circuitstore.storage.files import kind_of, listing
+from circuitstore.storage.layout import Store, quarantine
 from circuitstore.storage.manifest import (
     Manifest,
+    check_contents,
     check_files,
-    file_sha256,
-    has_links,
-    quarantine,
+    present_files,
     quarantined,
     read_manifest,
 )
-from circuitstore.storage.records import Coords, read_record
-from circuitstore.storage.refs import Ref, names
+from circuitstore.storage.records import Coords
 
 if TYPE_CHECKING:
     import xarray as xr
+
+
+LOOKS = 3  # at something that builders replace meanwhile
 
 
 class LostCell(msgspec.Struct, frozen=True):
@@ -68,39 +74,95 @@ def verify(
     Damage is set aside where the store can be written. Raises StoreError for what is no store.
     """
     store.check()
-    count, damages = _check_records(store)
-    index = _journals_by_object(store)
-    names = store.object_ids()
+    found = _Found()
+    problems: list[DamageError] = []
+    for kind, path in records(store, problems):
+        found.records += 1
+        found.damages += _check_record(store, kind, path, found)
+    names = _object_names(store, found.damages, problems)
     for name in names:
-        problem = _problem(store, name, deep)
-        if problem is not None:
-            damages.append(_set_aside(store, name, problem, index.get(name, [])))
+        found.damages += _check_object(store, name, deep, found)
         progress(1)
-    damages += _missing_objects(store, set(names), index)
-    return Report(len(names), count, damages)
+    found.damages += _missing_objects(store, set(names), found)
+    for error in problems:
+        found.damages.append(Damage(os.path.relpath(error.where, store.root), str(error), [], 0, False))
+    return Report(len(names), found.records, found.damages)
 
 
-def _check_records(store: Store) -> tuple[int, list[Damage]]:
-    count = 0
-    damages: list[Damage] = []
-    for kind, path in records(store):
-        count += 1
+class _Found:
+    """What the records of a store say, until objects are held against it."""
+
+    def __init__(self) -> None:
+        self.records, self.damages = 0, list[Damage]()
+        self.journals: dict[str, list[Journal]] = {}  # by object
+        self.needed: dict[str, None] = {}  # objects of named results
+        self.claims: dict[str, list[tuple[str, int, str]]] = {}  # object → path of a record, row, content
+
+    def add(self, path: str, kind: str, record: object) -> None:
+        if isinstance(record, Artifact) and kind == "ref":
+            self.needed.update(dict.fromkeys(record.objects))
+        elif isinstance(record, Artifact):
+            for cell in record.cells:
+                self.claims.setdefault(cell.object, []).append((path, cell.row, cell.content))
+        elif isinstance(record, Journal):
+            self.journals.setdefault(record.object, []).append(record)
+            claims = self.claims.setdefault(record.object, [])
+            claims += [(path, cell.row, cell.content) for cell in record.cells]
+
+
+def _check_record(store: Store, kind: Kind, path: str, found: _Found) -> list[Damage]:
+    """Read one record, twice if it was replaced since."""
+    for _ in range(LOOKS):
+        stamp = _stamp(path)
         try:
-            read_record(path, kind.record)
+            found.add(path, kind.name, kind.read(store, path))
+            return []
         except FileNotFoundError:
-            continue
-        except DamageError as error:
-            quarantined = _quarantine(store, path) is not None
-            damages.append(Damage(os.path.relpath(path, store.root), str(error), [], 0, quarantined))
-    return count, damages
+            return []
+        except CircuitstoreError as error:
+            problem = str(error)
+        if stamp == _stamp(path):
+            break
+    moved = _quarantine(store, path, stamp)
+    return [Damage(os.path.relpath(path, store.root), problem, [], 0, moved is not None)]
 
 
-def _journals_by_object(store: Store) -> dict[str, list[Journal]]:
-    index: dict[str, list[Journal]] = {}
-    for phase in phases(store):
-        for journal in journals(store, phase):
-            index.setdefault(journal.object, []).append(journal)
-    return index
+def _object_names(store: Store, damages: list[Damage], problems: list[DamageError]) -> list[str]:
+    """The ids of all objects. What lies in the place of a folder of objects is set aside."""
+    try:
+        for entry in listing(store.root, store.path("objects")):
+            if len(entry.name) == 2 and not entry.is_dir(follow_symlinks=False):
+                got = kind_of(entry.stat(follow_symlinks=False).st_mode)
+                moved = _quarantine(store, entry.path, _stamp(entry.path))
+                path = os.path.relpath(entry.path, store.root)
+                damages.append(Damage(path, f"expected a folder, got {got}", [], 0, moved is not None))
+        return store.object_ids()
+    except DamageError as error:
+        problems.append(error)
+        return []
+
+
+def _check_object(store: Store, name: str, deep: bool, found: _Found) -> list[Damage]:
+    """What is wrong with one object, or with what records say of it."""
+    path = store.object(name)
+    for _ in range(LOOKS):
+        stamp, problem = _stamp(path), _problem(store, name, deep)
+        if stamp == _stamp(path):
+            break
+    if stamp is None:  # a builder is just putting a whole one in its place
+        return []
+    if problem is not None:
+        return [_set_aside(store, name, problem, found.journals.get(name, []), stamp)]
+    cells = read_manifest(store, name).cells
+    wrong = {
+        path: f"row {row} of object {name[:12]}… does not hold {content[:12]}…"
+        for path, row, content in found.claims.get(name, [])
+        if cells[row : row + 1] != [content]
+    }
+    return [
+        Damage(os.path.relpath(path, store.root), told, [], 0, bool(_quarantine(store, path, _stamp(path))))
+        for path, told in wrong.items()
+    ]
 
 
 def _problem(store: Store, name: str, deep: bool) -> str | None:
@@ -108,24 +170,25 @@ def _problem(store: Store, name: str, deep: bool) -> str | None:
     try:
         manifest = read_manifest(store, name)
         check_files(store, manifest)
-        for file, (_, stated) in manifest.files.items():
-            found = file_sha256(os.path.join(store.object(name), file))
-            if found != stated:
-                return f"{file}: expected sha256 {stated[:12]}…, got {found[:12]}…"
-        if deep:
-            from circuitstore.storage.objects import ObjectReader
+        check_contents(store, manifest)
+        from circuitstore.storage.objects import ObjectReader
 
-            opened = ObjectReader(store, name).preload()
+        opened = ObjectReader(store, name)
+        if deep:
+            opened.preload()
             for row in range(len(manifest.cells)):
                 opened.cell(row)
-    except (DamageError, OSError) as error:
+    except CircuitstoreError as error:
         return str(error).replace(store.object(name) + os.sep, "")
     return None
 
 
-def _set_aside(store: Store, name: str, problem: str, known: list[Journal]) -> Damage:
+def _set_aside(
+    store: Store, name: str, problem: str, known: list[Journal], stamp: tuple[int, ...] | None
+) -> Damage:
     intact = _intact_rows(store, name, known)
-    moved = _quarantine(store, store.object(name))  # first, for what is intact may belong under the same name
+    # First, for what is intact may belong under the same name.
+    moved = _quarantine(store, store.object(name), stamp)
     try:
         if moved is not None:
             _rescue(store, known, intact)
@@ -138,23 +201,25 @@ def _set_aside(store: Store, name: str, problem: str, known: list[Journal]) -> D
 
 def _intact_rows(store: Store, name: str, known: list[Journal]) -> dict[int, xr.Dataset]:
     """Row → content of every cell that still hashes to what its journal says."""
-    if not known or has_links(store.object(name)):
+    if not known:
         return {}
+    from circuitstore.storage.listed import ListedStore, count_cells
     from circuitstore.storage.objects import ObjectReader
 
     cells = {cell.row: cell for journal in known for cell in journal.cells}
-    rows = range(max(cells) + 1)
-    contents = [cells[row].content if row in cells else "" for row in rows]
-    coords = [cells[row].coords if row in cells else {} for row in rows]
     intact: dict[int, xr.Dataset] = {}
     try:
-        opened = ObjectReader(store, name, damaged_manifest=Manifest(name, contents, coords, {}))
-    except Exception:  # whatever zarr stumbles over in a damaged object
+        files = present_files(store, store.object(name))
+        rows = range(count_cells(ListedStore(store.root, store.object(name), files)))
+        contents = [cells[row].content if row in cells else "" for row in rows]
+        coords = [cells[row].coords if row in cells else {} for row in rows]
+        opened = ObjectReader(store, name, damaged_manifest=Manifest(name, contents, coords, files))
+    except CircuitstoreError:
         return intact
-    for row in cells:
+    for row in (row for row in rows if row in cells):
         try:
             intact[row] = opened.cell(row)
-        except Exception:
+        except CircuitstoreError:
             continue
     return intact
 
@@ -172,20 +237,14 @@ def _rescue(store: Store, known: list[Journal], intact: dict[int, xr.Dataset]) -
             write_journal(store, phase, behaviour, rescued, entries, journal.components, journal.provenance)
 
 
-def _missing_objects(store: Store, present: set[str], index: dict[str, list[Journal]]) -> list[Damage]:
+def _missing_objects(store: Store, present: set[str], found: _Found) -> list[Damage]:
     """Objects that a named result needs and that are gone. Those that were set aside were named then."""
-    needed: dict[str, None] = {}
-    for name in names(store):
-        try:
-            ref = read_record(store.ref(*name), Ref)
-            artifact = read_artifact(store, ref.artifact)
-        except (DamageError, FileNotFoundError):
-            continue
-        needed.update(dict.fromkeys(artifact.objects if artifact else ()))
     damages = []
     aside = {moved.rpartition("-")[0] for moved in quarantined(store)}
-    for missing in (each for each in needed if each not in present and each not in aside):
-        lost = _cells_of(index.get(missing, []))
+    for missing in (each for each in found.needed if each not in present and each not in aside):
+        if os.path.lexists(store.object(missing)):  # a builder has put it there since
+            continue
+        lost = _cells_of(found.journals.get(missing, []))
         path = os.path.relpath(store.object(missing), store.root)
         damages.append(Damage(path, "no such object", lost, 0, False))
     return damages
@@ -201,12 +260,28 @@ def _cells_of(known: list[Journal], without: Container[int] = ()) -> list[LostCe
     ]
 
 
-def _quarantine(store: Store, path: str) -> str | None:
-    """Where a damaged file or folder was moved.
+def _stamp(path: str) -> tuple[int, ...] | None:
+    """What tells a file or folder from another one put in its place; None if there is none."""
+    try:
+        status = os.lstat(path)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino, status.st_mtime_ns
+
+
+def _quarantine(store: Store, path: str, stamp: tuple[int, ...] | None) -> str | None:
+    """Where a damaged file or folder was moved, if it is still the one with this stamp.
 
     None in a store that may not be written; the report names the damage all the same.
     """
     try:
-        return quarantine(store, path)
-    except OSError:
+        if stamp is None or _stamp(path) != stamp:
+            return None
+        moved = quarantine(store, path)
+        if _stamp(moved) != stamp:  # replaced at this very moment: it goes back, unless there is a newer one
+            if not os.path.lexists(path):
+                os.rename(moved, path)
+            return None
+        return moved
+    except (OSError, DamageError):
         return None

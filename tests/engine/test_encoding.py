@@ -14,6 +14,7 @@ from pythons import interpreters
 from workspace import ROOT
 
 from circuitstore.engine import fingerprint, trees
+from circuitstore.storage import encoding
 
 PLAIN = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.binary(max_size=8),
@@ -94,7 +95,7 @@ def test_an_encoding_stands_for_one_value(value):
     """Every plain value can be read back from its bytes alone, type included: so no two values share an
     encoding.
     """
-    assert typed(decode(fingerprint.encode(value))) == typed(value)
+    assert typed(decode(encoding.encode(value))) == typed(value)
 
 
 @given(PLAIN, PLAIN)
@@ -102,7 +103,7 @@ def test_different_values_have_different_encodings(one, other):
     """Two encodings are equal exactly when the values are; a tuple is a list, and the order of names in a
     dict does not count.
     """
-    assert (fingerprint.encode(one) == fingerprint.encode(other)) == (typed(one) == typed(other))
+    assert (encoding.encode(one) == encoding.encode(other)) == (typed(one) == typed(other))
 
 
 @pytest.mark.parametrize(
@@ -121,12 +122,12 @@ def test_different_values_have_different_encodings(one, other):
 )
 def test_values_that_python_confuses_have_different_encodings(pair):
     """Equal in Python, or equal as text, but not the same parameter."""
-    assert fingerprint.encode(pair[0]) != fingerprint.encode(pair[1])
+    assert encoding.encode(pair[0]) != encoding.encode(pair[1])
 
 
 def test_struct_is_encoded_as_the_dict_of_its_fields():
     """So that a key can be recomputed from the components in a record."""
-    assert fingerprint.encode(Example(1, "x")) == fingerprint.encode({"a": "x", "b": 1})
+    assert encoding.encode(Example(1, "x")) == encoding.encode({"a": "x", "b": 1})
 
 
 @pytest.mark.parametrize(
@@ -135,17 +136,15 @@ def test_struct_is_encoded_as_the_dict_of_its_fields():
 def test_what_has_no_canonical_order_is_refused(value):
     """Anything but plain data raises TypeError instead of being encoded by chance."""
     with pytest.raises(TypeError):
-        fingerprint.encode(value)
+        encoding.encode(value)
 
 
 def test_known_encodings_and_digests_stay():
     """Keys of stores that exist: these bytes may never change."""
-    assert {encoding: fingerprint.encode(value) for encoding, value in KNOWN_ENCODINGS.items()} == {
+    assert {known: encoding.encode(value) for known, value in KNOWN_ENCODINGS.items()} == {
         e: e for e in KNOWN_ENCODINGS
     }
-    assert [
-        (kind, value, fingerprint.digest(kind, value)) for kind, value, _ in KNOWN_DIGESTS
-    ] == KNOWN_DIGESTS
+    assert [(kind, value, encoding.digest(kind, value)) for kind, value, _ in KNOWN_DIGESTS] == KNOWN_DIGESTS
 
 
 def test_known_source_hash_stays():

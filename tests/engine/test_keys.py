@@ -17,12 +17,12 @@ import pytest
 from workspace import MODEL, PIPELINE, ROOT, TRANSCODERS, Workspace
 
 from circuitstore.engine import fingerprint, loading
-from circuitstore.engine.keys import artifact_key, content_of
+from circuitstore.engine.keys import artifact_key
 from circuitstore.engine.planner import Planner, Step
 from circuitstore.engine.task import Task
 from circuitstore.errors import StaleCodeError
 from circuitstore.memo import file_hash
-from circuitstore.storage.artifact import Artifact, Cell
+from circuitstore.storage.artifact import Artifact, Cell, content_of
 from circuitstore.storage.layout import Store
 from circuitstore.storage.records import Components
 from tasks import SETTINGS

@@ -9,8 +9,7 @@ import pytest
 from resealed import a_lie, last_bits, plant
 from workspace import TEXTS, Workspace, run, small_batches
 
-from circuitstore.engine.keys import content_of
-from circuitstore.storage.artifact import Artifact, Cell
+from circuitstore.storage.artifact import Artifact, Cell, content_of
 from tasks import activations as activations_phase
 from tasks import baseline as baseline_phase
 

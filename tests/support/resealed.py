@@ -11,9 +11,8 @@ import numpy as np
 import xarray as xr
 from workspace import BEHAVIOUR, PROFILE, Workspace
 
-from circuitstore.engine.keys import content_of
 from circuitstore.storage.actions import Entry, Journal, journals, write_journal
-from circuitstore.storage.artifact import Cell, write_artifact
+from circuitstore.storage.artifact import Cell, content_of, write_artifact
 from circuitstore.storage.layout import Store
 from circuitstore.storage.objects import ObjectReader, write_object
 from circuitstore.storage.refs import Name, write_ref
