@@ -149,7 +149,7 @@ def test_a_worker_told_to_end_commits_what_is_finished(many):
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP], ids=lambda n: n.name)
 def test_no_worker_outlives_a_build(many, number):
-    """However the build itself ends: its workers are gone seconds later, and so is what they had in `tmp/`."""
+    """However the build itself ends: its workers are gone seconds later."""
     process = start(many, "--jobs", "2")
     wait_for_graphs(process, many)
     workers = children(process.pid)

@@ -1,4 +1,4 @@
-"""What killed processes leave in `tmp/` is removed by the next build that writes, and nothing that is in use."""
+"""What killed processes leave in `tmp/` is removed by the next build that writes, and what is in use is not."""
 
 from __future__ import annotations
 
