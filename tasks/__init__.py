@@ -49,6 +49,7 @@ PHASES = (
         phases.Features,
         needs=("activations", "transcoders"),
         per=("layer", "prompt"),
+        undefined=("l0",),  # at the prepended token
         summary=True,
         batch=100,
     ),
@@ -87,7 +88,7 @@ PHASES = (
         after=("baseline",),
         per=("prompt",),
         whole=("bootstrap", "confidence"),
-        undefined=("*_margin", "*_probability_*", "single_*", "feature_*"),
+        undefined=("*_margin", "*_probability_*", "single_*", "control_*", "feature_*", "source_*"),
         summary=True,
         batch=10,
     ),

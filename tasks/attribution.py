@@ -53,7 +53,9 @@ def attribution(
 
         logit_token_ids, logit_text   (logit,) int64 and text
         logit_against_ids             (logit,) int64: the token subtracted; -1 is the vocabulary's mean
-        logit_probabilities           (logit,) float32
+        logit_probabilities           (logit,) float32; 1 for a difference
+        logit_weights                 (logit,) float32: what influence begins from: the probability, or of
+                                      answers that were asked for the share of each
 
     Nodes. For every feature and logit, the sum of the edges into it + unstored + bias + omitted =
     pre-activation:

@@ -38,14 +38,14 @@ def features(
                         activation.pointer (row,) int64; activation.feature (entry,) int32, ascending within a
                         row; activation.value (entry,) float32
         feature_count   int32: how many features the transcoder has
-        l0              (position,) int32: active features
+        l0              (position,) float32: active features; NaN at the prepended token, which has none
         error_square    (position,) float32: squared norm of the reconstruction error
         output_square   (position,) float32: squared norm of the MLP output
         output_sum      (d_model,) float64: the MLP outputs summed over positions
         n_tokens        int32: the length of the prompt
 
-    The squares and the sum give the explained variance over any set of prompts. At the prepended token values
-    are zero, and every sum leaves it out.
+    The squares and the sum give the explained variance over any set of prompts. At the prepended token
+    squares are zero, and every sum leaves it out.
     """
     for layer, group in groupby(cells, key=lambda cell: cell["layer"]):
         same_layer = list(group)
@@ -90,7 +90,7 @@ def summary(cells: Iterable[tuple[Coords, xr.Dataset]], config: Features) -> dic
         total = sum(cell.output_sum.values for cell in datasets)
         variance = variance_about_mean(square, total, count)
         layers[str(layer)] = {
-            "l0": sum(int(cell.l0.sum()) for cell in datasets) / max(count, 1),
+            "l0": sum(float(cell.l0.sum(dtype=np.float64)) for cell in datasets) / max(count, 1),
             "explained_variance": float(explained_variance(error, variance)),
             "normalised_mse": float(normalised_mse(error, square)),
         }
@@ -100,11 +100,12 @@ def summary(cells: Iterable[tuple[Coords, xr.Dataset]], config: Features) -> dic
 def _activation(rows: SparseRows, first: int) -> dict[str, tuple[str, np.ndarray]]:
     """The variables of active features and of L0, after `first` positions without features."""
     none = np.zeros(first, dtype=np.int64)
+    blank_l0 = np.full(first, np.nan)
     return {
         "activation.pointer": ("row", np.concatenate([none, rows.pointer])),
         "activation.feature": ("entry", rows.feature),
         "activation.value": ("entry", rows.value),
-        "l0": ("position", np.concatenate([none, np.diff(rows.pointer)]).astype(np.int32)),
+        "l0": ("position", np.concatenate([blank_l0, np.diff(rows.pointer)]).astype(np.float32)),
     }
 
 

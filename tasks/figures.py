@@ -23,6 +23,7 @@ from tasks.drawing import (
     reconstruction,
     relations,
     report,
+    report_interventions,
     scores,
     tables_features,
     tables_graphs,
@@ -106,13 +107,15 @@ def figures(
     settings = {name: getattr(config, name) for name in config.__struct_fields__}
     look = Look(config.style, config.sequential, config.diverging)
     sections = _words(given, config)
+    number = 0
     with look.applied():
         for section, draw, needs in CONTENTS:
             for plate in map(settle, draw(look, config, *(given[name] for name in needs))):
                 origin = provenance(plate.name, _sources(content, needs), settings)
                 kinds = dict.fromkeys((*config.formats, "svg"))
                 files = {kind: render(plate, kind, origin, config.dpi) for kind in kinds}
-                sections[section].append(report.figure(plate, files["svg"], origin))
+                number += 1
+                sections[section].append(report.figure(plate, files["svg"], origin, number))
                 stored = {kind: files[kind] for kind in config.formats}
                 yield {"figure": plate.name}, _dataset(plate.title, plate.caption, section, origin, stored)
     origin = provenance("report", content, settings)
@@ -164,12 +167,12 @@ def _words(given: dict[str, Any], config: Figures) -> dict[str, list[str]]:
     sections: dict[str, list[str]] = {name: [] for name in report.SECTIONS}
     sections["prompts"] = report.prompts(given["prompts"], given["baseline"])
     sections["baseline"] = report.baseline(given["prompts"], given["baseline"])
-    sections["features"] = report.features(given["features"])
+    sections["features"] = report.features(given["features"], given["interpretation"])
     sections["interpretation"] = report.interpretation(
         given["circuit"], given["interpretation"], config.heatmap_features
     )
     sections["graph"] = report.graphs(given["attribution"])
-    sections["interventions"] = report.interventions(given["baseline"], given["interventions"])
+    sections["interventions"] = report_interventions.interventions(given["interventions"])
     names = ("study", "prompts", "baseline", "features", "attribution", "interventions")
     sections["comparison"] = report.compared(comparison.rows(*(given[name] for name in names)))
     return sections

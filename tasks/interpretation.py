@@ -22,9 +22,10 @@ from circuitstore.models.lens import extreme_tokens
 from circuitstore.statistics.false_discovery import benjamini_hochberg
 from circuitstore.statistics.rank_tests import mann_whitney, rank_biserial
 from circuitstore.texts import text_array
+from circuitstore.transcoders.distinct import twins
 from circuitstore.transcoders.sparse import SparseRows
 from tasks.parts.active import ACTIVATION, n_kept
-from tasks.parts.contexts import CONTEXT, PROMPT, Category, Contexts, categories
+from tasks.parts.contexts import CONTEXT, PROMPT, Category, Contexts, categories, same_members
 from tasks.parts.dominant import UNLABELLED, dominant
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ SECOND_DIM = {  # of arrays (unit, …), by name or by what stands before the fi
     "effect": "category",
     "p": "category",
     "q": "category",
+    "tied": "category",
 }
 
 
@@ -59,6 +61,8 @@ def interpretation(
     Activity. The activation of a prompt is its largest; means are over the prompts that have one:
 
         layer, feature, active_prompts    (unit,) int32
+        twin                              (unit,) int32: the first unit that reads and writes the same
+                                          directions (`circuitstore.transcoders.distinct`), mostly itself
         mean_activation, max_activation   (unit,) float32
         top_prompt       (unit, top) text: ids of the prompts with the largest activation, largest first;
                          "" where fewer are active
@@ -72,6 +76,9 @@ def interpretation(
         category_level                    (category,) text: "context" or "prompt"
         category_name, category_value     (category,) text
         category_size                     (category,) int32: observations inside
+        category_same                     (category,) int32: the first category of the level that holds the
+                                          same observations, mostly itself; a design that makes two of them
+                                          equal cannot tell what a feature stands for
         effect                            (unit, category) float32
         p, q                              (unit, category) float64; NaN, as the effect is, for units that are
                                           active in fewer than `min_prompts` prompts
@@ -79,7 +86,8 @@ def interpretation(
     The dominant category of a feature; where none is significant, confidence is 0, label_category -1 and the
     other numbers are NaN:
 
-        label                                        (unit,) text
+        label                                        (unit,) text; "… or …" where categories tie
+        tied                                         (unit, category) bool: all of the largest confidence
         confidence, label_effect, label_coverage     (unit,) float32
         label_q                                      (unit,) float64
         label_category                               (unit,) int32
@@ -100,38 +108,51 @@ def interpretation(
         return decoded.setdefault(token, str(model.tokenizer.decode([token])) if token >= 0 else "")
 
     tested = categories(rows, contexts, config.min_prompts, decode)
-    parts = []
+    parts: list[dict[str, np.ndarray]] = []
     for layer, group in groupby(layers, key=lambda pair: int(pair[0]["layer"])):  # one is dense at a time
         active, values = _by_context([cell for _, cell in group], contexts)
         by_prompt, peaks = _by_prompt(values, contexts)
+        rows_of = transcoders.layer(layer)
+        decoder = rows_of.decoder_rows(active)
+        earlier = sum(len(part["layer"]) for part in parts)
         part = {
             "layer": np.full(len(active), layer, dtype=np.int32),
             "feature": active,
+            "twin": (twins(rows_of.encoder_rows(active), decoder) + earlier).astype(np.int32),
             **_activity(by_prompt),
             **_top(by_prompt, peaks, contexts, config.top_prompts),
             **_tests(values, by_prompt, tested, config.min_prompts),
         }
-        tokens = extreme_tokens(model, transcoders.layer(layer).decoder_rows(active), config.top_tokens)
+        tokens = extreme_tokens(model, decoder, config.top_tokens)
         part.update(promoted_token=tokens.promoted, promoted_value=tokens.promoted_value)
         part.update(suppressed_token=tokens.suppressed, suppressed_value=tokens.suppressed_value)
         parts.append(part)
     arrays = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     arrays["q"] = benjamini_hochberg(arrays["p"])
     coverage = arrays.pop("coverage")
-    arrays.update(dominant(arrays["effect"], arrays["q"], coverage, tested, config))
+    promoted = _promoted(arrays["promoted_token"], tested, decode)
+    arrays.update(dominant(arrays["effect"], arrays["q"], coverage, promoted, tested, config))
     yield cells[0], _dataset(arrays, tested, decode)
 
 
 def summary(cells: Iterable[tuple[Coords, xr.Dataset]], config: Interpretation) -> dict[str, object]:
-    """Numbers of units, categories, tests and tests significant at `fdr`, and the share of labelled units."""
+    """Numbers of units, distinct ones, categories, tests and tests significant at `fdr`; two shares.
+
+    The shares are of labelled units, and of labelled units whose label names several categories.
+    """
     ((_, cell),) = cells
     tested = np.isfinite(cell.p.values)
+    labelled = cell.label.values != UNLABELLED
+    values = np.array([value.strip() for value in cell.category_value.values.tolist()], dtype=object)
+    tied = np.array([len(set(values[row])) > 1 for row in cell.tied.values[labelled]], dtype=bool)
     return {
         "units": cell.sizes["unit"],
+        "distinct": len(np.unique(cell.twin.values)),
         "categories": cell.sizes["category"],
         "tests": int(tested.sum()),
         "significant": int((cell.q.values[tested] <= config.fdr).sum()),
-        "labelled": float((cell.label.values != UNLABELLED).mean()) if cell.sizes["unit"] else 0.0,
+        "labelled": float(labelled.mean()) if len(labelled) else 0.0,
+        "tied": float(tied.mean()) if len(tied) else 0.0,
     }
 
 
@@ -213,6 +234,15 @@ def _tests(
     return tests
 
 
+def _promoted(tokens: np.ndarray, tested: list[Category], decode: Callable[[int], str]) -> np.ndarray:
+    """Whether a unit promotes the value of a category of prompts, blanks aside: (unit, category) bool."""
+    texts = [{decode(token).strip() for token in row} for row in tokens.tolist()]
+    values = [each.value.strip() if each.level == PROMPT else "" for each in tested]
+    return np.array(
+        [[value != "" and value in some for value in values] for some in texts], dtype=bool
+    ).reshape(len(tokens), len(tested))
+
+
 def _dataset(
     arrays: dict[str, np.ndarray], tested: list[Category], decode: Callable[[int], str]
 ) -> xr.Dataset:
@@ -238,6 +268,7 @@ def _dataset(
             **{name: (dims[name], array) for name, array in arrays.items()},
             **{name: ("category", text_array(column)) for name, column in texts.items()},
             "category_size": ("category", sizes),
+            "category_same": ("category", same_members(tested)),
             "token": ("token", ids),
             "token_text": ("token", text_array([decode(token) for token in ids.tolist()])),
         },

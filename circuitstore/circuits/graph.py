@@ -58,8 +58,9 @@ class Graph:
     selected_features: NDArray[np.int64]
     logit_token_ids: NDArray[np.int64]  # (logit,)
     logit_against_ids: NDArray[np.int64]  # (logit,) the token subtracted; -1 is the mean of the vocabulary
-    # (logit,) the weight of each logit node: its probability, 1 for a difference
-    logit_probabilities: NDArray[np.float32]
+    logit_probabilities: NDArray[np.float32]  # (logit,) 1 for a difference
+    # (logit,) what influence begins from: the probability; its share among tokens that were asked for
+    logit_weights: NDArray[np.float32]
     # (node target, node source), in the unit of the target's pre-activation
     adjacency_matrix: NDArray[np.float32]
     node_preactivation: NDArray[np.float32]  # (node,) of features and logits; 0 elsewhere
@@ -173,7 +174,8 @@ def attribute(
         selected_features=selected,
         logit_token_ids=chosen.ids,
         logit_against_ids=chosen.against,
-        logit_probabilities=chosen.weights,
+        logit_probabilities=chosen.probabilities,
+        logit_weights=chosen.weights,
         adjacency_matrix=adjacency.cpu().numpy(),
         node_preactivation=preactivation,
         node_bias=bias,

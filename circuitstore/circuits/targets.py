@@ -29,7 +29,8 @@ class Targets:
 
     ids: NDArray[np.int64]  # (logit,) token ids
     against: NDArray[np.int64]  # (logit,) the token whose logit is subtracted, or `MEAN`
-    weights: NDArray[np.float32]  # (logit,) probability of the token; 1 for a difference
+    probabilities: NDArray[np.float32]  # (logit,) probability of the token; 1 for a difference
+    weights: NDArray[np.float32]  # (logit,) the same, but of tokens that were asked for the share of each
     directions: Tensor  # (logit, d_model) float32
 
     def values(self, run: Capture) -> NDArray[np.float64]:
@@ -51,11 +52,14 @@ def choose_targets(
 ) -> Targets:
     """The logits of ``targets``, of one ``difference`` (correct, incorrect), or of the most probable tokens.
 
-    The most probable tokens are taken until they hold ``logit_prob`` together, or number ``max_logits``.
+    The most probable tokens are taken until they hold ``logit_prob`` together, or number ``max_logits``. Each
+    weighs its probability. Tokens that were asked for weigh their share of what they hold together: however
+    improbable a token is, what explains it can be asked.
     """
     if difference is not None:
         correct, incorrect = (np.array([token]) for token in difference)
-        return Targets(correct, incorrect, np.ones(1, dtype=np.float32), direction(model, difference)[None])
+        one = np.ones(1, dtype=np.float32)
+        return Targets(correct, incorrect, one, one, direction(model, difference)[None])
     probabilities = torch.softmax(run.logits[-1], dim=0)
     if targets is not None:
         ids = torch.as_tensor(list(targets), device=probabilities.device)
@@ -64,7 +68,9 @@ def choose_targets(
         ids = ids[: int(torch.searchsorted(top.cumsum(0), logit_prob)) + 1]
     directions = model.parts.unembedding[ids].float() - model.parts.mean_unembedding
     against = np.full(len(ids), MEAN)
-    return Targets(ids.cpu().numpy(), against, probabilities[ids].cpu().numpy(), directions)
+    chance = probabilities[ids]
+    weights = chance if targets is None else torch.softmax(run.logits[-1][ids].double(), dim=0).float()
+    return Targets(ids.cpu().numpy(), against, chance.cpu().numpy(), weights.cpu().numpy(), directions)
 
 
 def direction(model: LanguageModel, difference: tuple[int, int]) -> Tensor:

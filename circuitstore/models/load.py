@@ -25,7 +25,8 @@ from circuitstore.models.config import read_bytes, read_config
 from circuitstore.models.families import Parts, family_of, take_apart
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-PREPEND = ("eos", "pad", "bos", "unk", "none")
+PREPEND = ("auto", "bos", "pad", "eos", "unk", "none")
+AUTO = ("bos", "pad", "eos")  # in the order in which "auto" looks for them
 
 
 @dataclass(frozen=True)
@@ -135,27 +136,32 @@ def load_tokenizer(folder: str | Path) -> PreTrainedTokenizerBase:
             ) from error
 
 
-def tokenize(tokenizer: PreTrainedTokenizerBase, text: str, *, prepend: str = "eos") -> list[int]:
+def tokenize(tokenizer: PreTrainedTokenizerBase, text: str, *, prepend: str = "auto") -> list[int]:
     """Token ids of ``text`` with a special token in front, unless the text itself starts with that token.
 
     Attribution needs a position 0 that is not part of the text, because it leaves that position as it is.
-    Qwen3 has no beginning-of-sequence token, so ``prepend`` names the token: eos, pad, bos, unk, or none for
-    nothing. Raises UsageError for another name, and for a token that this tokenizer does not have.
+    ``prepend`` names the token: bos, pad, eos, unk, or none for nothing. "auto" follows the field: the first
+    that this tokenizer has of bos, pad and eos, and nothing if the text begins with any special token. For
+    Qwen3 that is pad, ``<|endoftext|>``, as in Neuronpedia's graphs. Raises UsageError for another name, and
+    for a token that this tokenizer does not have.
     """
     if prepend not in PREPEND:
         raise UsageError("prepended token", expected=" or ".join(PREPEND), got=prepend)
     ids = list(tokenizer.encode(text, add_special_tokens=False))
     if prepend == "none":
         return ids
-    token = getattr(tokenizer, f"{prepend}_token_id")
-    if token is None:
-        known = [name for name in PREPEND[:-1] if getattr(tokenizer, f"{name}_token_id") is not None]
+    known = {name: getattr(tokenizer, f"{name}_token_id") for name in PREPEND[1:-1]}
+    known = {name: token for name, token in known.items() if token is not None}
+    among = [name for name in (AUTO if prepend == "auto" else (prepend,)) if name in known]
+    if not among:
         raise UsageError(
             "prepended token",
             expected=" or ".join([*known, "none"]),
             got=f"{prepend}, which this tokenizer lacks",
         )
-    return ids if ids[:1] == [token] else [token, *ids]
+    token = known[among[0]]
+    marks = tokenizer.all_special_ids if prepend == "auto" else (token,)
+    return ids if ids[:1] and ids[0] in marks else [token, *ids]
 
 
 def _device(device: str) -> torch.device:

@@ -4,6 +4,7 @@
     normalised MSE       how large the error is beside the MLP outputs (`reconstruction`)
     L0                   mean number of active features
     dead                 share of features that are never active
+    duplicates           share of features that repeat an earlier one (`distinct`)
     agreement            share of tokens after which the likeliest next token is the same
     divergence           KL(model ‖ replacement model) of the next token, in nats
 
@@ -26,6 +27,7 @@ from torch import Tensor, nn
 from circuitstore.models.families import take_apart
 from circuitstore.models.finite import require_finite
 from circuitstore.transcoders.activation import largest, thresholded
+from circuitstore.transcoders.distinct import repeated, twins
 from circuitstore.transcoders.formats import THRESHOLD
 from circuitstore.transcoders.reconstruction import explained_variance, normalised_mse
 from circuitstore.transcoders.training import Weights
@@ -56,7 +58,7 @@ def predict(weights: Weights, activation: Tensor, inputs: Tensor) -> Tensor:
 def reconstruction(
     weights: Weights, inputs: Tensor, outputs: Tensor, k: int | None = None
 ) -> dict[str, float]:
-    """explained_variance, normalised_mse, l0 and dead of one layer (see the opening of this module).
+    """explained_variance, normalised_mse, l0, dead and duplicates of one layer (see this module's opening).
 
     ``inputs`` and ``outputs`` (sample, d_model) of any float dtype are those of the MLP.
     """
@@ -76,6 +78,7 @@ def reconstruction(
         "normalised_mse": float(normalised_mse(error, square)),
         "l0": active / max(len(inputs), 1),
         "dead": 1 - alive.float().mean().item(),
+        "duplicates": float(repeated(twins(weights["W_enc"], weights["W_dec"])).mean()),
     }
 
 

@@ -8,8 +8,9 @@ W_skip x]. Position 0, which holds the prepended token, is left out. There are t
                plus a penalty on the mean number of active features (L0) above a target that tightens.
     topk       The k largest pre-activations of each sample are kept, where they are positive.
 
-A feature that stays silent is pulled towards its threshold, or towards 0. Decoder rows have norm 1, so that
-an activation is the size of what a feature writes.
+A feature that stays silent is pulled towards its threshold, or towards 0. Features that stay dead all the
+same, and features that repeat another, start anew (`starting`). Decoder rows have norm 1, so that an
+activation is the size of what a feature writes.
 
 Sources: JumpReLU: Rajamanoharan et al. (2024), *Jumping Ahead: Improving Reconstruction Fidelity with
 JumpReLU Sparse Autoencoders*, §3–4; top-k: Gao et al. (2024), *Scaling and evaluating sparse autoencoders*,
@@ -19,7 +20,6 @@ JumpReLU Sparse Autoencoders*, §3–4; top-k: Gao et al. (2024), *Scaling and e
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -31,9 +31,12 @@ from torch.nn.functional import normalize
 from circuitstore.models.families import take_apart
 from circuitstore.transcoders.activation import largest, thresholded
 from circuitstore.transcoders.formats import THRESHOLD
+from circuitstore.transcoders.starting import PER_FEATURE, generator_of, initial, resample
 
-PENALTY, PULL, WIDTH, FIRST_THRESHOLD = 0.1, 1e-3, 0.3, 0.1
+PENALTY, PULL, WIDTH = 0.1, 1e-3, 0.3
 PATIENCE = 30  # batches without activation after which a feature counts as silent
+DEAD = 3 * PATIENCE  # … and after which it counts as dead
+RESAMPLE_EVERY, RESAMPLE_UNTIL = 0.05, 0.75  # shares of the steps
 TIGHTENED = 0.6  # share of the steps after which the target of L0 is the final one
 RUN_AT_ONCE = 256  # sequences
 
@@ -98,33 +101,47 @@ def _keep(into: list[Tensor], dtype: torch.dtype) -> Any:
 
 
 def train(
-    inputs: Tensor, outputs: Tensor, recipe: Recipe, seed: int, report: Report | None = None
+    inputs: Tensor,
+    outputs: Tensor,
+    recipe: Recipe,
+    seed: int,
+    report: Report | None = None,
+    *,
+    first_layer: int = 0,
 ) -> Weights:
     """Train on MLP inputs and outputs (layer, sample, d_model) of any float dtype.
 
-    Returns float32 weights with a leading layer axis, named as in the files. Layers share nothing but the
-    order of samples, so training a layer alone gives the same. ``report`` is told of every tenth of the
-    steps.
+    Returns float32 weights with a leading layer axis, named as in the files. Layers share nothing: each draws
+    its own random numbers, by ``seed`` and its number, counted from ``first_layer``. So training a layer
+    alone gives the same. ``report`` is told of every tenth of the steps.
     """
-    draw = torch.Generator().manual_seed(seed)
-    samples = inputs.shape[1]
+    draws = [generator_of(seed, first_layer + i) for i in range(len(inputs))]
+    samples, each = inputs.shape[1], torch.arange(len(inputs), device=inputs.device)[:, None]
     mean_in, mean_out = (x.mean(1, keepdim=True, dtype=torch.float32) for x in (inputs, outputs))
     scale_in, scale_out = (
         (x - mean).square().mean((1, 2), keepdim=True).sqrt()
         for x, mean in ((inputs, mean_in), (outputs, mean_out))
     )
 
-    def sampled(count: int) -> tuple[Tensor, Tensor]:
-        rows = torch.randint(samples, (count,), generator=draw).to(inputs.device)
-        return (inputs[:, rows] - mean_in) / scale_in, (outputs[:, rows] - mean_out) / scale_out
+    def scaled(rows: Tensor) -> tuple[Tensor, Tensor]:
+        chosen = each, rows.to(inputs.device)
+        return (inputs[chosen] - mean_in) / scale_in, (outputs[chosen] - mean_out) / scale_out
 
-    weights = _initial(sampled, recipe)
+    def sampled(count: int) -> tuple[Tensor, Tensor]:
+        return scaled(torch.stack([torch.randint(samples, (count,), generator=draw) for draw in draws]))
+
+    def different(count: int) -> tuple[Tensor, Tensor]:
+        return scaled(torch.stack([torch.randperm(samples, generator=draw)[:count] for draw in draws]))
+
+    candidates = different(PER_FEATURE * recipe.features)
+    weights = initial(candidates, sampled(4 * recipe.features), recipe, draws)
     optimizer = torch.optim.Adam(weights.values(), lr=recipe.rate, betas=(0.9, 0.99))
     steps = recipe.steps
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: min(1.0, step / 50, (steps - step) / (0.3 * steps))
     )
     silent = torch.zeros(len(inputs), recipe.features, device=inputs.device)
+    every = max(round(RESAMPLE_EVERY * steps), 1)
     for step in range(1, steps + 1):
         x, y = sampled(recipe.batch)
         pre = torch.baddbmm(weights["b_enc"], x, weights["W_enc"].mT)
@@ -146,6 +163,9 @@ def train(
         schedule.step()
         with torch.no_grad():
             weights["W_dec"].copy_(normalize(weights["W_dec"], dim=2))
+        if step % every == 0 and step <= RESAMPLE_UNTIL * steps:
+            rest = (y - predicted).detach()
+            silent[resample(weights, optimizer, silent > DEAD, (x, y), rest, recipe, draws)] = 0
         if report and step % max(steps // 10, 1) == 0:
             report(step, unexplained.detach(), l0.detach(), len(dead[0]))
     return _unscaled(
@@ -195,34 +215,6 @@ def _target(recipe: Recipe, step: int) -> float:
     progress = min(1.0, step / (TIGHTENED * recipe.steps))
     start = min(recipe.l0_start, float(recipe.features))
     return float(start * (recipe.l0 / start) ** progress)
-
-
-@torch.no_grad()
-def _initial(sampled: Callable[[int], tuple[Tensor, Tensor]], recipe: Recipe) -> dict[str, nn.Parameter]:
-    """First weights, each (layer, …): feature i reads and writes what belongs to a drawn sample.
-
-    Its encoder row is the sample's input, its decoder row the sample's output. The biases make the features
-    sparse from the start.
-    """
-    encoder, decoder = (normalize(x, dim=2) for x in sampled(recipe.features))
-    x, y = sampled(4 * recipe.features)
-    pre = x @ encoder.mT
-    sparse = recipe.l0_start if recipe.kind == "jumprelu" else recipe.k
-    bias = -pre.quantile(max(1 - sparse / recipe.features, 0.0), dim=1, keepdim=True)
-    written = (pre + bias).relu() @ decoder
-    size = (written * y).sum((1, 2), keepdim=True) / written.square().sum((1, 2), keepdim=True)
-    layers, _, width = x.shape
-    weights = {
-        "W_enc": encoder * size,
-        "b_enc": bias * size,
-        "W_dec": decoder,
-        "b_dec": x.new_zeros(layers, 1, width),
-    }
-    if recipe.kind == "jumprelu":
-        weights["log_threshold"] = x.new_full((layers, 1, recipe.features), math.log(FIRST_THRESHOLD))
-    if recipe.skip:
-        weights["W_skip"] = x.new_zeros(layers, width, width)
-    return {name: nn.Parameter(weight) for name, weight in weights.items()}
 
 
 def _unscaled(trained: Weights, of_input: tuple[Tensor, Tensor], of_output: tuple[Tensor, Tensor]) -> Weights:

@@ -5,11 +5,12 @@ state the facts one at a time. What the test prompts ask is held out, and more t
 
 - plural: a test subject is never a subject with an attractor. It occurs as an attractor, and as a subject
   alone.
-- capital: no sentence asks for the capital of a test city. Sentences state its state and the capital of that
-  state, and ask for the capital of cities in the wider lexicon.
+- capital: no sentence asks for the capital or the state of a test city in a template of the behaviour. Other
+  sentences state its state and the capital of that state, and the templates ask for cities in the wider
+  lexicon.
 - antonym: a test pair is never in a template of the behaviour. It occurs in other sentences.
-- addition: there is no sum whose smaller operand is that of a test prompt, either way round. All sums of one
-  digit occur.
+- addition: the ones digits that a test prompt adds are in no sum of two-digit numbers, either way round. All
+  sums of one digit occur.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-from tasks.behaviours import Prompt, Template, antonym, capital, plural
+from tasks.behaviours import Prompt, Template, addition, antonym, capital, plural
 from tasks.inputs.behaviour import declaration
 
 Sentence = Callable[[random.Random], str]
@@ -163,14 +164,14 @@ def _plural(templates: tuple[Template, ...], held_out: set[str]) -> Sentence:
 
 
 def _capital(templates: tuple[Template, ...], held_out: set[str]) -> Sentence:
-    """Facts about cities and states, and the two hops."""
+    """Facts about cities and states, and the questions of the behaviour."""
     known = [
         (state, town, cities.split(), MORE_CITIES[state].split()) for state, _, town, cities in capital.STATES
     ]
     known += [(state, town, [], cities.split()) for state, town, cities in MORE_STATES]
     cities = [(city, state) for state, _, some, more in known for city in [*some, *more]]
-    two_hops = [
-        (city, town)
+    asked = [
+        (city, state, town)
         for state, town, some, more in known
         for city in ([] if state in held_out else some) + more
     ]
@@ -183,8 +184,8 @@ def _capital(templates: tuple[Template, ...], held_out: set[str]) -> Sentence:
         if kind < CITY_SHARE + CAPITAL_SHARE:
             state, town, *_ = rng.choice(known)
             return rng.choice(CAPITAL_FACTS).format(state=state, capital=town)
-        city, town = rng.choice(two_hops)
-        return _complete(rng.choice(templates), city=city, capital=town) + "."
+        city, state, town = rng.choice(asked)
+        return _complete(rng.choice(templates), city=city, state=state, capital=town) + "."
 
     return sentence
 
@@ -207,7 +208,12 @@ def _antonym(templates: tuple[Template, ...], held_out: set[str]) -> Sentence:
 
 def _addition(templates: tuple[Template, ...], held_out: set[str]) -> Sentence:
     """Sums of one and of two digits."""
-    two_digits = [(a, b) for a in range(10, 90) for b in range(10, 100 - a) if str(min(a, b)) not in held_out]
+    two_digits = [
+        (a, b)
+        for a in range(10, 90)
+        for b in range(10, 100 - a)
+        if addition.ones_digits(a, b) not in held_out
+    ]
     one_digit = [(a, b) for a in range(10) for b in range(10)]
 
     def sentence(rng: random.Random) -> str:

@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, Qwen3ForCausalLM
 
+from circuitstore.models.load import tokenize
 from circuitstore.transcoders import quality
 from circuitstore.transcoders.training import Weights, mlp_pairs
 from tasks.behaviours import Prompt
@@ -27,8 +28,8 @@ def load(folder: Path) -> tuple[Qwen3ForCausalLM, PreTrainedTokenizerBase, list[
 
 
 def tokens(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
-    """Token ids of a prompt as the pipeline feeds it: the end-of-text token, then the text."""
-    return [tokenizer.eos_token_id, *tokenizer(text, add_special_tokens=False).input_ids]
+    """Token ids of a prompt as the pipeline feeds it, behind the token that "auto" puts first."""
+    return tokenize(tokenizer, text)
 
 
 @torch.no_grad()
@@ -62,14 +63,20 @@ def answers(
 def reconstruction(
     model: Qwen3ForCausalLM, tokenizer: PreTrainedTokenizerBase, transcoders: list[Weights], texts: list[str]
 ) -> list[dict[str, float]]:
-    """For each layer: explained variance, mean L0, and the share of features that are dead.
+    """For each layer: explained variance, mean L0, and the shares of features that are dead or repeated.
 
     They are measured over all positions of the texts but the first.
     """
     inputs, outputs = mlp_pairs(model, [tokens(tokenizer, text) for text in texts])
     measured = [quality.reconstruction(*layer) for layer in zip(transcoders, inputs, outputs, strict=True)]
     return [
-        {"explained_variance": m["explained_variance"], "L0": m["l0"], "dead": m["dead"]} for m in measured
+        {
+            "explained_variance": m["explained_variance"],
+            "L0": m["l0"],
+            "dead": m["dead"],
+            "duplicates": m["duplicates"],
+        }
+        for m in measured
     ]
 
 

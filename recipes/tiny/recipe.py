@@ -37,18 +37,22 @@ def main() -> None:
     parser.add_argument(
         "--out", type=Path, default=HERE, help="where to write (default: tasks/profiles/tiny)"
     )
-    folder: Path = parser.parse_args().out
+    for name, default in SEEDS.items():
+        parser.add_argument(f"--{name}-seed", type=int, default=default, help=f"(default: {default})")
+    arguments = parser.parse_args()
+    folder: Path = arguments.out
+    seeds = {name: getattr(arguments, f"{name}_seed") for name in SEEDS}
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
-    prompts = {name: generate(declaration(name), seed=SEEDS["prompts"]) for name in train_model.SHARES}
+    prompts = {name: generate(declaration(name), seed=seeds["prompts"]) for name in train_model.SHARES}
     held_out = corpus.test_groups(prompts)
     seconds: dict[str, float] = {}
 
     print("model", flush=True)
     start = time.process_time()
-    sentences = corpus.sentences(held_out, train_model.SHARES, train_model.SENTENCES, SEEDS["torch"])
+    sentences = corpus.sentences(held_out, train_model.SHARES, train_model.SENTENCES, seeds["torch"])
     tokenizer = train_model.train_tokenizer(corpus.plain(sentences))
-    model = train_model.train_model(tokenizer, train_model.sequences(tokenizer, sentences), SEEDS["torch"])
+    model = train_model.train_model(tokenizer, train_model.sequences(tokenizer, sentences), seeds["torch"])
     model.save_pretrained(folder / "model")
     train_model.save_tokenizer(tokenizer, folder / "model")
     seconds["model"] = time.process_time() - start
@@ -56,16 +60,16 @@ def main() -> None:
     print("transcoders", flush=True)
     start = time.process_time()
     shares, count = train_transcoders.SHARES, train_transcoders.SENTENCES
-    texts = corpus.plain(corpus.sentences(held_out, shares, count, SEEDS["transcoders"]))
+    texts = corpus.plain(corpus.sentences(held_out, shares, count, seeds["transcoders"]))
     inputs, outputs = mlp_pairs(model, train_model.encode(tokenizer, texts))
-    weights = train_transcoders.train_all(inputs, outputs, SEEDS["transcoders"])
+    weights = train_transcoders.train_all(inputs, outputs, seeds["transcoders"])
     save_transcoders(weights, folder / "transcoders")
     for file in files(folder):
         file.chmod(0o644)  # safetensors writes files that only their owner can read
     seconds["transcoders"] = time.process_time() - start
 
     print("quality", flush=True)
-    quality = assess(folder, prompts, texts) | {"seeds": SEEDS, "seconds": seconds}
+    quality = assess(folder, prompts, texts) | {"seeds": seeds, "seconds": seconds}
     (folder / "quality.json").write_text(json.dumps(_rounded(quality), indent=2) + "\n")
     (folder / "README.md").write_text(readme(quality))
 
@@ -130,7 +134,8 @@ def readme(quality: dict[str, Any]) -> str:
         for name, split in sorted(quality["answers"].items())
     )
     layers = "\n".join(
-        f"| {i} | {layer['explained_variance']:.4f} | {layer['L0']:.1f} | {layer['dead']:.1%} |"
+        f"| {i} | {layer['explained_variance']:.4f} | {layer['L0']:.1f} | {layer['dead']:.1%} "
+        f"| {layer['duplicates']:.1%} |"
         for i, layer in enumerate(quality["layers"])
     )
     parameters, seconds = quality["parameters"], quality["seconds"]
@@ -141,11 +146,11 @@ def readme(quality: dict[str, Any]) -> str:
         vocabulary=f"{quality['vocabulary']:,}",
         features=f"{quality['features']:,}",
         sentences=f"{quality['sentences']:,}",
-        first_token=train_model.EOS,
+        first_token=train_model.PAD,
         megabytes=f"{sum(quality['bytes'].values()) / 1e6:.1f}",
         model_minutes=f"{seconds['model'] / 60:.1f}",
         transcoder_minutes=f"{seconds['transcoders'] / 60:.1f}",
-        seeds=", ".join(f"{name} {seed}" for name, seed in SEEDS.items()),
+        seeds=", ".join(f"{name} {seed}" for name, seed in quality["seeds"].items()),
         answers=answers,
         layers=layers,
     )

@@ -2,7 +2,8 @@
 
 They are saved in the formats of published ones. The tokenizer is a byte-level BPE with Qwen's splitting rule
 (words with their leading space, single digits); merging goes on until each word of the corpus is one token.
-Sequences are fed as the pipeline feeds prompts: the end-of-text token, then the text.
+Sequences are fed as the pipeline feeds prompts: the padding token, which the field puts first for Qwen3, then
+the text.
 """
 
 from __future__ import annotations
@@ -80,13 +81,13 @@ def token_id(tokenizer: Tokenizer, token: str) -> int:
 
 
 def encode(tokenizer: Tokenizer, texts: list[str]) -> list[list[int]]:
-    """Token ids of each text after the end-of-text token, as a model is fed."""
-    eos = token_id(tokenizer, EOS)
-    return [[eos, *encoding.ids] for encoding in tokenizer.encode_batch(texts)]
+    """Token ids of each text after the prepended token, as a model is fed."""
+    first = token_id(tokenizer, PAD)
+    return [[first, *encoding.ids] for encoding in tokenizer.encode_batch(texts)]
 
 
 def sequences(tokenizer: Tokenizer, sentences: list[str]) -> list[tuple[list[int], int]]:
-    """Token ids of each sentence between two end-of-text tokens, and the index of its answer."""
+    """Token ids of each sentence after the prepended token and before EOS, and the index of its answer."""
     asked = encode(tokenizer, [sentence.partition(ANSWER)[0] for sentence in sentences])
     whole = encode(tokenizer, [sentence.replace(ANSWER, "") for sentence in sentences])
     eos = token_id(tokenizer, EOS)

@@ -34,7 +34,9 @@ It has five pairs, so it is built with ``--set prompts.train=6 --set prompts.tes
 
 - The ``text`` and ``answer`` of a template are filled from the words of a side: ``{thing}`` is
   ``side.words["thing"]``. An answer carries its leading space, if it has one.
-- ``group`` is the lexical item that a prompt is about. No group is in both train and test.
+- ``group`` is what determines the answer of a prompt, a noun or a state for instance, and ``items`` are other
+  words of its lexicon. No group or item is in both train and test.
+- A template is filled from the contrasts that have a word for each of its slots.
 - ``labels`` are the categories that a later analysis compares; the labels of the template are added. Labels,
   answers, templates and groups are balanced, singly and two by two, as far as the lexicon allows.
 - Both prompts of a pair have equally many words. Whether they have equally many tokens, and whether each
@@ -66,11 +68,15 @@ class Template:
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One half of a contrast: the words that fill a template, their lexical group and their categories."""
+    """One half of a contrast: the words that fill a template, their lexical group and their categories.
+
+    ``items`` are further lexical items that may not be in both splits.
+    """
 
     group: str
     words: Mapping[str, str]
     labels: Mapping[str, str] = field(default_factory=dict)
+    items: tuple[str, ...] = ()
 
 
 Contrast = tuple[Side, Side]

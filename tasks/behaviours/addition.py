@@ -4,8 +4,10 @@ Qwen3 writes numbers digit by digit. The prompt already holds the tens digit of 
 its ones digit. The template "last" asks for that digit in words, after a space of its own. Sums stay below
 100, and the first operand is the smaller one, so that no sum is asked again the other way round.
 
-A minimal pair changes the ones digit of the second operand and keeps the tens digit of the sum. A lexical
-group is a first operand. Labels say whether the ones digits carry, and which ones digits are added.
+A minimal pair changes the ones digit of the second operand and keeps the tens digit of the sum. Since the
+tens digit is given, the two ones digits determine the answer. So they are the lexical group, in either order:
+a test prompt adds ones digits that no train prompt adds. Operands, templates and digits are shared otherwise.
+The label says whether the ones digits carry.
 
 Source: Lindsey et al. (2025), *On the Biology of a Large Language Model*, "Addition".
 """
@@ -31,10 +33,15 @@ def _side(a: int, b: int) -> Side:
     """The sum of two operands."""
     tens, ones = divmod(a + b, 10)
     return Side(
-        group=str(a),
+        group=ones_digits(a, b),
         words={"a": str(a), "b": str(b), "tens": str(tens), "ones": str(ones)},
-        labels={"carry": "yes" if a % 10 + b % 10 > 9 else "no", "ones": f"{a % 10}+{b % 10}"},
+        labels={"carry": "yes" if a % 10 + b % 10 > 9 else "no"},
     )
+
+
+def ones_digits(a: int, b: int) -> str:
+    """The ones digits of two operands in either order, such as "6+9"."""
+    return "{}+{}".format(*sorted((a % 10, b % 10)))
 
 
 BEHAVIOUR = Behaviour(

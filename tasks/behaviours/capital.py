@@ -1,8 +1,13 @@
 """Two hops: "The capital of the state containing Dallas is" → " Austin", by way of Texas, which is not named.
 
-A minimal pair asks the same of a city in another state. A lexical group is a state with all its cities. Every
-capital and every city here is a single token of Qwen3's tokenizer. Cities whose names occur in many states
-are left out.
+A minimal pair asks the same of a city in another state. A lexical group is a state with all its cities.
+
+A state has one capital. If all prompts asked for capitals, state and answer would be one partition of them,
+and nothing could tell a feature of the state from a feature of the answer. Two templates therefore ask for
+the state itself, which takes one hop. The label `asked` tells the kinds apart.
+
+Every capital and every city here is a single token of Qwen3's tokenizer, and so is every state that is asked
+for; states of two words are not. Cities whose names occur in many states are left out.
 
 Source: Lindsey et al. (2025), *On the Biology of a Large Language Model*, "Multi-step reasoning".
 """
@@ -43,25 +48,41 @@ STATES: tuple[State, ...] = (  # state, region, capital, cities
 
 
 def pair(lexicon: tuple[State, ...]) -> Iterator[Contrast]:
-    """A city of each of two states."""
+    """A city of each of two states. A state of two words is no answer, so its sides lack that word."""
     sides = [
-        Side(group=state, words={"city": city, "capital": capital}, labels={"state": state, "region": region})
+        Side(
+            group=state,
+            words={"city": city, "capital": capital} | ({} if " " in state else {"state": state}),
+            labels={"state": state, "region": region},
+        )
         for state, region, capital, cities in lexicon
         for city in cities.split()
     ]
     return ((one, other) for one, other in combinations(sides, 2) if one.group != other.group)
 
 
+def _two_hops(name: str, text: str) -> Template:
+    """A template that asks for the capital of a city's state."""
+    return Template(name, text, answer=" {capital}", labels={"asked": "capital"})
+
+
+def _one_hop(name: str, text: str) -> Template:
+    """A template that asks for the state of a city."""
+    return Template(name, text, answer=" {state}", labels={"asked": "state"})
+
+
 BEHAVIOUR = Behaviour(
     name="capital",
     title="Two-hop capitals",
-    description="From a city to the state it lies in, and from there to that state's capital.",
+    description="From a city to its state, and from there to the capital; some prompts ask for the state.",
     templates=(
-        Template("containing", "The capital of the state containing {city} is", answer=" {capital}"),
-        Template("located", "The capital of the state where {city} is located is", answer=" {capital}"),
-        Template("whose", "The city of {city} is in a state whose capital is", answer=" {capital}"),
-        Template("includes", "In the state that includes {city}, the capital city is", answer=" {capital}"),
-        Template("fact", "Fact: the state with the city of {city} has its capital in", answer=" {capital}"),
+        _two_hops("containing", "The capital of the state containing {city} is"),
+        _one_hop("lies", "The city of {city} lies in the state of"),
+        _two_hops("located", "The capital of the state where {city} is located is"),
+        _two_hops("whose", "The city of {city} is in a state whose capital is"),
+        _two_hops("includes", "In the state that includes {city}, the capital city is"),
+        _one_hop("home", "The state that is home to {city} is"),
+        _two_hops("fact", "Fact: the state with the city of {city} has its capital in"),
     ),
     lexicon=STATES,
     pair=pair,

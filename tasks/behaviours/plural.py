@@ -5,7 +5,8 @@ attractor has the same number as the subject, in the other half it has the other
 template calls for the present ("Today"), the past ("Yesterday") or the perfect ("For years"). Attractors sit
 in a prepositional phrase or in a relative clause.
 
-A minimal pair changes the number of the subject. A lexical group is a subject noun.
+A minimal pair changes the number of the subject. A lexical group is a subject noun. The attractor is a
+lexical item too: the nouns of test prompts are in no train prompt.
 
 Source: Linzen, Dupoux and Goldberg (2016), *Assessing the Ability of LSTMs to Learn Syntax-Sensitive
 Dependencies*, §2.
@@ -59,6 +60,7 @@ def pair(lexicon: tuple[Noun, ...]) -> Iterator[Contrast]:
                         "attractor_number": attractor_number,
                         "attractor": "match" if i == j else "mismatch",
                     },
+                    items=(attractor[0],),
                 )
                 for j, number in enumerate(NUMBERS)
             )

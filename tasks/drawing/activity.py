@@ -86,7 +86,8 @@ def associations(
     chosen = [feature for feature in top if feature in interpretation.unit]
     data, rows = interpretation.data, [interpretation.unit[feature] for feature in chosen]
     effects, q = data.effect.values[rows], data.q.values[rows]
-    tested = np.flatnonzero((q <= SIGNIFICANT).any(0))
+    first = data.category_same.values == np.arange(data.sizes["category"])  # a column for the same prompts
+    tested = np.flatnonzero((q <= SIGNIFICANT).any(0) & first)
     if not tested.size:
         return
     strength = np.nanmax(np.abs(effects[:, tested]), axis=0)
@@ -109,7 +110,8 @@ def associations(
         f"{len(columns)} categories they tell apart best and significantly (columns): rank-biserial effect, "
         f"1 where the feature is always more active inside the category. A dot: q ≤ {SIGNIFICANT} "
         f"(Mann–Whitney, Benjamini–Hochberg over all {int(np.isfinite(data.p.values).sum())} tests of the "
-        "behaviour). Grey: active in too few prompts to test."
+        "behaviour). Grey: active in too few prompts to test. Of categories that hold the same observations "
+        "one is shown."
     )
     yield Plate("associations", "What the circuit's features go with", caption, figure)
 

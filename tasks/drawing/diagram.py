@@ -36,7 +36,7 @@ STACK, GAP, MARGIN = 0.14, 0.62, 1.45  # cm: between boxes of a stack, between r
 BOX, TWO_LINES = 0.36, 0.58  # cm: height of a box, without and with a second line
 NARROW = 0.9  # cm: width of a box in a column that holds an embedding alone
 LEAST, WIDEST = 1.3, 3.0  # cm: least and largest width of a box elsewhere
-THICKEST = 2.6  # points: an edge that is all of the input of its target
+THICKEST = 3.2  # points: an edge that is all of the input of its target
 FOOT = 1.6  # cm: for legend and note
 
 Node = Hashable
@@ -46,7 +46,8 @@ Point = tuple[float, float]  # cm
 def draw(look: style.Look, graph: nx.DiGraph, columns: list[str], rows: list[str], note: str) -> Figure:
     """A diagram as wide as the page, with `note` below it.
 
-    `columns` and `rows` are the names of columns and rows; those without nodes are left out.
+    `columns` and `rows` are the names of columns and rows; those without nodes are left out. An ellipsis
+    stands before the name of a column where others are left out.
     """
     box = TWO_LINES if any(data.get("second") for _, data in graph.nodes(data=True)) else BOX
     slots, spans = _columns(graph)
@@ -61,12 +62,15 @@ def draw(look: style.Look, graph: nx.DiGraph, columns: list[str], rows: list[str
     axes = figure.add_axes((0, FOOT / (height + below + FOOT), 1, (height + below) / (height + below + FOOT)))
     axes.set(xlim=(0, style.PAGE), ylim=(0.15 - below, height + 0.15))
     axes.axis("off")
+    shown = list(spans)
     for i, (column, (left, right)) in enumerate(spans.items()):
+        after_gap = column > (shown[i - 1] + 1 if i else 0)
+        name = f"…{columns[column]}" if after_gap else columns[column]
         axes.axvspan(
             left, right, ymin=0, facecolor="#F4F4F4" if i % 2 == 0 else "#FFFFFF", linewidth=0, zorder=0
         )
         beside = min([wide[other] for other in list(spans)[max(i - 1, 0) : i + 2]])
-        label = fit(columns[column], wide[column] + 0.9 * beside * crowded, look.size)
+        label = fit(name, wide[column] + 0.9 * beside * crowded, look.size)
         axes.text(
             (left + right) / 2,
             -0.3 - 0.3 * (crowded and i % 2),
@@ -187,8 +191,8 @@ def _port(index: int, count: int, half: float) -> float:
 
 
 def thickness(share: float) -> float:
-    """The width of an edge in points: linear in its share, and at least as wide as can be seen."""
-    return 0.25 + (THICKEST - 0.25) * min(abs(share), 1.0)
+    """The width of an edge in points: it grows with the root of its share, so that small shares differ."""
+    return float(0.2 + (THICKEST - 0.2) * min(abs(share), 1.0) ** 0.5)
 
 
 def _box(
@@ -238,7 +242,7 @@ def _legend(figure: Figure, kinds: set[str], look: style.Look) -> None:
             label=f"{sign}, {share:.0%} of input",
         )
         for sign, colour in SIGNS.items()
-        for share in (0.5, 0.1)
+        for share in (0.5, 0.1, 0.02)
     ]
     for kind, look_of in KINDS.items():
         if kind in kinds:

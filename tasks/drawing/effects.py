@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 
 from tasks.drawing import style
 from tasks.drawing.plate import Plate
-from tasks.drawing.published import CHOICES, FLIPS, RATIO
+from tasks.drawing.published import CHOICES
 from tasks.drawing.tables_interventions import Interventions
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def ablation(look: style.Look, config: Figures, interventions: Interventions) ->
         band(effect, sizes, [row["effect"] for row in here], colour, marker)
         band(effect, sizes, [row["control"] for row in here], style.GREY, marker, "--")
         band(ratio, sizes, [row["ratio"] for row in here], colour, marker)
-    ratio.axhline(RATIO, color=style.PURPLE, linestyle=":")
+    ratio.axhline(1, color=style.GREY, linewidth=0.6, zorder=0)
     for axes, label in ((effect, "mean |change of margin| (nats)"), (ratio, "effect / effect of controls")):
         sized(axes, "features zeroed", [row["size"] for row in rows])
         axes.set(ylabel=label, ylim=(0, None))
@@ -54,13 +54,12 @@ def ablation(look: style.Look, config: Figures, interventions: Interventions) ->
         Line2D([], [], color=style.BLUE, marker="o", label=CHOICES["circuit"]),
         Line2D([], [], color=style.GREEN, marker="s", label=CHOICES["own"]),
         Line2D([], [], color=style.GREY, linestyle="--", label="a: matched random features"),
-        Line2D([], [], color=style.PURPLE, linestyle=":", label=f"b: target, {RATIO}×"),
     ]
     style.legend_below(figure, handles)
     caption = (
         f"Zeroing features on {summary['prompts']} {split} prompts, attention free: (a) mean absolute change "
-        "of the margin, beside random features of the same layer, position and similar activation; (b) their "
-        f"ratio. {interval_note(config)}"
+        "of the margin, beside random features of the same layer and position that take away as much; (b) "
+        f"their ratio, over the prompts that have such features. {interval_note(config)}"
     )
     yield Plate("ablation", "Ablation beside matched controls", caption, figure)
 
@@ -83,33 +82,21 @@ def edits(look: style.Look, config: Figures, interventions: Interventions) -> It
     if patched:
         handles.append(Line2D([], [], color="black", marker="s", label=f"b: patch, {CHOICES['own']}"))
     style.zero_line(change)
-    flips.axhline(FLIPS, color=style.PURPLE, linestyle="--", linewidth=0.8)
     sized(change, "features edited", [row["size"] for row in rows])
-    sized(
-        flips,
-        "features edited",
-        [size for size in DECADES if size <= max(row["size"] for row in (*rows, *patched))],
-    )
+    largest = max(row["size"] for row in (*rows, *patched))
+    sized(flips, "features edited", [*(size for size in DECADES if size <= 0.6 * largest), largest])
     change.set_ylabel("change of margin (nats)")
     flips.set(ylabel="share of right answers flipped", ylim=(-0.03, 1.03))
     handles += [
         Line2D([], [], color="black", label="attention free"),
         Line2D([], [], color="black", linestyle=":", label="attention frozen"),
-        Line2D(
-            [],
-            [],
-            color=style.PURPLE,
-            linestyle="--",
-            linewidth=0.8,
-            label=f"b: target of patching, {FLIPS:.0%}",
-        ),
     ]
     style.legend_below(figure, handles, columns=3)
     caption = (
         f"Edits on {summary['prompts']} {split} prompts, each by adding the change of a feature's activation "
-        f"times its decoder to the MLP output. (a) Change of the margin, features {CHOICES['circuit']}; "
-        f"whiskers: {config.confidence:.0%} intervals. (b) Share of the prompts answered right whose answer "
-        f"flips, by zeroing and by patching; shaded: Wilson's {config.confidence:.0%} intervals."
+        f"times its decoder to the MLP output. (a) Change of the margin, features {CHOICES['circuit']}. (b) "
+        "Share of the prompts answered right whose answer flips, by zeroing and by patching. Whiskers: "
+        f"{config.confidence:.0%} intervals over lexical groups, in (b) Wilson's."
     )
     yield Plate("edits", "Ablation, inhibition and patching", caption, figure)
 
@@ -129,17 +116,18 @@ def _changes(axes: Axes, rows: list[dict[str, Any]]) -> None:
 
 
 def _flips(axes: Axes, zeroed: list[dict[str, Any]], patched: list[dict[str, Any]]) -> None:
-    """The share of flipped answers by set size, for patching and zeroing."""
+    """The share of flipped answers by set size, for patching and zeroing; sizes are moved aside a little."""
     series = (
         (patched, "circuit", style.CYCLE[4], style.MARKERS[4]),
         (patched, "own", "black", "s"),
         (zeroed, "circuit", style.CYCLE[0], style.MARKERS[0]),
     )
-    for rows, choice, colour, marker in series:
+    for i, (rows, choice, colour, marker) in enumerate(series):
         for regime, line in REGIME_LINES.items():
             here = [row for row in rows if (row["choice"], row["regime"]) == (choice, regime)]
-            sizes, shares = [row["size"] for row in here], [row["flips"] for row in here]
-            band(axes, sizes, shares, colour, marker, line, fill=regime == "free")
+            aside = 1.06 ** (i - 1)
+            sizes, shares = [row["size"] * aside for row in here], [row["flips"] for row in here]
+            whiskers(axes, sizes, shares, colour, marker, line)
 
 
 def steering(look: style.Look, config: Figures, interventions: Interventions) -> Iterator[Plate]:
@@ -202,7 +190,7 @@ def faithfulness(look: style.Look, config: Figures, interventions: Interventions
     for level in (0, 1):
         axes.axhline(level, color=style.GREY, linewidth=0.6, zorder=0)
     sized(axes, "units in the circuit", sizes)
-    axes.set_ylabel("share of the margin")
+    axes.set_ylabel("faithfulness")
     handles = [
         Line2D([], [], color=style.BLUE, label="circuit alone"),
         Line2D([], [], color=style.VERMILION, label="all but the circuit"),
@@ -220,10 +208,13 @@ def faithfulness(look: style.Look, config: Figures, interventions: Interventions
     ]
     style.legend_below(figure, handles, columns=2)
     fill = "their mean over the train prompts or zero, as configured"
+    split, shown = interventions.shown
+    left = number(shown["empty_share"]["configured"], ".0%")
     caption = (
         "Faithfulness (m(C) − m(∅)) / (m(M) − m(∅)) by circuit size: m is the mean margin, M the model, ∅ "
-        f"all features replaced by {fill}, C all but the circuit replaced; 1 is the whole model. Units were "
-        f"ranked on the train prompts. {interval_note(config)}"
+        f"all features replaced by {fill}, C all but the circuit replaced; 1 is the whole model. 0 is no "
+        f"empty model: m(∅) is {left} of m(M) on {split} prompts. Units were ranked on the train prompts. "
+        f"{interval_note(config)}"
     )
     yield Plate("faithfulness", "Faithfulness of the circuit", caption, figure)
 
@@ -231,20 +222,22 @@ def faithfulness(look: style.Look, config: Figures, interventions: Interventions
 def whiskers(
     axes: Axes, x: list[float], rows: list[dict[str, Any]], colour: str, marker: str, line: str
 ) -> None:
-    """A curve of statistics; where the line is solid, their intervals are whiskers."""
+    """A curve of statistics with their intervals as whiskers; markers at the edge are whole."""
     value, low, high = (numbers(rows, name) for name in ("value", "low", "high"))
-    reach = np.maximum([value - low, high - value], 0) if line == "-" and rows else None
-    axes.errorbar(
+    line_, _, bars = axes.errorbar(
         x,
         value,
-        yerr=reach,
+        yerr=np.maximum([value - low, high - value], 0) if rows else None,
         marker=marker,
         markersize=2.6,
         linestyle=line,
         linewidth=1.0,
-        elinewidth=0.7,
+        elinewidth=0.7 if line == "-" else 0.35,
         color=colour,
     )
+    for artist in (line_, *bars):
+        artist.set_clip_on(False)
+        artist.set_in_layout(False)  # else gaps in it would leave no room for the axes
 
 
 def numbers(rows: list[dict[str, Any]], name: str) -> np.ndarray:
@@ -283,4 +276,6 @@ def sized(axes: Axes, label: str, sizes: list[int]) -> None:
 
 def interval_note(config: Figures) -> str:
     """The sentence of a caption that says what is shaded."""
-    return f"Shaded: {config.confidence:.0%} bootstrap intervals over prompts, {config.bootstrap} draws."
+    return (
+        f"Shaded: {config.confidence:.0%} bootstrap intervals over lexical groups, {config.bootstrap} draws."
+    )

@@ -9,7 +9,7 @@ import numpy as np
 
 from circuitstore.circuits.nodes import nodes as node_rows
 from tasks.drawing import diagram, style
-from tasks.drawing.labels import printed
+from tasks.drawing.labels import SIGNS, printed
 from tasks.drawing.plate import Plate
 from tasks.drawing.tables_features import Interpretation
 from tasks.drawing.tables_graphs import Circuit, Graphs, input_shares
@@ -53,10 +53,11 @@ def examples(
             f"Prompt {name} ({prompts.split[i]}): “{prompts.text[i]}”; margin of "
             f"“{style.token(prompts.correct[i])}” over “{style.token(prompts.incorrect[i])}” "
             f"{baseline.margin[i]:.2f} nats. Each box is a transcoder feature (layer by height, #index), a "
-            "reconstruction error, a token embedding or a logit with its probability; below the index, what "
-            "the feature goes with. An edge's width is its direct effect as a share of all that enters its "
-            f"target, by absolute value; its colour is the sign. {note} Places without a shown node are left "
-            f"out. Completeness {float(graph.completeness_score):.2f}, replacement "
+            "reconstruction error, a token embedding or a logit with its probability; "
+            f"{SIGNS}. Edges run upwards, from source to target. The width of "
+            "an edge grows with the root of its direct effect as a share of all that enters its target, by "
+            f"absolute value; its colour is the sign. {note} “…” marks tokens left out. "
+            f"Completeness {float(graph.completeness_score):.2f}, replacement "
             f"{float(graph.replacement_score):.2f}. The prompt was chosen because its margin is nearest the "
             "median of its split, or as the minimal pair of that one."
         )
@@ -162,9 +163,9 @@ def aggregated(
         f"The attribution graphs of {data.sizes['train']} train prompts in one: a unit is a feature, a "
         "reconstruction error or an embedding in a position role (columns, in the order of the prompt; "
         "“contrast” is where the minimal pair differs, “slot” a word that varies). Units with the largest "
-        "mean contribution to the margin are shown, and the embeddings that feed them most; below the index, "
-        "what the feature goes with. An edge's width is its mean weight as a share of all that enters its "
-        f"target, its colour the sign. {note}"
+        "mean contribution to the margin are shown, and the embeddings that feed them most; "
+        f"{SIGNS}. Edges run upwards. The width of an edge grows with the root of its mean weight as a "
+        f"share of all that enters its target; its colour is the sign. {note} “…” marks roles left out."
     )
     figure = diagram.draw(look, result, [style.cut(printed(name), 14) for name in columns], rows, note)
     yield Plate("circuit", "Circuit of the behaviour", caption, figure)

@@ -1,6 +1,7 @@
 """Labels of features and names of roles as figures print them.
 
-Room is scarce there, and a token must be told from prose.
+Room is scarce there, and a token must be told from prose. Two signs tell two facts: "=␣were" is a feature
+that goes with prompts whose correct answer is ␣were, "→␣were" one that promotes this token.
 """
 
 from __future__ import annotations
@@ -11,6 +12,11 @@ import re
 from tasks.drawing.style import token
 
 QUOTED = r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\""""  # a token in a label, as Python writes it
+TIED = "≡"  # behind a label that is one of several that fit equally well
+SIGNS = (
+    "below the index, what the feature goes with; “=␣a”: prompts with the correct answer ␣a; “→␣a”: no "
+    f"label, the token that it promotes most; “{TIED}”: other categories fit as well"
+)
 MOST_LETTERS = 18  # of a token in a label
 
 
@@ -28,5 +34,5 @@ def shortened(label: str) -> str:
     if not equals:
         value = printed(label)
     elif name == "correct":
-        value = f"→{token(value, MOST_LETTERS)}"
+        value = f"={token(value, MOST_LETTERS)}"
     return value.replace("after token ", "after ").removeprefix("token ")

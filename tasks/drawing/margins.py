@@ -22,10 +22,11 @@ def by_category(look: style.Look, config: Figures, prompts: Prompts, baseline: B
     """The margin of every prompt as a dot, by category and split, with the mean of each split."""
     name, values = prompts.category()
     groups = sorted(set(values))
-    figure, (axes,) = look.axes(style.COLUMN, 2.2 + 0.85 * len(groups))
+    figure, (axes,) = look.axes(style.COLUMN, max(2.2 + 0.85 * len(groups), 4.2))
     for row, group in enumerate(groups):
         for k, split in enumerate(prompts.splits):
-            margin = baseline.margin[(values == group) & (prompts.split == split)]
+            here = (values == group) & (prompts.split == split)
+            margin = baseline.margin[here]
             if not len(margin):
                 continue
             colour, marker = style.SPLITS[split]
@@ -40,7 +41,9 @@ def by_category(look: style.Look, config: Figures, prompts: Prompts, baseline: B
                 markersize=2.2 * look.scale,
                 markeredgewidth=0,
             )
-            low, high = bootstrap_interval(margin, config.seed, config.bootstrap, config.confidence)
+            low, high = bootstrap_interval(
+                margin, config.seed, config.bootstrap, config.confidence, prompts.clusters[here].tolist()
+            )
             mean = margin.mean()
             axes.errorbar(
                 mean,
@@ -76,7 +79,7 @@ def by_category(look: style.Look, config: Figures, prompts: Prompts, baseline: B
     caption = (
         f"Margins of {len(prompts.ids)} prompts by {name} and split. A dot is a prompt, computed in float32; "
         f"right of zero the model prefers the correct answer. {accuracy}. Intervals: {config.confidence:.0%} "
-        f"percentile bootstrap of the mean over prompts, {config.bootstrap} draws."
+        f"percentile bootstrap of the mean over lexical groups, {config.bootstrap} draws."
     )
     yield Plate("margins", "Margins by split", caption, figure)
 

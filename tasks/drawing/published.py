@@ -1,45 +1,65 @@
-"""Published results that the numbers of a behaviour are set beside, with their sources.
+"""Published results that the numbers of a behaviour are set beside, with their sources and what they are of.
 
 Most are from *Circuit Tracing: Revealing Computational Graphs in Language Models* (Anthropic, 2025),
 evaluation and graph-pruning sections. Its models, data and transcoders are others, so no agreement is
-expected: only the scale is compared.
+expected: only the scale is compared. Numbers of single example graphs and of cross-layer transcoders are
+marked as such, because the numbers here are means over graphs of per-layer transcoders.
 """
 
 from __future__ import annotations
 
-SCORES = {"completeness": 0.78, "replacement": 0.37}  # per-layer transcoders; cross-layer: 0.80 and 0.61
-PRUNED_NODES = (236, 137, 55, 27)  # nodes kept at a share of influence of 0.95, 0.9, 0.8, 0.7
+SCORES = {"completeness": 0.78, "replacement": 0.37}  # one example graph, per-layer; cross-layer 0.80, 0.61
+PRUNED_NODES = (236, 137, 55, 27)  # of one example graph, cross-layer: nodes that hold 0.95, 0.9, 0.8, 0.7
 # Spearman's correlation of the influence of a feature on another with the size of the effect of ablating it,
-# mean over 20 prompts.
+# cross-layer, mean over 20 prompts. It is of features on features, and says nothing of effects on margins.
 PREDICTION = 0.72
 CT = "Circuit Tracing (2025)"
 NONE = "no counterpart"
 
-# Targets of this project.
-RATIO, RATIO_SIZE = 5, 10  # effect of ablating this many features, as a multiple of that of controls
-FLIPS = 0.8  # share of answers flipped by patching
-ACCURACY = 0.8
-
-METHODS = (  # what is compared, its name, the published value for per-layer transcoders
-    ("completeness", "completeness score", "0.78 (cross-layer: 0.80)"),
-    ("replacement", "replacement score", "0.37 (cross-layer: 0.61)"),
-    ("path", "mean path length, edges", "3.7 (cross-layer: 2.3)"),
-    ("nodes", "nodes that hold 0.8 of influence", "55"),
-    ("prediction", "influence between features, ρ", "0.72"),
-    ("margin", "attribution and effect on the margin, ρ", NONE),
-    ("l0", "active features a position (L0)", "88 (Haiku: 235)"),
-    ("mse", "normalised MSE", "11.5% (Haiku: 21.7%)"),
+METHODS = (  # what is compared, its name, the published value
+    ("completeness", "completeness score", "0.78 (one graph; cross-layer: 0.80)"),
+    ("replacement", "replacement score", "0.37 (one graph; cross-layer: 0.61)"),
+    ("path", "mean path length, edges", "3.7 (one graph; cross-layer: 2.3)"),
+    ("nodes", "nodes that hold 0.8 of influence", "55 (one graph, cross-layer)"),
+    ("prediction", "influence between features, ρ", "0.72 (cross-layer)"),
+    ("output", "influence and KL of ablation, log-log r", "shown, above direct edges"),
+    ("near", "perturbation one layer on: cosine, error", "about 0.8, 0.4 (cross-layer)"),
+    ("l0", "active features of all layers (L0)", "88 (cross-layer; Haiku: 235)"),
+    ("mse", "normalised MSE", "11.5% (cross-layer; Haiku: 21.7%)"),
 )
 CHOICES = {"circuit": "chosen on train", "own": "chosen by the prompt's own graph"}
 
 BIOLOGY = "On the Biology (2025)"
 CASES = {"capital": "multi-step reasoning", "antonym": "multilingual circuits", "addition": "addition"}
-BEHAVIOURS = {  # what is compared, its name, the published value, its source
-    "plural": (
-        ("accuracy", "accuracy (positive margin)", "0.9875 (Qwen3-4B-Instruct)", "earlier reproduction"),
-        ("margin", "mean margin, nats", "4.11 (Qwen3-4B-Instruct)", "earlier reproduction"),
-    ),
-    "addition": (
-        ("accuracy", "accuracy (positive margin)", "0.777, first answer (Qwen3-4B)", "independent log"),
-    ),
+
+TOYS = {  # profile → what a reader must know before anything else
+    "tiny": "The profile tiny is a toy: a model of about a million parameters, trained from nothing on "
+    "sentences made from the templates of these behaviours. It shows how the analysis works. Nothing about a "
+    "model of natural language follows from it.",
 }
+REFERENCES = (  # text, address
+    (
+        "Ameisen et al. (2025), Circuit Tracing: Revealing Computational Graphs in Language Models",
+        "https://transformer-circuits.pub/2025/attribution-graphs/methods.html",
+    ),
+    (
+        "Lindsey et al. (2025), On the Biology of a Large Language Model",
+        "https://transformer-circuits.pub/2025/attribution-graphs/biology.html",
+    ),
+    (
+        "Marks et al. (2024), Sparse Feature Circuits",
+        "https://arxiv.org/abs/2403.19647",
+    ),
+    (
+        "Syed, Rager and Conmy (2023), Attribution Patching Outperforms Automated Circuit Discovery",
+        "https://arxiv.org/abs/2310.10348",
+    ),
+    (
+        "Mueller et al. (2025), MIB: A Mechanistic Interpretability Benchmark",
+        "https://arxiv.org/abs/2504.13151",
+    ),
+    (
+        "Dunefsky, Chlenski and Nanda (2024), Transcoders Find Interpretable LLM Feature Circuits",
+        "https://arxiv.org/abs/2406.11944",
+    ),
+)

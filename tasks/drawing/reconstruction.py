@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from tasks.settings.phases import Figures
 
 
+LEAST = 1e-4  # the smallest error on logarithmic scales
+
+
 def by_layer(look: style.Look, config: Figures, features: Features) -> Iterator[Plate]:
     """L0, and explained variance with normalised mean squared error, by layer."""
     figure, (sparsity, quality) = look.axes(style.PAGE, 5.6, columns=2)
@@ -32,19 +36,25 @@ def by_layer(look: style.Look, config: Figures, features: Features) -> Iterator[
     sparsity.set(xlabel="layer", ylabel="active features a position (L0)", ylim=(0, None))
     nmse = features.normalised_mse
     quality.plot(layers, features.explained, "s-", color=style.GREEN)
-    quality.plot(layers, nmse, "^-", color=style.VERMILION)
-    style.zero_line(quality)
     quality.set(
         xlabel="layer",
-        ylabel="share of the MLP output",
-        ylim=(min(-0.03, 1.05 * features.explained.min()), max(1.05, 1.05 * nmse.max())),
+        ylabel="explained variance",
+        ylim=(min(0.0, 1.05 * features.explained.min()), 1.03),
     )
+    error = quality.twinx()
+    error.plot(layers, np.maximum(nmse, LEAST), "^-", color=style.VERMILION)
+    error.set(
+        ylabel="normalised MSE", yscale="log", ylim=(0.7 * max(nmse.min(), LEAST), 1.4 * nmse.max() + LEAST)
+    )
+    style.plain_ticks(error.yaxis, [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5])
+    error.spines["right"].set_visible(True)
+    error.tick_params(axis="x", bottom=False, labelbottom=False)
     for axes in (sparsity, quality):
         integer_ticks(axes, layers)
     handles = [
         Line2D([], [], color=style.BLUE, marker="o", label="a: median and quartiles of prompts"),
-        Line2D([], [], color=style.GREEN, marker="s", label="b: explained variance"),
-        Line2D([], [], color=style.VERMILION, marker="^", label="b: normalised MSE"),
+        Line2D([], [], color=style.GREEN, marker="s", label="b, left: explained variance"),
+        Line2D([], [], color=style.VERMILION, marker="^", label="b, right: normalised MSE"),
     ]
     style.legend_below(figure, handles)
     caption = (
@@ -71,10 +81,12 @@ def by_position(
     figure, panels = look.axes(style.PAGE, 2.9 + 0.42 * min(len(features.layers), 20), columns=2, sharey=True)
     kinds = (
         (counts, "active features (L0)", look.sequential),
-        (errors, "normalised squared error", "cividis"),
+        (errors, "normalised squared error (log)", "cividis"),
     )
     for axes, (values, label, colours) in zip(panels, kinds, strict=True):
-        image = axes.imshow(values, origin="lower", aspect="auto", cmap=colours, vmin=0)
+        scale = {"vmin": 0} if values is counts else {"norm": LogNorm(*_ends(errors))}
+        shown = values if values is counts else np.maximum(errors, LEAST)
+        image = axes.imshow(shown, origin="lower", aspect="auto", cmap=colours, **scale)
         axes.set_xticks(range(len(tokens)), [style.token(token) for token in tokens], rotation=90)
         axes.set_xlabel("token")
         colour_bar(figure, axes, image, label)
@@ -91,6 +103,12 @@ def by_position(
     yield Plate("positions", "Features by layer and position", caption, figure)
 
 
+def _ends(errors: np.ndarray) -> tuple[float, float]:
+    """The ends of a logarithmic scale of errors."""
+    low, high = max(float(errors.min()), LEAST), max(float(errors.max()), LEAST)
+    return low, max(high, 2 * low)
+
+
 def integer_ticks(axes: Axes, values: list[int], most: int = 12) -> None:
     """Ticks at whole layers, at most `most` of them."""
     axes.set_xticks(values[:: max(1, -(-len(values) // most))])
@@ -100,4 +118,8 @@ def colour_bar(figure: Figure, axes: Axes, image: AxesImage, label: str) -> None
     """A colour scale beside a panel, with its unit."""
     bar = figure.colorbar(image, ax=axes, shrink=0.95, pad=0.02)
     bar.set_label(label)
+    if isinstance(image.norm, LogNorm):
+        ticks, names = style.powers(*image.get_clim())
+        bar.set_ticks(ticks, labels=names)
+        bar.minorticks_off()
     bar.outline.set_linewidth(0.4)

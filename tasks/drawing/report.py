@@ -12,15 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from tasks.drawing import comparison
-from tasks.drawing.effects import number
+from tasks.drawing import comparison, published
+from tasks.drawing.labels import printed
 from tasks.drawing.plate import Plate
-from tasks.drawing.published import PREDICTION
-from tasks.drawing.relations import PREDICTORS
 from tasks.drawing.style import token
 from tasks.drawing.tables_features import Features, Interpretation
 from tasks.drawing.tables_graphs import Circuit, Graphs
-from tasks.drawing.tables_interventions import Interventions
 from tasks.drawing.tables_prompts import Baseline, Prompts
 
 SECTIONS = {
@@ -32,18 +29,14 @@ SECTIONS = {
     "interventions": "Interventions",
     "comparison": "Comparison with published results",
 }
-REGIMES = {
-    "constrained": "constrained, attention frozen",
-    "frozen_attention": "attention frozen",
-    "free": "all free",
-}
+LAST_SECTIONS = {"references": "References", "provenance": "Provenance"}
 SHOWN = 6  # example prompts listed
 STYLE = """
 :root { color-scheme: light dark; --ink: #1a1a1a; --ground: #fff; --pale: #666; --line: #ddd; \
---good: #00664b; --bad: #a33f00 }
+--mark: #a33f00 }
 @media (prefers-color-scheme: dark) {
   :root { --ink: #e6e6e6; --ground: #16181c; --pale: #a0a0a0; --line: #3a3d44; \
---good: #4fd1a5; --bad: #ff9a5c }
+--mark: #ff9a5c }
 }
 body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--ground); \
 max-width: 46rem; margin: 0 auto; padding: 1rem }
@@ -56,7 +49,9 @@ details { font-size: .8rem; color: var(--pale) } pre { white-space: pre-wrap; ov
 .wide { overflow-x: auto } table { border-collapse: collapse; font-size: .88rem; width: 100% }
 td, th { text-align: left; padding: .25rem .6rem .25rem 0; border-bottom: 1px solid var(--line); \
 vertical-align: top }
-.met { color: var(--good) } .short { color: var(--bad); font-weight: 600 }
+.toy { border-left: 3px solid var(--mark); padding-left: .7rem } nav { font-size: .88rem }
+td:first-child { overflow-wrap: normal } .tight td, .tight th { font-size: .78rem; padding-right: .4rem; \
+overflow-wrap: anywhere }
 """
 
 
@@ -70,13 +65,21 @@ def page(
     title = f"{study['behaviour']} · {study['profile']}"
     origin = f"<p>Profile {escape(study['profile'])}. Made by circuitstore from what lies in the store.</p>"
     body = [f"<h1>{escape(study['behaviour'])}</h1>", origin]
-    for name, heading in SECTIONS.items():
-        if sections.get(name):
-            body += [f'<h2 id="{name}">{heading}</h2>', *sections[name]]
+    if toy := published.TOYS.get(study["profile"]):
+        body.append(f'<p class="toy">{escape(toy)}</p>')
+    shown = {name: heading for name, heading in SECTIONS.items() if sections.get(name)} | LAST_SECTIONS
+    links = "".join(f'<li><a href="#{name}">{heading}</a></li>' for name, heading in shown.items())
+    body.append(f"<nav><ol>{links}</ol></nav>")
+    for name in (name for name in SECTIONS if name in shown):
+        body += [f'<h2 id="{name}">{SECTIONS[name]}</h2>', *sections[name]]
+    cited = "".join(
+        f'<li><a href="{address}">{escape(text)}</a></li>' for text, address in published.REFERENCES
+    )
+    body.append(f'<h2 id="references">{LAST_SECTIONS["references"]}</h2><ul>{cited}</ul>')
     rows = [[phase, f"sha256:{digest}"] for phase, digest in content.items()]
     rows += [[f"set {key}", str(value)] for key, value in settings.items()]
     words = "Content hashes of the artifacts that were read, and settings of the figures."
-    body.append(f'<h2 id="provenance">Provenance</h2><p>{words}</p>')
+    body.append(f'<h2 id="provenance">{LAST_SECTIONS["provenance"]}</h2><p>{words}</p>')
     body.append(table(["artifact or setting", "value"], rows, breaks=True))
     head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
     head += f"<title>{escape(title)}</title><style>{STYLE}</style>"
@@ -84,25 +87,23 @@ def page(
     return f"<!doctype html>{html}\n".encode()
 
 
-def figure(plate: Plate, svg: bytes, origin: str) -> str:
-    """A figure with its caption and provenance."""
+def figure(plate: Plate, svg: bytes, origin: str, number: int) -> str:
+    """A figure with its number, caption and provenance."""
     narrow = ' class="narrow"' if plate.figure.get_figwidth() < 5 else ""
     source = f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}"
-    words = f"<b>{escape(plate.title)}.</b> {escape(plate.caption)}"
+    words = f"<b>Figure {number}. {escape(plate.title)}.</b> {escape(plate.caption)}"
     traced = f"<details><summary>Provenance</summary><pre>{escape(origin)}</pre></details>"
     image = f'<img src="{source}" alt="{escape(plate.title)}">'
     return f'<figure{narrow} id="{plate.name}">{image}<figcaption>{words}{traced}</figcaption></figure>'
 
 
-def table(heads: list[str], rows: list[list[str]], *, breaks: bool = False) -> str:
-    """A table of text. A cell that begins with "<" is HTML already; `breaks` allows breaks within words."""
-    cells = [
-        "".join(f"<td>{cell if cell.startswith('<') else escape(cell)}</td>" for cell in row) for row in rows
-    ]
+def table(heads: list[str], rows: list[list[str]], *, breaks: bool = False, tight: bool = False) -> str:
+    """A table of text; `breaks` allows breaks within words, and `tight` smaller letters as well."""
+    cells = ["".join(f"<td>{escape(cell)}</td>" for cell in row) for row in rows]
     style = ' style="overflow-wrap:anywhere"' if breaks else ""
     head = "".join(f"<th>{escape(head)}</th>" for head in heads)
     lines = "".join(f"<tr>{row}</tr>" for row in cells)
-    return f'<div class="wide"{style}><table><tr>{head}</tr>{lines}</table></div>'
+    return f'<div class="wide{" tight" if tight else ""}"{style}><table><tr>{head}</tr>{lines}</table></div>'
 
 
 def prompts(rows: Prompts, answers: Baseline) -> list[str]:
@@ -138,14 +139,25 @@ def baseline(rows: Prompts, answers: Baseline) -> list[str]:
     ]
 
 
-def features(measured: Features) -> list[str]:
+def features(measured: Features, labels: Interpretation) -> list[str]:
     """L0 and reconstruction by layer."""
-    columns = (measured.layers, measured.l0.mean(1), measured.explained, measured.normalised_mse)
+    distinct = [measured.distinct_l0(layer, labels) for layer in measured.layers]
+    every = [len(measured.place[layer]) / max(measured.positions, 1) for layer in measured.layers]
+    columns = (measured.layers, every, distinct, measured.explained, measured.normalised_mse)
     rows = [
-        [str(layer), f"{l0:.1f}", f"{explained:.3f}", f"{nmse:.3f}"]
-        for layer, l0, explained, nmse in zip(*columns, strict=True)
+        [str(layer), f"{l0:.1f}", f"{once:.1f}", f"{explained:.3f}", f"{nmse:.3f}"]
+        for layer, l0, once, explained, nmse in zip(*columns, strict=True)
     ]
-    return [table(["layer", "L0", "explained variance", "normalised MSE"], rows)]
+    active, count = len(labels.unit), len(np.unique(labels.data.twin.values))
+    words = (
+        f"<p>The model has width {measured.d_model} and at least {measured.layers[-1] + 1} layers; here are "
+        f"the transcoders of {len(measured.layers)} of them, with {measured.size:,} features each. {active} "
+        f"features are active in some prompt, {count} of them distinct. Features whose encoder and decoder "
+        "rows both have a cosine above 0.99 are one feature twice; distinct L0 counts them once. Both are "
+        "means over positions.</p>"
+    )
+    heads = ["layer", "L0", "distinct L0", "explained variance", "normalised MSE"]
+    return [words, table(heads, rows)]
 
 
 def interpretation(circuit: Circuit, labels: Interpretation, count: int) -> list[str]:
@@ -162,15 +174,29 @@ def interpretation(circuit: Circuit, labels: Interpretation, count: int) -> list
             for name in ("top_token", "promoted_token", "suppressed_token")
         ]
         active = str(int(labels.data.active_prompts.values[i]))
-        label = labels.printed(layer, feature) or "none"
-        rows.append([f"L{layer} #{feature}", label, confidence, active, *shown])
+        named = [printed(text) for text in labels.categories(layer, feature)]
+        label = labels.printed(layer, feature) if reviewed else " ≡ ".join(named) or "none"
+        merit = f"{circuit.contribution(layer, feature):+.2f}"
+        rows.append([f"L{layer} #{feature}", merit, label, confidence, active, *shown])
     words = (
-        "<p>Features that contribute most to the margin on train prompts. A label is the category that "
-        "accounts best for the activation; its confidence is effect size × share of the activation inside "
-        "the category.</p>"
+        "<p>Features whose mean contribution to the margin on train prompts is largest in size; its sign "
+        "says whether a feature supports the correct answer (+) or the incorrect one (−). A label is the "
+        "category that accounts best for the activation; its confidence is effect size × share of the "
+        "activation inside the category. “≡” joins categories that account for it equally well, the first "
+        "being one whose value the feature promotes, if any is: the activations cannot tell which of them "
+        f"the feature stands for.{confounded(labels)}</p>"
     )
-    heads = ["feature", "label", "confidence", "prompts active", "most active at", "promotes", "suppresses"]
-    return [words, table(heads, rows)]
+    heads = ["feature", "nats", "label", "confidence", "prompts", "most active at", "promotes", "suppresses"]
+    return [words, table(heads, rows, tight=True)]
+
+
+def confounded(labels: Interpretation) -> str:
+    """What the design of the prompts makes impossible to tell apart; "" for nothing."""
+    listed = [
+        f"{' and '.join(names)} ({count} value{'s' if count > 1 else ''})"
+        for names, count in labels.confounded()
+    ]
+    return f" By design, these hold the same observations: {escape('; '.join(listed))}." if listed else ""
 
 
 def graphs(attribution: Graphs) -> list[str]:
@@ -185,108 +211,11 @@ def graphs(attribution: Graphs) -> list[str]:
     return [words + ".</p>"]
 
 
-def interventions(answers: Baseline, edited: Interventions) -> list[str]:
-    """Every target with its numbers, and what falls short."""
-    listed = comparison.targets(answers, edited)
-    verdict = {True: '<span class="met">met</span>', False: '<span class="short">short</span>'}
-    rows = [[row.what, row.wanted, row.reached, verdict[row.met]] for row in listed]
-    short = [row for row in listed if not row.met]
-    if short:
-        missed = "; ".join(f"{row.what}: {row.reached} where {row.wanted} is wanted" for row in short)
-        verb = f"This behaviour falls short of {len(short)} of {len(listed)} targets"
-        words = f'<p class="short">{verb}: {escape(missed)}.</p>'
-    else:
-        words = f"<p>This behaviour reaches all {len(listed)} targets.</p>"
-    return [words, table(["target", "wanted", "found", ""], rows), *chosen(edited), *checks(edited)]
-
-
-def chosen(edited: Interventions) -> list[str]:
-    """How many of the features that matter in a prompt are chosen on train prompts, too."""
-    split, summary = edited.shown
-    effects = {(row["choice"], row["size"]): row["effect"] for row in summary["controls"]}
-    rows = [
-        [
-            str(row["size"]),
-            percent(row["shared"]),
-            *(ranged(effects[choice, row["size"]]) for choice in ("own", "circuit")),
-        ]
-        for row in summary["overlap"]["sizes"]
-        if row["shared"]["value"] is not None
-    ]
-    if not rows:
-        return []
-    words = (
-        "<p>Features chosen on train are those of largest mean attribution there that are active in the "
-        "prompt. The less of what a prompt's own graph puts first is among them, the less one circuit "
-        f"explains. Of the {split} prompts' first features, {percent(summary['overlap']['unseen'])} were "
-        "active in no train prompt.</p>"
-    )
-    heads = [
-        "features",
-        "of own also chosen on train",
-        "|change of margin|, own, nats",
-        "the same, chosen on train",
-    ]
-    return [words, table(heads, rows)]
-
-
-def checks(edited: Interventions) -> list[str]:
-    """How well effects are predicted: on the margin by attribution, between features by the graph."""
-    split, summary = edited.shown
-    rows: list[list[str]] = []
-    more: list[list[str]] = []
-    for method in edited.methods:
-        row = summary["prediction"][method]
-        pooled = "not measured" if row["spearman"] is None else f"{row['spearman']:.2f}"
-        rows.append(["margin, all free", f"{method} attribution", pooled, ranged(row["within_prompts"]), ""])
-    for among in ("graph", "pruned"):
-        for row in edited.feature_effects(split, among=among):
-            graph = "whole" if among == "graph" else "pruned"
-            target = f"features of the {graph} graph, {REGIMES[row['regime']]}"
-            pooled = "" if row["pooled"] is None else f"{row['pooled']:.2f}"
-            listed = rows if among == "graph" else more
-            listed.append(
-                [target, PREDICTORS[row["predictor"]], pooled, ranged(row["size"]), ranged(row["signed"])]
-            )
-    heads = ["effect on", "predicted by", "ρ, all prompts", "ρ within prompts", "ρ with sign"]
-    words = [
-        "<p>Prediction checks: zeroing single features, Spearman between predicted and measured effect. "
-        "Between features, the effect is the share of its activation that a feature downstream loses, and ρ "
-        f"is of sizes, as in the published check (influence, whole graph, constrained: {PREDICTION}).</p>"
-    ]
-    if published := edited.feature_effects(split, among="graph", regime="constrained"):
-        words.append(_where_predictions_fail(published))
-    rest = f"<details><summary>Features that pruning kept</summary>{table(heads, more)}</details>"
-    return [*words, table(heads, rows), *([rest] if more else [])]
-
-
-def _where_predictions_fail(rows: list[dict[str, Any]]) -> str:
-    """What the three predictors of effects between features say together."""
-    influence, edge, response = (next(row for row in rows if row["predictor"] == name) for name in PREDICTORS)
-    by_layers = response["by_layers"]
-    near, far = (f"{number(by_layers[n])} ({n})" for n in (min(by_layers), max(by_layers)))
-    return (
-        "<p>Influence relates an edge to all that enters the target, the effect to the activation that is "
-        f"left of it: related to the activation, the same edges reach ρ = {number(edge['size'])} where "
-        f"influence reaches {number(influence['size'])}. Influence follows what the replacement model itself "
-        f"does at ρ = {number(influence['model'])}; what the replacement model does follows the real model "
-        f"at ρ = {number(response['size'])}, from {near} to {far} by the number of layers between source and "
-        "target: it leaves out what the transcoders do not reconstruct, features that were silent, and "
-        "norms.</p>"
-    )
-
-
-def ranged(row: dict[str, Any]) -> str:
-    """A statistic with its interval."""
-    return "" if row["value"] is None else f"{number(row)} ({comparison.bounds(row, '.2f')})"
-
-
-def percent(row: dict[str, Any]) -> str:
-    """A share as printed."""
-    return number(row, ".0%")
-
-
 def compared(rows: list[comparison.Row]) -> list[str]:
-    """The published results as a table of text, with intervals."""
+    """The published results as a table of text, with intervals and what a reader must know of them."""
     cells = [[row.quantity, row.published, row.source, row.here] for row in rows]
-    return [table(["quantity", "published", "source", "here"], cells)]
+    words = (
+        "<p>Published numbers are of other models, other data and, where marked, of cross-layer transcoders "
+        "or of single example graphs. They give the scale, and nothing here confirms or contradicts them.</p>"
+    )
+    return [words, table(["quantity", "published", "source", "here"], cells)]

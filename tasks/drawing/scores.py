@@ -57,9 +57,9 @@ def graph_scores(look: style.Look, config: Figures, prompts: Prompts, attributio
     style.legend_below(figure, handles, columns=5)
     caption = (
         f"(a) Completeness (mean {attribution.completeness.mean():.3f}) and replacement (mean "
-        f"{attribution.replacement.mean():.3f}) of {len(attribution.completeness)} graphs; dashed: per-layer "
-        f"transcoders of the published model ({SCORES['completeness']} and {SCORES['replacement']}). (b) "
-        "Nodes that hold a share of the influence; dashed: the published example graph. Mean path from "
-        f"embedding to logit: {np.nanmean(attribution.path_length):.2f} edges."
+        f"{attribution.replacement.mean():.3f}) of {len(attribution.completeness)} graphs; dashed: one "
+        f"example graph, per-layer transcoders ({SCORES['completeness']} and {SCORES['replacement']}). (b) "
+        "Nodes that hold a share of the influence; dashed: one example graph, cross-layer transcoders. Mean "
+        f"path from embedding to logit: {np.nanmean(attribution.path_length):.2f} edges."
     )
     yield Plate("scores", "Graph scores", caption, figure)

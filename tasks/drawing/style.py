@@ -143,11 +143,12 @@ def plain_ticks(axis: Axis, ticks: Sequence[float] = ()) -> None:
 
 def power_ticks(axis: Axis) -> None:
     """Powers of ten at the ticks of a logarithmic axis, as far as it reaches."""
-    raised = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-    low, high = np.log10(sorted(axis.get_view_interval()))
-    exponents = range(int(np.ceil(low)), int(np.floor(high)) + 1)
-    axis.set_ticks(
-        [10.0**exponent for exponent in exponents],
-        ["10" + str(exponent).translate(raised) for exponent in exponents],
-    )
+    axis.set_ticks(*powers(*sorted(axis.get_view_interval())))
     axis.set_minor_locator(NullLocator())
+
+
+def powers(low: float, high: float) -> tuple[list[float], list[str]]:
+    """The powers of ten from `low` to `high`, and how they are printed."""
+    raised = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+    exponents = range(int(np.ceil(np.log10(low))), int(np.floor(np.log10(high))) + 1)
+    return [10.0**n for n in exponents], ["10" + str(n).translate(raised) for n in exponents]

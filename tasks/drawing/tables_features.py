@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from circuitstore.transcoders.reconstruction import explained_variance, normalised_mse, variance_about_mean
-from tasks.drawing.labels import printed, shortened
+from tasks.drawing.labels import TIED, printed, shortened
+from tasks.drawing.style import token
 from tasks.parts.dominant import UNLABELLED
 from tasks.parts.positions import blank
 
@@ -42,6 +43,10 @@ class Features:
     l0_at: dict[tuple[int, str], np.ndarray]  # layer, prompt → (position,) active features
     error_at: dict[tuple[int, str], np.ndarray]  # layer, prompt → (position,) |error|² / |output|²
     entries: dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]]  # layer → prompt, feature, activation
+    place: dict[int, np.ndarray]  # layer → (entry,): number of prompt and position
+    positions: int  # of all prompts, those with features
+    size: int  # features of a transcoder
+    d_model: int
 
     @classmethod
     def of(cls, upstream: Upstream) -> Features:
@@ -80,12 +85,25 @@ class Features:
                 for layer, name, cell in every
             },
             entries={layer: _entries([cells[layer][name] for name in order]) for layer in layers},
+            place={layer: _places([cells[layer][name] for name in order]) for layer in layers},
+            positions=int(counts[0].sum()),
+            size=int(next(iter(any_layer.values())).feature_count),
+            d_model=next(iter(any_layer.values())).sizes["d_model"],
         )
 
     @property
     def normalised_mse(self) -> np.ndarray:
         """Normalised mean squared error over all prompts: (layer,)."""
         return normalised_mse(self.error.sum(1), self.square.sum(1))
+
+    def distinct_l0(self, layer: int, interpretation: Interpretation) -> float:
+        """Active features a position, twins counted once, mean over all positions."""
+        _, feature, _ = self.entries[layer]
+        twin, unit = interpretation.data.twin.values, interpretation.unit
+        active, inverse = np.unique(feature, return_inverse=True)
+        first = np.array([twin[unit[layer, int(index)]] for index in active], dtype=np.int64)
+        pairs = np.stack([self.place[layer], first[inverse]])
+        return float(len(np.unique(pairs, axis=1).T) / max(self.positions, 1))
 
     def peak(self, layer: int, feature: int) -> np.ndarray:
         """The largest activation of a feature in each prompt, 0 where it is never active: (prompt,)."""
@@ -102,6 +120,12 @@ def _entries(cells: list[xr.Dataset]) -> tuple[np.ndarray, np.ndarray, np.ndarra
     values = [cell["activation.value"].values for cell in cells]
     prompt = np.repeat(np.arange(len(cells)), [len(part) for part in features])
     return prompt, np.concatenate(features), np.concatenate(values)
+
+
+def _places(cells: list[xr.Dataset]) -> np.ndarray:
+    """A number for the prompt and position of every active feature of a layer: (entry,) int64."""
+    counts = np.concatenate([np.diff(cell["activation.pointer"].values) for cell in cells])
+    return np.repeat(np.arange(len(counts)), counts)
 
 
 @dataclass
@@ -121,24 +145,58 @@ class Interpretation:
         return cls(data, units, {feature: label.label for feature, label in review.items()})
 
     def label(self, layer: int, feature: int) -> str:
-        """The label of a feature without its effect size; "" for a feature without a label."""
+        """The label of a feature, the first where several tie; "" for a feature without a label."""
         if (layer, feature) in self.reviewed:
             return self.reviewed[layer, feature]
+        categories = self.categories(layer, feature)
+        return categories[0] if categories else ""
+
+    def categories(self, layer: int, feature: int) -> list[str]:
+        """The categories that the automatic label names, the first first; none for a feature without one.
+
+        What gives the value of an earlier one another name is left out: a state that is the group, too.
+        """
         i = self.unit.get((layer, feature))
-        if i is None or int(self.data.label_category.values[i]) < 0:
-            return ""
-        automatic = str(self.data.label.values[i]).partition(" (r=")[0]
-        return "" if automatic == UNLABELLED else automatic
+        if i is None or str(self.data.label.values[i]) == UNLABELLED:
+            return []
+        first = int(self.data.label_category.values[i])
+        others = [j for j in np.flatnonzero(self.data.tied.values[i]).tolist() if j != first]
+        texts, values = self.data.category.values, self.data.category_value.values
+        named: dict[str, str] = {}
+        for j in (first, *others):
+            named.setdefault(str(values[j]).strip(), str(texts[j]))
+        return list(named.values())
 
     def printed(self, layer: int, feature: int) -> str:
         """The label as figures print it: a reviewer's words as they are, tokens in others as tokens are."""
         label = self.label(layer, feature)
-        return label if (layer, feature) in self.reviewed else printed(label)
+        return label if (layer, feature) in self.reviewed else printed(label) + self._tied(layer, feature)
 
     def short(self, layer: int, feature: int) -> str:
-        """The label as diagrams print it, with as little as tells features apart."""
+        """The label as diagrams print it, with as little as tells features apart.
+
+        Where there is none, it is the token that the feature promotes most.
+        """
         label = self.label(layer, feature)
-        return label if (layer, feature) in self.reviewed else shortened(label)
+        if (layer, feature) in self.reviewed:
+            return label
+        if label:
+            return shortened(label) + self._tied(layer, feature)
+        i = self.unit.get((layer, feature))
+        return "" if i is None else "".join(f"→{token(text)}" for text in self.tokens("promoted_token", i, 1))
+
+    def _tied(self, layer: int, feature: int) -> str:
+        """The sign of a label that ties with others."""
+        return f" {TIED}" if len(self.categories(layer, feature)) > 1 else ""
+
+    def confounded(self) -> list[tuple[list[str], int]]:
+        """Which labels hold the same prompts, by their names, and for how many values: most first."""
+        names, first = self.data.category_name.values, self.data.category_same.values
+        sets: dict[tuple[str, ...], int] = {}
+        for start in np.unique(first[first != np.arange(len(first))]).tolist():
+            key = tuple(map(str, names[first == start]))
+            sets[key] = sets.get(key, 0) + 1
+        return [(list(key), count) for key, count in sorted(sets.items(), key=lambda pair: -pair[1])]
 
     def tokens(self, variable: str, i: int, count: int) -> list[str]:
         """Texts of the first `count` tokens of row `i` of a variable (unit, …) of token ids."""

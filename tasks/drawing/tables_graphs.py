@@ -84,6 +84,13 @@ class Circuit:
         """The size of the mean attribution by which the circuit is ranked: (unit,)."""
         return np.asarray(np.abs(self.data[f"{self.data.attrs['rank_by']}_attribution"].values))
 
+    def contribution(self, layer: int, feature: int) -> float:
+        """The mean contribution of a feature to the margin in nats, of the role in which it is largest."""
+        data = self.data
+        same = (data.unit_layer.values == layer) & (data.unit_feature.values == feature)
+        values = data[f"{data.attrs['rank_by']}_attribution"].values[same]
+        return float(values[np.abs(values).argmax()])
+
     def top_features(self, count: int) -> list[tuple[int, int]]:
         """(layer, feature) of the features that contribute most to the margin on train prompts.
 
@@ -111,7 +118,7 @@ def path_length(graph: xr.Dataset) -> float:
     share = np.abs(input_shares(target, graph.edge_weight.values, count))
     embeddings = slice(count - n_logits - graph.sizes["position"], count - n_logits)
     reached: np.ndarray = np.zeros(count)
-    reached[count - n_logits :] = graph.logit_probabilities.values
+    reached[count - n_logits :] = graph.logit_weights.values
     length = arrived = 0.0
     for step in range(1, MAX_STEPS):
         reached = np.bincount(source, reached[target] * share, minlength=count)

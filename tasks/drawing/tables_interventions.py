@@ -57,15 +57,39 @@ class Interventions:
             row for row in rows if row["pairs"] and all(row[name] == value for name, value in values.items())
         ]
 
+    def output(self, split: str, **values: str) -> list[dict[str, Any]]:
+        """Rows of the check of effects on the output, those with these values that have features."""
+        rows = self.summary[split]["output"]
+        return [
+            row
+            for row in rows
+            if row["features"] and all(row[name] == value for name, value in values.items())
+        ]
+
+    def chosen_patch(self, measure: str) -> dict[str, Any] | None:
+        """The set, choice and regime that patches best on train prompts, as it does on the split shown.
+
+        `measure` is "flips" or "incorrect_first"; of several best ones it is the smallest. Nothing is chosen
+        by the split that is shown, unless there is no other. None without patches.
+        """
+        first = "train" if "train" in self.summary else self.shown[0]
+        known = [row for row in self.patched(first) if row[measure]["value"] is not None]
+        best = max(known, key=lambda row: (row[measure]["value"], -row["size"]), default=None)
+        if best is None:
+            return None
+        asked = ("choice", "asked", "regime")
+        here = (row for row in self.patched(self.shown[0]) if all(row[n] == best[n] for n in asked))
+        return next((row for row in here if row[measure]["value"] is not None), None)
+
     def patched(self, split: str) -> list[dict[str, Any]]:
         """Every set that was patched from the partner, small and large, by size.
 
-        `size` is the mean number of features.
+        `size` is the mean number of features, `asked` the size that was asked for.
         """
         summary = self.summary[split]
-        rows = [row for row in summary["sets"] if row["kind"] == "patch"]
+        rows = [{**row, "asked": row["size"]} for row in summary["sets"] if row["kind"] == "patch"]
         rows += [
-            {**row, "size": round(row["features"]), "kind": "patch", "regime": "free"}
+            {**row, "asked": row["size"], "size": round(row["features"]), "kind": "patch", "regime": "free"}
             for row in summary["swaps"]
         ]
         return sorted(

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tasks.parts.intervals import clusters
+
 if TYPE_CHECKING:
     from circuitstore.engine.inputs import Upstream
 
@@ -27,6 +29,7 @@ class Prompts:
     correct: np.ndarray
     incorrect: np.ndarray
     split: np.ndarray
+    group: np.ndarray
     template: np.ndarray
     partner: np.ndarray
     tokens: list[list[str]]
@@ -38,7 +41,7 @@ class Prompts:
         rows = list(upstream.each({}))
         text = {
             name: np.array([str(row[name].values) for _, row in rows])
-            for name in ("text", "correct", "incorrect", "split", "template", "partner")
+            for name in ("text", "correct", "incorrect", "split", "group", "template", "partner")
         }
         labels = [json.loads(str(row.labels.values)) for _, row in rows]
         common = [name for name in labels[0] if all(name in row for row in labels)]
@@ -48,6 +51,11 @@ class Prompts:
             tokens=[list(map(str, row.token_text.values)) for _, row in rows],
             labels={name: np.array([str(row[name]) for row in labels]) for name in common},
         )
+
+    @property
+    def clusters(self) -> np.ndarray:
+        """What intervals resample together: (prompt,) text."""
+        return np.array(clusters(self.group.tolist(), self.ids, self.partner.tolist()))
 
     @property
     def splits(self) -> list[str]:

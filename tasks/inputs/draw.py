@@ -1,9 +1,11 @@
 """How the prompts of a behaviour are drawn.
 
 Groups, then contrasts, are ordered by the SHA-256 of the seed and their words. The first groups of that order
-are the test groups. Templates take turns. Each takes, among the next few unused contrasts, the one that
-repeats the least of what has been drawn so far. The same seed gives the same prompts on any platform and
-version of Python. A word that is added to a lexicon leaves the order of all others as it was.
+are the test groups: their share is that of the test prompts, but they are at least eight where that is at
+most a third of all, because intervals resample groups. Templates take turns. Each takes, among the next few
+unused contrasts, the one that repeats the least of what has been drawn so far. The same seed gives the same
+prompts on any platform and version of Python. A word that is added to a lexicon leaves the order of all
+others as it was.
 """
 
 from __future__ import annotations
@@ -12,11 +14,13 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Set
 from itertools import combinations, islice
+from string import Formatter
 
 from circuitstore.errors import PromptError, UsageError
 from tasks.behaviours import Behaviour, Contrast, Prompt, Side, Template
 
-_WINDOW = 100  # contrasts compared for each pair drawn: enough for balance, few enough to be quick
+_TEST_GROUPS = 8  # fewer groups than these tell little of others
+_WINDOW = 200  # contrasts compared for each pair drawn: enough for balance, few enough to be quick
 
 Fits = Callable[[Prompt, Prompt], bool]
 """Whether the two prompts of a minimal pair can be used, with some tokenizer."""
@@ -25,7 +29,7 @@ Fits = Callable[[Prompt, Prompt], bool]
 def generate(
     behaviour: Behaviour, *, train: int = 80, test: int = 20, seed: int = 42, fits: Fits | None = None
 ) -> list[Prompt]:
-    """Draw ``train``, then ``test`` distinct prompts, partners side by side; no lexical group is in both.
+    """Draw ``train``, then ``test`` distinct prompts, partners side by side; no lexical item is in both.
 
     Minimal pairs for which ``fits`` is False are left out. Raises UsageError if a count is odd or negative.
     Raises PromptError if the declaration cannot give so many prompts, or if two partners differ in their
@@ -37,16 +41,15 @@ def generate(
     contrasts = sorted(
         behaviour.pair(behaviour.lexicon), key=lambda contrast: _rank(seed, *map(_words, contrast))
     )
-    groups = sorted(
-        {side.group for contrast in contrasts for side in contrast}, key=lambda group: _rank(seed, group)
-    )
-    test_groups = frozenset(groups[: max(2, round(len(groups) * test / (train + test)))] if test else ())
+    items = sorted({item for pair in contrasts for item in _items(pair)}, key=lambda item: _rank(seed, item))
+    share = round(len(items) * test / (train + test)) if test else 0
+    test_items = frozenset(items[: max(2, share, min(_TEST_GROUPS, len(items) // 3))] if test else ())
     prompts: list[Prompt] = []
     for split, count in ("train", train), ("test", test):
         inside = [
             pair
             for pair in contrasts
-            if all((side.group in test_groups) == (split == "test") for side in pair)
+            if all((item in test_items) == (split == "test") for item in _items(pair))
         ]
         prompts += _draw(behaviour, inside, split, count, fits)
     return prompts
@@ -62,7 +65,9 @@ def _draw(
     _require(behaviour, split, count, 2 * len(contrasts) * len(behaviour.templates))
 
     def offered(template: Template) -> Iterator[_Candidate]:
-        rendered = (_render(behaviour, template, contrast, split) for contrast in contrasts)
+        # Where no contrast has all words, the first of them names the slot that is missing.
+        filled = [contrast for contrast in contrasts if _fills(template, contrast)] or contrasts
+        rendered = (_render(behaviour, template, contrast, split) for contrast in filled)
         return (_Candidate(pair) for pair in rendered if fits is None or fits(*pair))
 
     waiting = [_Waiting(offered(template)) for template in behaviour.templates]
@@ -112,6 +117,17 @@ class _Waiting:
         unused = (candidate for candidate in self._more if used.isdisjoint(candidate.texts))
         self._first = [*kept, *islice(unused, _WINDOW - len(kept))]
         return self._first
+
+
+def _fills(template: Template, contrast: Contrast) -> bool:
+    """Whether both sides of a contrast have a word for every slot of a template."""
+    slots = {slot for _, slot, _, _ in Formatter().parse(template.text + template.answer) if slot}
+    return all(slots <= side.words.keys() for side in contrast)
+
+
+def _items(contrast: Contrast) -> set[str]:
+    """The lexical groups and items of both sides."""
+    return {item for side in contrast for item in (side.group, *side.items)}
 
 
 def _facets(prompt: Prompt) -> list[tuple[str, str]]:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tasks.parts.edits import matched_controls
+from tasks.parts.matching import matched_controls
 
 if TYPE_CHECKING:
     from tasks.parts.edits import Candidates, Units
+    from tasks.parts.matching import Controls, Likeness
     from tasks.settings.phases import Interventions
 
 
@@ -29,6 +30,7 @@ class Case:
     config: Interventions
     units: Units
     candidates: Candidates
+    alike: Likeness
     predicted: dict[str, np.ndarray]  # method → (candidate,) float64, nats; NaN for what is no node
 
     @property
@@ -41,10 +43,17 @@ class Case:
         words = hashlib.sha256("\0".join((self.name, *purpose)).encode()).digest()
         return np.random.default_rng([self.config.seed, *np.frombuffer(words[:16], dtype="<u4").tolist()])
 
-    def controls(self, chosen: np.ndarray, *purpose: str) -> np.ndarray:
-        """Matched random candidates, (draw, n) int64."""
+    def controls(self, chosen: np.ndarray, *purpose: str) -> Controls:
+        """Matched random candidates."""
+        config = self.config
         return matched_controls(
-            self.candidates, chosen, self.config.controls, self.config.control_pool, self.generator(*purpose)
+            self.candidates,
+            self.alike,
+            chosen,
+            config.controls,
+            config.control_pool,
+            config.control_caliper,
+            self.generator(*purpose),
         )
 
     def new_values(self, chosen: np.ndarray) -> list[np.ndarray]:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 PROMPT, CONTEXT = "prompt", "context"
 FIELDS = ("correct", "template", "group", "split")  # of a prompt, compared beside its labels
+POSITION = "position"  # the name of categories of contexts at one place from the end
 CONTROL = "split"  # tested like the others, to show what chance and held-out words do; never a label
 
 
@@ -88,7 +89,7 @@ def _of_contexts(contexts: Contexts, decode: Callable[[int], str]) -> list[Categ
         ]
     for back in range(1, contexts.index.shape[1] + 1):
         members = np.isin(np.arange(len(contexts.token)), contexts.index[:, -back])
-        result.append(Category(CONTEXT, "position", str(-back), f"position {-back}", members))
+        result.append(Category(CONTEXT, POSITION, str(-back), f"position {-back}", members))
     return result
 
 
@@ -114,6 +115,13 @@ def _properties(prompt: xr.Dataset) -> dict[str, str]:
         **{f"labels.{name}" if name in FIELDS else name: str(value) for name, value in labels.items()},
         **fields,
     }
+
+
+def same_members(tested: list[Category]) -> np.ndarray:
+    """The first category of the same level that has the same members: (category,) int32, itself if none."""
+    first: dict[tuple[str, bytes], int] = {}
+    keys = ((category.level, category.members.tobytes()) for category in tested)
+    return np.array([first.setdefault(key, i) for i, key in enumerate(keys)], dtype=np.int32)
 
 
 def _unique(category: Category, tested: list[Category]) -> Category:

@@ -104,28 +104,8 @@ def first_units(candidates: Candidates, among: np.ndarray, count: int) -> np.nda
     return np.flatnonzero(among & (candidates.unit >= 0) & np.isin(candidates.rank, ranks))
 
 
-def matched_controls(
-    candidates: Candidates, chosen: np.ndarray, draws: int, pool: int, generator: np.random.Generator
-) -> np.ndarray:
-    """For every candidate of `chosen` (n,), a random other one that is like it: (draw, n) int64, -1 for none.
-
-    A control is active at the same layer and position, is not among `chosen`, and occurs once in a draw. It
-    is drawn among the `pool` candidates whose activation is nearest by ratio.
-    """
-    controls = np.full((draws, len(chosen)), -1, dtype=np.int64)
-    free = candidates.active
-    free[chosen] = False
-    nearest = []
-    for i in chosen:
-        here = (candidates.layer == candidates.layer[i]) & (candidates.position == candidates.position[i])
-        same = np.flatnonzero(free & here)
-        ratio = np.abs(np.log(np.abs(candidates.value[same] / candidates.value[i])))
-        nearest.append(same[np.argsort(ratio, kind="stable")])
-    for draw in range(draws):
-        used: set[int] = set()
-        for n, similar in enumerate(nearest):
-            left = [i for i in similar.tolist() if i not in used][:pool]
-            if left:
-                controls[draw, n] = left[int(generator.integers(len(left)))]
-                used.add(int(controls[draw, n]))
-    return controls
+def largest(values: np.ndarray, count: int) -> np.ndarray:
+    """Where the `count` largest values are, largest first; NaN never: (n,) int64."""
+    order = np.argsort(-values, kind="stable")
+    first: np.ndarray = order[np.isfinite(values[order])][:count]
+    return first

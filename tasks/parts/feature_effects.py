@@ -51,11 +51,21 @@ def feature_effects(
                                             be lost
         feature_response                    (…, effect_regime) float32: the same, by the replacement model
         feature_effect                      (…, effect_regime) float32: the share that is lost, measured
+        feature_activation                  float32: activation of the target
+
+    What zeroing each source does to the answer, (among, effect_source):
+
+        source_node                                int32: row of active_features
+        source_influence, source_direct, source_activation   float32: influence of the node in its graph, Σ
+                                                   |edge to a logit| · its weight, and activation
+        source_kl                                  (…, effect_regime) float32, nats: KL(model ‖ edited) of
+                                                   the next token
     """
     features = _features(graph, transcoders)
     pairs = _drawn(config, features, graph.prune_node_mask.values[: len(features.layer)], generator)
     known = pairs[..., 0] >= 0
     source, target = pairs[known].T
+    divergence = np.zeros((len(features.layer), len(EFFECT_REGIMES)))
     shares = {name: np.zeros(len(source)) for name in ("influence", "direct")}
     shares |= {name: np.zeros((len(source), len(EFFECT_REGIMES))) for name in ("response", "effect")}
     if len(source):
@@ -71,19 +81,59 @@ def feature_effects(
                 else np.full(len(zeroed), -1)
             )
             shares["response"][:, r] = features.response(zeroed, held)[target, column]
-            shares["effect"][:, r] = measure.lost(zeroed, regime, held)[column, entry]
+            lost, divergence[zeroed, r] = measure.lost(zeroed, regime, held)
+            shares["effect"][:, r] = lost[column, entry]
     row = np.append(graph.selected_features.values, -1)
     layers = np.where(known, features.layer[pairs[..., 1]] - features.layer[pairs[..., 0]], -1)
     variables: dict[str, tuple[Any, ...]] = {
         "feature_source": (DIMS, row[pairs[..., 0]].astype(np.int32)),
         "feature_target": (DIMS, row[pairs[..., 1]].astype(np.int32)),
         "feature_layers": (DIMS, layers.astype(np.int32)),
+        "feature_activation": (
+            DIMS,
+            np.append(features.activation, np.nan)[pairs[..., 1]].astype(np.float32),
+        ),
+        **_sources(config, graph, features, pairs, divergence),
     }
     for name, values in shares.items():
         whole = np.full((*known.shape, *values.shape[1:]), np.nan, dtype=np.float32)
         whole[known] = values
         variables[f"feature_{name}"] = ((*DIMS, "effect_regime")[: whole.ndim], whole)
     return variables
+
+
+def _sources(
+    config: Interventions,
+    graph: xr.Dataset,
+    features: FeatureGraph,
+    pairs: np.ndarray,
+    divergence: np.ndarray,
+) -> dict[str, tuple[Any, ...]]:
+    """What is known of every source, from pairs (among, pair, 2) and KL (feature_node, effect_regime)."""
+    dims, count = ("among", "effect_source"), len(features.layer)
+    node = np.full((len(AMONG), config.effect_sources), -1)
+    for row, sources in zip(node, pairs[..., 0], strict=True):
+        drawn = np.unique(sources[sources >= 0])
+        row[: len(drawn)] = drawn
+    target, edge_source = graph.edge_target.values, graph.edge_source.values
+    first_logit = graph.sizes["node"] - graph.sizes["logit"]
+    out = (target >= first_logit) & (edge_source < count)
+    weight = np.abs(graph.edge_weight.values[out].astype(np.float64))
+    weight *= graph.logit_weights.values[target[out] - first_logit]
+    columns = {
+        "influence": graph.node_influence.values[:count],
+        "direct": np.bincount(edge_source[out], weight, minlength=count),
+        "activation": features.activation,
+    }
+    return {
+        "source_node": (dims, np.append(graph.selected_features.values, -1)[node].astype(np.int32)),
+        **{f"source_{n}": (dims, np.append(x, np.nan)[node].astype(np.float32)) for n, x in columns.items()},
+        "source_kl": (
+            (*dims, "effect_regime"),
+            np.append(divergence, np.full((1, len(EFFECT_REGIMES)), np.nan), 0)[node].astype(np.float32),
+            {"units": "nats"},
+        ),
+    }
 
 
 def _features(graph: xr.Dataset, transcoders: Transcoders) -> FeatureGraph:
@@ -148,16 +198,17 @@ class _Measure:
         ]
         self.read, self.activation = self.nodes[read], features.activation[read]
 
-    def lost(self, zeroed: np.ndarray, regime: str, held: np.ndarray) -> np.ndarray:
+    def lost(self, zeroed: np.ndarray, regime: str, held: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The share of its activation that each node loses when each of `zeroed` is set to 0.
 
-        `held` is the layer to which each run is constrained, -1 for none. Returns (zeroed, read) float64.
+        `held` is the layer to which each run is constrained, -1 for none. Returns (zeroed, read) float64, and
+        KL(model ‖ edited model) of the next token in nats, (zeroed,) float64.
         """
         # The unedited run stands beside the others: in half precision a run made elsewhere would differ from
         # them mostly by rounding.
         variants = [NOTHING, *(np.array([[*self.nodes[node], 0.0]]) for node in zeroed)]
         held = np.append(-1, held)
-        after = []
+        after, logs = [], []
         for start in range(0, len(variants), EDITED_RUNS):
             part = slice(start, start + EDITED_RUNS)
             run = intervene(
@@ -172,8 +223,10 @@ class _Measure:
             )
             assert run.mlp_input is not None
             after.append(self._activations(run.mlp_input))
-        values = np.concatenate(after)
-        return np.asarray((values[0] - values[1:]) / self.activation)
+            logs.append(run.logits[:, -1].double().log_softmax(1).cpu())
+        values, log = np.concatenate(after), torch.cat(logs)
+        divergence = (log[0].exp() * (log[0] - log[1:])).sum(1).clamp(min=0).numpy()
+        return np.asarray((values[0] - values[1:]) / self.activation), divergence
 
     def _activations(self, mlp_input: torch.Tensor) -> np.ndarray:
         """Activations of the nodes read, (run, read) float64, from (run, layer, position, d_model)."""

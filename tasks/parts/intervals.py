@@ -1,14 +1,18 @@
 """Intervals of statistics over the prompts of a behaviour.
 
-Intervals of means are percentiles over bootstrap resamples of the prompts (Efron and Tibshirani, 1993,
-§13.3). A ratio is a ratio of means and is resampled as a whole: ratios of single prompts have no finite mean.
-Intervals of shares are Wilson's (Brown, Cai and DasGupta, 2001): resampling prompts that all agree would
-claim certainty.
+Prompts are resampled by lexical group: prompts about one state, noun or word are not independent. A prompt
+without a group stands with its partner. Intervals of means are percentiles over resamples
+(`circuitstore.statistics.bootstrap`). A ratio is a ratio of means and is resampled as a whole: ratios of
+single prompts have no finite mean.
+
+Intervals of shares are Wilson's (Brown, Cai and DasGupta, 2001), with as many observations as there are
+groups, as if the prompts of a group always agreed: resampling prompts that all agree would claim certainty,
+and counting each prompt would claim too much. Where all prompts are of one group, there is no interval.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from statistics import NormalDist
 
 import numpy as np
@@ -18,16 +22,30 @@ from circuitstore.statistics.bootstrap import resamples, tails
 Interval = dict[str, float | None]  # value, low, high; None where nothing was measured
 
 
-class Intervals:
-    """Resamples of `count` prompts, the same for every statistic, and intervals from them.
+def clusters(groups: Sequence[str], ids: Sequence[str], partners: Sequence[str]) -> list[str]:
+    """What is resampled together, (prompt,): the lexical group, else the minimal pair, else the prompt."""
+    return [
+        f"group {group}" if group else f"pair {min(name, partner or name)}"
+        for group, name, partner in zip(groups, ids, partners, strict=True)
+    ]
 
-    `draws` resamples are drawn with `seed`; an interval holds the share `level` of them.
+
+class Intervals:
+    """Resamples of prompts by cluster, the same for every statistic, and intervals from them.
+
+    `groups` (prompt,) are what `clusters` gives. `draws` resamples are drawn with `seed`; an interval holds
+    the share `level` of them.
     """
 
-    def __init__(self, count: int, seed: int, draws: int, level: float):
-        self._weights = resamples(count, seed, draws).astype(np.float64)
+    def __init__(self, groups: Sequence[str], seed: int, draws: int, level: float):
+        self._groups = np.unique(np.asarray(groups), return_inverse=True)[1]
+        self._weights = resamples(list(groups), seed, draws)
         self._tails = tails(level)
         self._normal = NormalDist().inv_cdf((1 + level) / 2)
+
+    def _several(self, known: np.ndarray) -> int:
+        """Of how many groups the prompts `known` (prompt,) bool are."""
+        return len(np.unique(self._groups[known]))
 
     def mean(self, column: np.ndarray) -> Interval:
         """The mean of a column (prompt,), NaN left out."""
@@ -44,16 +62,19 @@ class Intervals:
             )
             draws = statistic(*resampled)
         finite = draws[np.isfinite(draws)]
-        low, high = np.quantile(finite, self._tails) if len(finite) else (np.nan, np.nan)
+        several = self._several(np.all([np.isfinite(column) for column in columns], axis=0)) > 1
+        low, high = np.quantile(finite, self._tails) if len(finite) and several else (np.nan, np.nan)
         return {"value": plain(value), "low": plain(low), "high": plain(high)}
 
     def share(self, column: np.ndarray) -> Interval:
         """The share of ones in a column (prompt,) of ones and zeros, NaN left out."""
-        count, ones = int(np.isfinite(column).sum()), float(np.nansum(column))
-        if not count:
-            return {"value": None, "low": None, "high": None}
-        value, square = ones / count, self._normal**2
-        middle, scale = (ones + square / 2) / (count + square), self._normal / (count + square)
+        known = np.isfinite(column)
+        count = self._several(known)
+        value = float(column[known].mean()) if count else float("nan")
+        if count < 2:
+            return {"value": plain(value), "low": None, "high": None}
+        square = self._normal**2
+        middle, scale = (count * value + square / 2) / (count + square), self._normal / (count + square)
         reach = scale * np.sqrt(count * value * (1 - value) + square / 4)
         return {"value": value, "low": float(max(middle - reach, 0)), "high": float(min(middle + reach, 1))}
 

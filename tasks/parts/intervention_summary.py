@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tasks.parts.intervals import Intervals
-from tasks.parts.predictions import check_of_features, check_of_margin
+from tasks.parts.faithfulness import counterfactual, empty_share, faithfulness
+from tasks.parts.intervals import Intervals, clusters
+from tasks.parts.predictions import check_of_features, check_of_margin, check_of_output
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,12 +34,15 @@ def summarise(cells: list[xr.Dataset], config: Interventions | Figures) -> dict[
 
         sets             a row for each choice, size, kind and regime, see `_answers`
         swaps            the same for larger sets patched from the partner, with their mean number of features
-        controls         mean absolute change of the margin by sets zeroed and by their matched random sets,
-                         and the ratio of these
+        controls         sets zeroed beside their matched random sets, see `_controls`
+        singles          single features zeroed beside their controls, by size of what is taken away
+        places           a row for each place and depth that is patched (`tasks.parts.places`)
         overlap          of the sets that the prompt's own graph chooses, by size, the share that is also
                          chosen on train prompts; of single features, the share that no train prompt has
-        prediction, feature_effects   see `tasks.parts.predictions`
+        prediction, feature_effects, output   see `tasks.parts.predictions`
         faithfulness     (m(C) - m(∅)) / (m(M) - m(∅)) by circuit size, for the circuit and its complement
+        empty_share      m(∅) / m(M)
+        counterfactual   faithfulness with features replaced by the partner's, and the areas under it
         margin, accuracy, prompts     with nothing edited
     """
     splits = [str(cell.split.values) for cell in cells]
@@ -46,9 +50,15 @@ def summarise(cells: list[xr.Dataset], config: Interventions | Figures) -> dict[
     for split in sorted(set(splits)):
         chosen = [cell for cell, name in zip(cells, splits, strict=True) if name == split]
         result[split] = _split(
-            chosen, Intervals(len(chosen), config.seed, config.bootstrap, config.confidence)
+            chosen, Intervals(_clusters(chosen), config.seed, config.bootstrap, config.confidence)
         )
     return result
+
+
+def _clusters(cells: list[xr.Dataset]) -> list[str]:
+    """What is resampled together, of cells of phase `interventions`."""
+    columns = ([str(cell[name].values) for cell in cells] for name in ("group", "name", "partner"))
+    return clusters(*columns)
 
 
 def _split(cells: list[xr.Dataset], intervals: Intervals) -> dict[str, Any]:
@@ -67,10 +77,15 @@ def _split(cells: list[xr.Dataset], intervals: Intervals) -> dict[str, Any]:
         "sets": _sets(coordinates, column, intervals),
         "swaps": _swaps(coordinates, column, intervals),
         "controls": _controls(coordinates, column, intervals),
+        "singles": _singles(column, intervals),
         "overlap": _overlap(coordinates, column, intervals),
         "prediction": check_of_margin(cells, intervals),
         "feature_effects": check_of_features(cells, intervals),
-        "faithfulness": _faithfulness(coordinates, column, intervals),
+        "output": check_of_output(cells, intervals),
+        "places": _places(coordinates, column, intervals),
+        "faithfulness": faithfulness(coordinates, column, intervals),
+        "empty_share": empty_share(column, intervals),
+        "counterfactual": counterfactual(coordinates, column, intervals),
     }
 
 
@@ -99,6 +114,7 @@ def _sets(coordinates: xr.Dataset, column: Column, intervals: Intervals) -> list
             "size": size,
             "kind": kind,
             "regime": regime,
+            "where": _where(coordinates, column("patch_where")[:, c, s]) if kind == "patch" else {},
             **_answers("set", (EVERY, c, s, k, r), column, intervals),
         }
         for c, choice in enumerate(coordinates.choice.values.tolist())
@@ -108,6 +124,13 @@ def _sets(coordinates: xr.Dataset, column: Column, intervals: Intervals) -> list
     ]
 
 
+def _where(coordinates: xr.Dataset, counts: np.ndarray) -> dict[str, float]:
+    """The share of patched features at each place, from counts (prompt, where); empty where none is."""
+    total = counts.sum()
+    names = coordinates["where"].values.tolist()
+    return dict(zip(names, (counts.sum(0) / total).tolist(), strict=True)) if total else {}
+
+
 def _swaps(coordinates: xr.Dataset, column: Column, intervals: Intervals) -> list[dict[str, Any]]:
     """A row for each choice and swap size."""
     return [
@@ -115,6 +138,7 @@ def _swaps(coordinates: xr.Dataset, column: Column, intervals: Intervals) -> lis
             "choice": choice,
             "size": size,
             "features": float(column("swap_count")[:, c, s].mean()),
+            "where": _where(coordinates, column("swap_where")[:, c, s]),
             **_answers("swap", (EVERY, c, s), column, intervals),
         }
         for c, choice in enumerate(coordinates.choice.values.tolist())
@@ -123,22 +147,90 @@ def _swaps(coordinates: xr.Dataset, column: Column, intervals: Intervals) -> lis
 
 
 def _controls(coordinates: xr.Dataset, column: Column, intervals: Intervals) -> list[dict[str, Any]]:
-    """A row for each choice and size: zeroing all free, beside matched random sets."""
+    """A row for each choice and size: zeroing all free, beside matched random sets that take away as much.
+
+    Only prompts that have such sets count, in every entry but `missing`:
+
+        effect, control     mean absolute change of the margin, nats
+        ratio               of these two
+        signed, control_signed   mean change of the margin, nats
+        per_unit            effect over the size of what was taken away, nats
+        exceeded            mean share of random sets that change the margin at least as much
+        opposite            mean share of random sets that change it the other way
+        inside, size_ratio  share of controls within the caliper, and median size of a feature over that of
+                            its control, both before any scaling
+        missing             share of features and draws without control
+        prompts             how many count
+    """
     base, rows = column("base_margin"), []
     for c, choice in enumerate(coordinates.choice.values.tolist()):
         for s, size in enumerate(coordinates["size"].values.tolist()):
-            effect = np.abs(column("set_margin")[:, c, s, 0, 0] - base)  # zeroed, all free
-            random = _mean(np.abs(column("control_margin")[:, c, s] - base[:, None]))
+            random = column("control_margin")[:, c, s] - base[:, None]
+            counted = np.isfinite(random).any(axis=1)
+            change = np.where(counted, column("set_margin")[:, c, s, 0, 0] - base, np.nan)  # zeroed, free
+            effect, control = np.abs(change), _mean(np.abs(random))
+            beside = np.where(np.isfinite(random), change[:, None], np.nan)
+
+            def share(of: np.ndarray, beside: np.ndarray = beside) -> np.ndarray:
+                return _mean(np.where(np.isfinite(beside), of, np.nan))
+
+            norm, inside, missing, ratio = (
+                column(name)[:, c, s]
+                for name in ("set_norm", "control_inside", "control_missing", "control_ratio")
+            )
             rows.append(
                 {
                     "choice": choice,
                     "size": size,
+                    "prompts": int(counted.sum()),
                     "effect": intervals.mean(effect),
-                    "control": intervals.mean(random),
-                    "ratio": intervals.of(lambda a, b: a / b, effect, random),
+                    "control": intervals.mean(control),
+                    "ratio": intervals.of(lambda a, b: a / b, effect, control),
+                    "signed": intervals.mean(change),
+                    "control_signed": intervals.mean(_mean(random)),
+                    "per_unit": intervals.of(lambda a, b: a / b, effect, np.where(counted, norm, np.nan)),
+                    "exceeded": intervals.mean(share(np.abs(random) >= np.abs(beside))),
+                    "opposite": intervals.mean(share(random * beside < 0)),
+                    "inside": intervals.mean(np.where(counted, inside, np.nan)),
+                    "size_ratio": intervals.mean(np.where(counted, ratio, np.nan)),
+                    "missing": intervals.mean(missing),
                 }
             )
     return rows
+
+
+def _singles(column: Column, intervals: Intervals) -> dict[str, Any]:
+    """Zeroing one feature at a time, where nothing cancels: effect per unit of size, and that of controls."""
+    base = column("base_margin")
+    change = column("single_margin")[:, :, 0, 0] - base[:, None]
+    random = column("single_control_margin") - base[:, None, None]
+    effect = _mean(np.abs(change) / column("single_norm"))
+    control = _mean(_mean(np.abs(random) / column("single_control_norm")))
+    both = np.isfinite(effect) & np.isfinite(control)
+    effect, control = np.where(both, effect, np.nan), np.where(both, control, np.nan)
+    return {
+        "effect": intervals.mean(effect),
+        "control": intervals.mean(control),
+        "ratio": intervals.of(lambda a, b: a / b, effect, control),
+        "signed": intervals.mean(_mean(change)),
+        "control_signed": intervals.mean(_mean(_mean(random))),
+    }
+
+
+def _places(coordinates: xr.Dataset, column: Column, intervals: Intervals) -> list[dict[str, Any]]:
+    """A row for each place and depth that was patched from the partner."""
+    return [
+        {
+            "place": place,
+            "depth": depth,
+            "features": intervals.mean(
+                np.where(np.isfinite(column("place_margin")[:, p, d]), column("place_count")[:, p, d], np.nan)
+            ),
+            **_answers("place", (EVERY, p, d), column, intervals),
+        }
+        for p, place in enumerate(coordinates.place.values.tolist())
+        for d, depth in enumerate(coordinates.depth.values.tolist())
+    ]
 
 
 def _overlap(coordinates: xr.Dataset, column: Column, intervals: Intervals) -> dict[str, Any]:
@@ -153,22 +245,6 @@ def _overlap(coordinates: xr.Dataset, column: Column, intervals: Intervals) -> d
         "unseen": intervals.mean(unseen),
         "sizes": [{"size": size, "shared": intervals.mean(shared[:, s])} for s, size in enumerate(sizes)],
     }
-
-
-def _faithfulness(coordinates: xr.Dataset, column: Column, intervals: Intervals) -> list[dict[str, Any]]:
-    """A row for each circuit size."""
-    base, empty, rows = column("base_margin"), column("empty_margin"), []
-    for s, size in enumerate(coordinates.circuit_size.values.tolist()):
-        row: dict[str, Any] = {"size": size, "features": float(column("circuit_count")[:, s].mean())}
-        for name, group in (("faithfulness", "circuit"), ("complement", "complement")):
-            row[name] = intervals.of(
-                lambda m, none, whole: (m - none) / (whole - none),
-                column(f"{group}_margin")[:, s],
-                empty,
-                base,
-            )
-        rows.append(row)
-    return rows
 
 
 def _mean(values: np.ndarray) -> np.ndarray:

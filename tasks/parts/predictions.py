@@ -1,4 +1,4 @@
-"""How well the effects of zeroing single features are predicted, on the margin and on other features."""
+"""How well the effects of zeroing single features are predicted: on margin, output and other features."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from circuitstore.circuits.methods import MARGIN_METHODS
-from circuitstore.statistics.correlation import spearman
+from circuitstore.statistics.correlation import correlations, spearman
 from tasks.parts.intervals import plain
 
 if TYPE_CHECKING:
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from tasks.parts.intervals import Intervals
 
 PREDICTORS = ("influence", "direct", "response")
+OUTPUT_PREDICTORS = ("influence", "direct", "activation")
+LEAST = 1e-12  # what a logarithm is taken of is larger
+TARGETS = 3  # fewest changes of which a cosine is taken
 
 
 def predictions(cells: list[xr.Dataset]) -> tuple[list[np.ndarray], list[np.ndarray]]:
@@ -66,6 +69,10 @@ def check_of_features(cells: list[xr.Dataset], intervals: Intervals) -> list[dic
         signed      the same with signs (influence has none)
         pooled      correlation of sizes over the pairs of all prompts
         by_layers   `size` by the number of layers between source and target
+        perturbation   by the same number, of predictor "response": `cosine` of the predicted and the measured
+                    change of the drawn targets of a source, and `error`, the squared norm of their difference
+                    over that of the measured change; mean and median over the sources of a prompt, then
+                    mean over prompts; `sources` counts those with enough targets
         model       like `size`, but of the prediction with the response of the replacement model
     """
     rows: list[dict[str, Any]] = []
@@ -81,9 +88,76 @@ def check_of_features(cells: list[xr.Dataset], intervals: Intervals) -> list[dic
                     if predictor == "response"
                     else [cell[f"feature_{predictor}"].values[a] for cell in cells]
                 )
-                correlations = _correlations(predictor, predicted, effects, responses, layers, intervals)
-                rows.append({"among": among, "regime": regime, "predictor": predictor, **correlations})
+                measures = _correlations(predictor, predicted, effects, responses, layers, intervals)
+                row = {"among": among, "regime": regime, "predictor": predictor, **measures}
+                if predictor == "response":
+                    row["perturbation"] = _perturbation(cells, a, r, intervals)
+                rows.append(row)
     return rows
+
+
+def check_of_output(cells: list[xr.Dataset], intervals: Intervals) -> list[dict[str, Any]]:
+    """Pearson's correlation of the logs of what a graph says of a feature and of the KL of zeroing it.
+
+    A row for each set of features that sources are drawn `among`, each `regime` and each `predictor`
+    (`OUTPUT_PREDICTORS`): `pooled` over the features of all prompts, `within_prompts` the mean over prompts,
+    `features` how many have both numbers above zero.
+    """
+    rows: list[dict[str, Any]] = []
+    for a, among in enumerate(cells[0].among.values.tolist()):
+        for r, regime in enumerate(cells[0].effect_regime.values.tolist()):
+            for predictor in OUTPUT_PREDICTORS:
+                logs = []
+                for cell in cells:
+                    x = cell[f"source_{predictor}"].values[a].astype(np.float64)
+                    y = cell.source_kl.values[a, :, r].astype(np.float64)
+                    with np.errstate(invalid="ignore"):
+                        both = (x > LEAST) & (y > LEAST)
+                    logs.append(np.log(np.stack([x[both], y[both]])))
+                within = np.array([float(correlations(*pair)[0]) for pair in logs])
+                whole = np.concatenate(logs, axis=1)
+                rows.append(
+                    {
+                        "among": among,
+                        "regime": regime,
+                        "predictor": predictor,
+                        "features": whole.shape[1],
+                        "pooled": plain(float(correlations(*whole)[0])),
+                        "within_prompts": intervals.mean(within),
+                    }
+                )
+    return rows
+
+
+def _perturbation(cells: list[xr.Dataset], a: int, r: int, intervals: Intervals) -> dict[str, Any]:
+    """Cosine and normalised error of predicted changes by layers, sources with `TARGETS` targets or more."""
+    found: dict[int, dict[int, list[tuple[float, float]]]] = {}
+    for number, cell in enumerate(cells):
+        source, layers = cell.feature_source.values[a], cell.feature_layers.values[a]
+        scale = cell.feature_activation.values[a]
+        predicted, measured = (
+            (cell[f"feature_{name}"].values[a, :, r] * scale).astype(np.float64)
+            for name in ("response", "effect")
+        )
+        for one, count in sorted(
+            {*zip(source[layers > 0].tolist(), layers[layers > 0].tolist(), strict=True)}
+        ):
+            x, y = (values[(source == one) & (layers == count)] for values in (predicted, measured))
+            if len(x) >= TARGETS and (x @ x) * (y @ y) > 0:
+                pair = float(x @ y / np.sqrt((x @ x) * (y @ y))), float((x - y) @ (x - y) / (y @ y))
+                found.setdefault(int(count), {}).setdefault(number, []).append(pair)
+    result: dict[str, Any] = {}
+    for count, by_prompt in sorted(found.items()):
+        table = np.full((len(cells), 2), np.nan)
+        for number, pairs in by_prompt.items():
+            # An error has no finite mean where the measured change is small; half of the sources lie below.
+            table[number] = np.mean([c for c, _ in pairs]), np.median([e for _, e in pairs])
+        result[str(count)] = {
+            "sources": sum(map(len, by_prompt.values())),
+            "cosine": intervals.mean(table[:, 0]),
+            "error": intervals.mean(table[:, 1]),
+        }
+    return result
 
 
 def _correlations(

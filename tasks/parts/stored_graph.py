@@ -33,7 +33,7 @@ PER_NODE = (
     "node_cumulative",
     "prune_node_mask",
 )
-PER_LOGIT = ("logit_token_ids", "logit_against_ids", "logit_probabilities")
+PER_LOGIT = ("logit_token_ids", "logit_against_ids", "logit_probabilities", "logit_weights")
 
 
 def arguments(config: Attribution) -> dict[str, Any]:
@@ -45,7 +45,7 @@ def arguments(config: Attribution) -> dict[str, Any]:
 def dataset(graph: Graph, model: LanguageModel, token_text: np.ndarray, config: Attribution) -> xr.Dataset:
     """The variables that phase `attribution` describes; `token_text` (position,) are texts of tokens."""
     weights = np.zeros(len(graph.node_influence))
-    weights[len(weights) - len(graph.logit_probabilities) :] = graph.logit_probabilities
+    weights[len(weights) - len(graph.logit_weights) :] = graph.logit_weights
     stored = graph.prune_edge_mask | strongest(
         torch.from_numpy(graph.adjacency_matrix),
         graph.node_influence + weights,

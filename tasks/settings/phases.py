@@ -15,14 +15,15 @@ class Prompts(Section, frozen=True):
     """How prompts are drawn, and which token is put before each.
 
     train, test: how many prompts; seed: of the draw.
-    prepend: the special token before each text. Qwen3 has none that begins a text, so its eos token does.
+    prepend: the special token before each text; "auto" is the first that the tokenizer has of bos, pad and
+        eos, and none before a text that begins with a special token.
     misfits: "error" refuses prompts whose answers this tokenizer splits, "skip" draws others instead.
     """
 
     train: Annotated[int, msgspec.Meta(ge=0)] = 80
     test: Annotated[int, msgspec.Meta(ge=0)] = 20
     seed: int = 42
-    prepend: Literal["eos", "pad", "bos", "unk", "none"] = "eos"
+    prepend: Literal["auto", "bos", "pad", "eos", "unk", "none"] = "auto"
     misfits: Literal["error", "skip"] = "error"
 
 
@@ -125,6 +126,9 @@ class Interventions(Section, frozen=True):
     inhibit: the new activation is -inhibit times the old one.
     strengths: of steering; the new activation is (1 + strength) times the old one.
     controls, control_pool: how many draws, each from so many of the most similar features.
+    control_caliper: a control within this ratio of the feature's size is zeroed as it is; another one is
+        scaled to the same size.
+    random_circuits: how many random circuits of each size.
     fill: what replaces the features that are not in a circuit.
     effect_sources: how many features of each prompt, drawn at random, are zeroed one by one to see what they
         do to others; effect_pairs: how many pairs of them and others are drawn; effect_range: how many layers
@@ -141,6 +145,8 @@ class Interventions(Section, frozen=True):
     strengths: tuple[float, ...] = (-2.0, -1.0, 1.0, 2.0, 4.0)
     controls: Count = 20
     control_pool: Count = 10
+    control_caliper: Annotated[float, msgspec.Meta(ge=1)] = 1.25
+    random_circuits: Count = 5
     fill: Literal["mean", "zero"] = "mean"
     effect_sources: Count = 16
     effect_pairs: Count = 1000

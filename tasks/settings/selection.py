@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
@@ -126,5 +127,13 @@ def select_text(
             apply(settings.tables, tables, override)
         name = os.path.basename(tables["model"].get("path") or tables["model"]["repo"])
         loaded = settings.profile(tables, profile)
+    asked: Any = loaded.table("attribution")
+    if asked.targets != "logits" and not text.targets:
+        raise UsageError(
+            f"attribution.targets={asked.targets}",
+            expected="answers to explain, which a text by itself has not",
+            got="none",
+            remedy="name them with --target and --against, or --set attribution.targets=logits",
+        )
     identity = hashlib.sha256(msgspec.json.encode(text)).hexdigest()
     return Selection(safe_name(name, "profile"), loaded, f"text-{identity[:16]}", text=text)

@@ -45,20 +45,22 @@ def corpus(
     Raises InputError if there are too few texts.
     """
     lines, prepend = texts
-    prepended = tokenize(tokenizer, "", prepend=prepend)
+    n_first = len(tokenize(tokenizer, "", prepend=prepend))  # 1, or 0 for none
     ordered = sorted(set(lines), key=lambda line: hashlib.sha256(f"{config.seed}\0{line}".encode()).digest())
-    step = config.context - len(prepended)
+    step = config.context - n_first
     tokenized: list[Text] = []
     count = 0
     for line in ordered:
         if count >= config.tokens:
             break
-        ids = tokenize(tokenizer, line, prepend="none")[: config.tokens - count]
-        tokenized.append([prepended + ids[start : start + step] for start in range(0, len(ids), step)])
+        whole = tokenize(tokenizer, line, prepend=prepend)
+        # The token in front may be the text's own, if it begins with a special one.
+        first, ids = whole[:n_first], whole[n_first:][: config.tokens - count]
+        tokenized.append([first + ids[start : start + step] for start in range(0, len(ids), step)])
         count += len(ids)
     n_held_out = held = 0
     while n_held_out < len(tokenized) and held < config.held_out * count:
-        held += sum(len(sequence) - len(prepended) for sequence in tokenized[n_held_out])
+        held += sum(len(sequence) - n_first for sequence in tokenized[n_held_out])
         n_held_out += 1
     if not 0 < n_held_out < len(tokenized):
         raise InputError(

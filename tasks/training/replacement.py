@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from circuitstore.transcoders.training import Weights
     from tasks.settings.training import Replacement
 
-MEASURES = ("l0", "explained_variance", "normalised_mse", "dead")
+MEASURES = ("l0", "explained_variance", "normalised_mse", "dead", "duplicates")
 
 
 def replacement(
@@ -45,7 +45,7 @@ def replacement(
     kl                   (layer,) float64, nats: mean KL(model ‖ replacement), this layer replaced alone
     agreement_all, kl_all   float64: the same with all layers replaced
     tokens               int64: how many tokens are compared
-    l0, explained_variance, normalised_mse, dead   (layer,) float64, from phase `transcoders`
+    l0, explained_variance, normalised_mse, dead, duplicates   (layer,) float64, from phase `transcoders`
 
     Raises NonFiniteError for logits that are not finite, and names the layer that was replaced.
     """

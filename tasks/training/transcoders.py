@@ -1,7 +1,8 @@
 """Phase `transcoders`: one transcoder for each layer, trained on the corpus and measured on what is held out.
 
-One layer is in memory at a time and is committed as soon as it is trained. Layers share nothing: each begins
-with the same seed, so its weights do not depend on the other layers that are trained with it. The command
+One layer is in memory at a time and is committed as soon as it is trained. Layers share nothing: each draws
+random numbers by the seed and its own number, so its weights do not depend on the other layers that are
+trained with it. The command
 `circuitstore export transcoders` writes the files that a profile names.
 """
 
@@ -53,6 +54,7 @@ def transcoders(
     W_skip         (d_model_out, d_model), if it is asked for
     l0, explained_variance, normalised_mse   float64, on held-out tokens
     dead           float64: share of features that are active at no token that is trained on
+    duplicates     float64: share of features that read and write what an earlier one does
     top_k          int32: 0 for kind "jumprelu"
     tokens         int64: how many tokens are trained on
 
@@ -64,7 +66,8 @@ def transcoders(
         trained_on, held_out = (
             _pairs(corpus_activations, cell, device, held_out=which) for which in (False, True)
         )
-        stacked = train(trained_on[0][None], trained_on[1][None], recipe, config.seed)
+        inputs, outputs = (x[None] for x in trained_on)
+        stacked = train(inputs, outputs, recipe, config.seed, first_layer=int(cell["layer"]))
         weights = {name: weight[0] for name, weight in stacked.items()}
         for name, tensor in TENSORS.items():
             if tensor in weights:

@@ -125,13 +125,19 @@ def test_features_known_for_some_layers_and_positions_only(tmp_path, skip):
 
 
 def test_given_tokens(tmp_path):
-    """With targets there is a logit node for each token, likely or not, with its probability as weight."""
+    """With targets there is a logit node for each token, likely or not, which weighs its share of them."""
     folders = write_model(tmp_path / "m", 5), write_transcoders(tmp_path / "t", 6)
     model, transcoders = load_model(folders[0]), Transcoders.open(folders[1])
     graph = attribute(model, transcoders, TOKENS, targets=(30, 7))
     assert graph.logit_token_ids.tolist() == [30, 7] and graph.logit_against_ids.tolist() == [-1, -1]
     probabilities = torch.softmax(capture(model, TOKENS).logits[-1], 0)[[30, 7]]
     np.testing.assert_allclose(graph.logit_probabilities, probabilities, rtol=1e-6)
+    np.testing.assert_allclose(graph.logit_weights, probabilities / probabilities.sum(), rtol=1e-5)
+    alone = attribute(model, transcoders, TOKENS, targets=(30,))
+    assert alone.logit_weights.tolist() == [1.0]
+    # All that reaches the logit begins at embeddings and errors.
+    first = len(alone.selected_features)
+    np.testing.assert_allclose(alone.node_influence[first:-1].sum(), 1.0, rtol=1e-4)
     assert_rows_agree(graph, naive.attribute(*folders, TOKENS, targets=(30, 7), batch=4))
     assert_rows_add_up(graph)
 
@@ -142,7 +148,7 @@ def test_difference_of_two_logits(tmp_path):
     graph = attribute(load_model(folders[0]), Transcoders.open(folders[1]), TOKENS, difference=(7, 30))
     slow = naive.attribute(*folders, TOKENS, difference=(7, 30))
     assert graph.logit_token_ids.tolist() == [7] and graph.logit_against_ids.tolist() == [30]
-    assert graph.logit_probabilities.tolist() == [1.0]
+    assert graph.logit_probabilities.tolist() == graph.logit_weights.tolist() == [1.0]
     assert_rows_agree(graph, slow)
     assert_rows_add_up(graph)
 
@@ -168,7 +174,7 @@ def test_stages_choose_by_the_rows_known_so_far(tmp_path):
     full = attribute(model, transcoders, TOKENS)
     n, k = len(full.active_features), len(full.logit_token_ids)
     weights = np.zeros(len(full.node_influence))
-    weights[-k:] = full.logit_probabilities
+    weights[-k:] = full.logit_weights
     chosen: list[int] = []
     while len(chosen) < 24:
         known = np.zeros(full.adjacency_matrix.shape)

@@ -102,7 +102,7 @@ def test_changed_upstream_content(workspace, ask):
 @pytest.mark.parametrize(
     ("setting", "phase", "reason"),
     [
-        ("prompts.prepend=pad", "prompts", "config: prepend eos → pad"),
+        ("prompts.prepend=pad", "prompts", "config: prepend auto → pad"),
         ("baseline.top_k=3", "baseline", "config: top_k 10 → 3"),
         ("activations.layers=0-2", "activations", "config: layers all → 0-2"),
         ("attribution.max_logits=5", "attribution", "config: max_logits 10 → 5"),

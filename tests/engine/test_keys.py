@@ -88,7 +88,7 @@ def another(section: str, field: msgspec.structs.FieldInfo) -> str:
     if isinstance(kind, msgspec.inspect.IntType):
         return str(field.default + 1)
     if isinstance(kind, msgspec.inspect.FloatType):
-        return str(field.default / 2 + 0.01)
+        return str((field.default + (1 if field.default > 1 else 0.02)) / 2)
     if isinstance(kind, msgspec.inspect.BoolType):
         return str(not field.default).lower()
     if isinstance(kind, msgspec.inspect.VarTupleType):

@@ -75,7 +75,7 @@ def imported(source: str) -> set[str]:
 
 
 def roots(phase: str, about: str) -> set[str]:
-    """The modules in which the code of a phase begins: its own, those that load what it reads, packages too."""
+    """The modules in which the code of a phase begins: its own, those that load what it reads, packages."""
     task = PIPELINE.task(phase)
     select = PIPELINE.serves.settings.select
     builtin = about in PIPELINE.serves.settings.behaviours()

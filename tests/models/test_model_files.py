@@ -154,14 +154,30 @@ def test_unknown_dtype_and_device(model_folder):
 
 
 def test_prepended_token(model_folder):
-    """The token is eos, or another on request; it is never put twice; a missing one is an error."""
+    """The token is the one asked for; it is never put twice; a missing one is an error."""
     tokenizer = load_tokenizer(model_folder)
-    assert tokenize(tokenizer, "the keys") == [208, 0, 1]
+    assert tokenize(tokenizer, "the keys", prepend="eos") == [208, 0, 1]
     assert tokenize(tokenizer, "the keys", prepend="pad") == [206, 0, 1]
     assert tokenize(tokenizer, "the keys", prepend="unk") == [tokenizer.unk_token_id, 0, 1]
     assert tokenize(tokenizer, "the keys", prepend="none") == [0, 1]
-    assert tokenize(tokenizer, "<|im_end|> the keys") == [208, 0, 1]
-    with pytest.raises(UsageError, match="expected eos or pad or unk or none, got bos"):
+    assert tokenize(tokenizer, "<|im_end|> the keys", prepend="eos") == [208, 0, 1]
+    assert tokenize(tokenizer, "<|im_end|> the keys", prepend="pad") == [206, 208, 0, 1]
+    with pytest.raises(UsageError, match="expected pad or eos or unk or none, got bos"):
         tokenize(tokenizer, "the keys", prepend="bos")
-    with pytest.raises(UsageError, match="expected eos"):
+    with pytest.raises(UsageError, match="expected auto or bos"):
         tokenize(tokenizer, "the keys", prepend="cls")
+
+
+def test_the_prepended_token_follows_the_field(model_folder):
+    """ "auto" is bos, else pad, else eos, and nothing before a text that begins with a special token."""
+    tokenizer = load_tokenizer(model_folder)
+    assert tokenize(tokenizer, "the keys") == [206, 0, 1]  # <|endoftext|>: there is no bos
+    assert tokenize(tokenizer, "<|im_end|> the keys") == [208, 0, 1]
+    assert tokenize(tokenizer, "") == [206]
+    tokenizer.bos_token = "<|im_start|>"
+    assert tokenize(tokenizer, "the keys")[0] == tokenizer.bos_token_id != 206
+    tokenizer.bos_token = tokenizer.pad_token = None
+    assert tokenize(tokenizer, "the keys") == [208, 0, 1]
+    tokenizer.eos_token = None
+    with pytest.raises(UsageError, match="expected unk or none, got auto"):
+        tokenize(tokenizer, "the keys")

@@ -274,3 +274,5 @@ def test_attribute_explains_given_answers(built, tmp_path):
     assert difference.logit_probabilities.values.tolist() == [1] and "direct_attribution" in difference
     with pytest.raises(UsageError, match="--against"):
         cs.attribute(text, **asked, target=[" is", " are"], against=" was")
+    with pytest.raises(UsageError, match=r"attribution.targets=difference.*--target and --against"):
+        cs.attribute(text, **asked, settings=["attribution.targets=difference"])

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import pairwise
 
+import networkx as nx
 import numpy as np
 import pytest
 from drawn import SETTINGS
@@ -186,6 +188,24 @@ def test_diagrams_state_how_much_they_hide(given):
                 assert note.group() in " ".join(text.get_text() for text in plate.figure.texts)
                 diagrams += 1
     assert diagrams == 3
+
+
+def test_columns_that_are_left_out_leave_a_mark():
+    """An ellipsis before a name says that something before it is missing; neighbours have none."""
+    graph = nx.DiGraph()
+    for node, column in enumerate((1, 2, 4)):
+        graph.add_node(node, row=node, column=column, kind="feature", label=f"#{node}")
+    look = Look()
+    with look.applied():
+        figure = diagram.draw(look, graph, list("abcde"), ["x", "y", "z"], "")
+    words = [text.get_text() for text in figure.axes[0].texts]
+    assert {"…b", "c", "…e"} <= set(words) and not {"b", "…c", "d", "e"} & set(words)
+
+
+def test_the_width_of_an_edge_tells_small_shares_apart():
+    widths = [diagram.thickness(share) for share in (0.01, 0.04, 0.16, 0.64, -0.64, 2.0)]
+    assert all(b > 1.4 * a for a, b in pairwise(widths[:4]))
+    assert widths[3] == widths[4] and widths[5] == diagram.THICKEST
 
 
 def test_hidden_nodes_are_counted_against_the_pruned_graph(given):

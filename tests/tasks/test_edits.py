@@ -6,7 +6,7 @@ import numpy as np
 from minimal_pairs import SETTINGS, Cells, candidates_in
 
 from tasks.interventions import interventions
-from tasks.parts.edits import first_units, matched_controls
+from tasks.parts.edits import first_units
 from tasks.parts.intervention_summary import summarise
 
 
@@ -40,37 +40,6 @@ def test_first_units_are_the_best_ranked(cells_of):
     assert len(np.unique(candidates.unit[chosen])) == 5 and candidates.active[chosen].all()
     others = candidates.active & (candidates.unit >= 0) & ~np.isin(np.arange(len(candidates.unit)), chosen)
     assert candidates.rank[others].min() > candidates.rank[chosen].max()
-
-
-def test_controls_are_matched_and_seeded(cells_of):
-    """Active at the same layer and position, not chosen, none twice in a draw, among the most similar."""
-    candidates = candidates_in(cells_of, "p2a")
-    chosen = np.flatnonzero(candidates.active)[::5][:12]
-    drawn = matched_controls(candidates, chosen, 50, 3, np.random.default_rng(456))
-    assert drawn.shape == (50, 12) and (drawn >= 0).mean() > 0.5
-    for draw in drawn:
-        used = draw[draw >= 0]
-        assert len(set(used.tolist())) == len(used) and not np.isin(used, chosen).any()
-        assert candidates.active[used].all()
-        here, there = chosen[draw >= 0], used
-        np.testing.assert_array_equal(candidates.layer[here], candidates.layer[there])
-        np.testing.assert_array_equal(candidates.position[here], candidates.position[there])
-    again = matched_controls(candidates, chosen, 50, 3, np.random.default_rng(456))
-    np.testing.assert_array_equal(drawn, again)
-    assert (drawn != matched_controls(candidates, chosen, 50, 3, np.random.default_rng(457))).any()
-
-
-def test_a_control_is_one_of_the_most_similar(cells_of):
-    """In many draws, just the three of nearest activation occur."""
-    candidates = candidates_in(cells_of, "p2a")
-    chosen = np.flatnonzero(candidates.active)[:1]
-    drawn = matched_controls(candidates, chosen, 200, 3, np.random.default_rng(1)).ravel()
-    layer, position = candidates.layer[chosen[0]], candidates.position[chosen[0]]
-    same = candidates.active & (candidates.layer == layer) & (candidates.position == position)
-    others = set(np.flatnonzero(same).tolist()) - {int(chosen[0])}
-    value = candidates.value
-    nearest = sorted(others, key=lambda i: abs(np.log(value[i] / value[chosen[0]])))[:3]
-    assert set(drawn.tolist()) == set(nearest)
 
 
 def test_own_graph_of_a_test_prompt_does_not_choose_its_circuit_sets(reading, intervened):

@@ -6,7 +6,6 @@ import io
 import re
 import zlib
 from collections.abc import Iterator
-from html import escape
 from xml.etree import ElementTree
 
 import matplotlib
@@ -16,8 +15,7 @@ from drawn import SETTINGS, STUDY
 from PIL import Image
 
 from circuitstore.storage.reviews import Label
-from tasks.drawing import report
-from tasks.drawing.comparison import targets
+from tasks.drawing import published, report
 from tasks.drawing.plate import Plate, provenance, render
 from tasks.drawing.style import Look
 from tasks.drawing.tables_features import labels_hash
@@ -50,7 +48,9 @@ def test_every_format_opens(stored):
     for name, figure in stored.items():
         if name == "report":
             assert figure.html.values.tobytes().startswith(b"<!doctype html>")
-            assert not re.search(rb"<script|https?://(?!www\.w3\.org)", figure.html.values.tobytes())
+            assert not re.search(rb"<script|<link|@import|src=\"(?!data:)", figure.html.values.tobytes())
+            addresses = set(re.findall(rb"https?://[^\s\"<]+", figure.html.values.tobytes()))
+            assert addresses == {address.encode() for _, address in published.REFERENCES}
             continue
         image = Image.open(io.BytesIO(figure.png.values.tobytes()))
         image.load()
@@ -133,19 +133,45 @@ def test_reviewed_labels_are_shown(upstream, given):
     assert given["interpretation"].label(layer, feature) != "what a person said"
 
 
-def test_the_report_states_every_shortfall_with_its_number(given, stored):
-    """Each target that is missed stands in the report with what was found and what was wanted."""
+def test_the_report_begins_with_what_it_holds_and_what_is_a_toy(stored):
+    """Contents link to every section, figures are numbered in order, and `tiny` is called a toy at once."""
     page = stored["report"].html.values.tobytes().decode()
-    missed = [target for target in targets(given["baseline"], given["interventions"]) if not target.met]
-    assert missed and f"falls short of {len(missed)} of" in page
-    for target in missed:
-        assert escape(f"{target.what}: {target.reached} where {target.wanted} is wanted") in page
+    assert re.findall(r'<li><a href="#(\w+)"', page) == re.findall(r'<h2 id="(\w+)"', page)
+    numbers = [int(number) for number in re.findall(r"<b>Figure (\d+)\.", page)]
+    assert numbers == list(range(1, len(stored)))
+    study = {"behaviour": "mine", "profile": "tiny"}
+    assert "tiny is a toy" in report.page(study, {}, {}, {}).decode().partition("<nav>")[0]
+    assert "toy" not in page.partition("<nav>")[0].partition("<body>")[2]
+
+
+def test_the_report_says_where_patching_works_and_what_controls_allow(given, stored):
+    """Every place with its share of flips, every set with the quality of its controls, the empty circuit."""
+    page = stored["report"].html.values.tobytes().decode()
+    _, summary = given["interventions"].shown
+    for place in ("contrast", "between", "last", "all but last"):
+        assert f"<td>{place}</td><td>all</td>" in page
+    rows = [row for row in summary["controls"] if row["prompts"]]
+    assert rows and page.count("<td>chosen on train</td>") == sum(row["choice"] == "circuit" for row in rows)
+    assert f"That leaves {summary['empty_share']['configured']['value']:.0%} of the margin" in page
+    assert "CPR" in page and "random, equal size" in page and "falls short" not in page
+
+
+def test_what_patches_best_is_chosen_on_train(given):
+    """The set, choice and regime of largest share on train; what is shown is their share on test."""
+    table = given["interventions"]
+    train = table.patched("train")
+    most = max(row["flips"]["value"] for row in train)
+    shown = table.chosen_patch("flips")
+    same = [row for row in train if all(row[n] == shown[n] for n in ("choice", "asked", "regime"))]
+    assert [row["flips"]["value"] for row in same] == [most]
+    smaller = [row for row in train if row["flips"]["value"] == most and row["size"] < same[0]["size"]]
+    assert not smaller and shown in table.patched("test")
 
 
 def test_the_report_tells_the_story_in_order(stored):
     """Sections stand in order, and every figure is inside as data."""
     page = stored["report"].html.values.tobytes().decode()
-    sections = "prompts baseline features interpretation graph interventions comparison provenance"
+    sections = "prompts baseline features interpretation graph interventions comparison references provenance"
     assert re.findall(r'<h2 id="(\w+)"', page) == sections.split()
     assert re.findall(r'<figure[^>]* id="([\w-]+)"><img src="data:image/svg', page) == [
         name for name in stored if name != "report"

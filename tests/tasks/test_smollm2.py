@@ -13,7 +13,9 @@ from workspace import Outcome, one_line_error, run
 from circuitstore.storage.artifact import Artifact
 from circuitstore.storage.layout import Store
 from circuitstore.storage.refs import Name, named
-from recipes.smollm2 import convert
+from recipes.smollm2 import convert, sample
+from tasks.inputs.behaviour import declaration
+from tasks.inputs.draw import generate
 
 PROMPTS = ["The keys near the cabinet", 'The opposite of "hot" is "', "calc: 36+59=9"]
 SMALL = {
@@ -234,3 +236,15 @@ def test_the_whole_pipeline(profile):
     assert "is below the gate of 0.800" in one_line_error(
         build(profile, "attribution", "-b", "addition"), code=1
     )
+
+
+def test_sampled_texts_begin_with_no_prompt_that_is_analysed():
+    """As many as wanted, of train groups, and none of the prompts that the default settings draw."""
+    begun = sample.begun_with()
+    texts = {prompt.text for prompt in begun}
+    assert len(texts) == len(begun) == sum(sample.BEGUN.values())
+    for name in sample.BEGUN:
+        drawn = generate(declaration(name))
+        assert not texts & {prompt.text for prompt in drawn}
+        groups = {prompt.group for prompt in drawn if prompt.split == "test"}
+        assert not groups & {prompt.group for prompt in begun if prompt.id.startswith(name)}

@@ -57,7 +57,7 @@ def test_short_labels_keep_what_tells_features_apart(given):
         'token "\'"',
         "token '\\n'",
     ]
-    assert [shortened(label) for label in texts] == ["plural", "→␣is", "→7", "after ␣the", '␣"', "'", "⏎"]
+    assert [shortened(label) for label in texts] == ["plural", "=␣is", "=7", "after ␣the", '␣"', "'", "⏎"]
     assert [printed(label) for label in (*texts[1:4], "' the' 2", "contrast")] == (
         ["correct=␣is", "correct=7", "after token ␣the", "␣the 2", "contrast"]
     )
@@ -81,7 +81,7 @@ def test_path_length_of_a_known_graph():
             "edge_target": ("edge", [0, 2, 2]),
             "edge_source": ("edge", [1, 0, 1]),
             "edge_weight": ("edge", [2.0, -1.0, 1.0]),
-            "logit_probabilities": ("logit", [1.0]),
+            "logit_weights": ("logit", [1.0]),
             "token_text": ("position", ["a"]),
             "node_influence": ("node", [0.5, 1.0, 1.0]),
         }

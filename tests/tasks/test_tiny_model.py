@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -149,7 +150,7 @@ def test_partners_have_the_same_number_of_tokens(tokenizer: Any, name: str) -> N
 def test_model_answers_unseen_prompts(model: Any, tokenizer: Any, name: str) -> None:
     measured = measure.answers(model, tokenizer, TEST[name])
     assert measured["accuracy"] >= 0.95
-    assert measured["top1"] >= 0.9
+    assert measured["top1"] >= 0.9 - 1e-6  # 18 of 20
 
 
 def test_transcoders_explain_every_mlp_with_few_features(
@@ -159,6 +160,16 @@ def test_transcoders_explain_every_mlp_with_few_features(
     for layer in measure.reconstruction(model, tokenizer, transcoders, texts):
         assert layer["explained_variance"] >= 0.95
         assert 1 <= layer["L0"] <= 20
+
+
+def test_no_feature_is_there_twice(transcoders: list[dict[str, Any]]) -> None:
+    """Compared pair by pair, in another way than the training does."""
+    for transcoder in transcoders:
+        read, written = (
+            weight / weight.norm(dim=1, keepdim=True) for weight in (transcoder["W_enc"], transcoder["W_dec"])
+        )
+        both = torch.minimum(read @ read.T, written @ written.T) - 2 * torch.eye(len(read))
+        assert both.max() < 0.99
 
 
 def test_few_features_are_dead(model: Any, tokenizer: Any, transcoders: list[dict[str, Any]]) -> None:
@@ -220,6 +231,11 @@ def test_the_corpus_holds_out_what_the_test_prompts_ask() -> None:
         assert asked and not any(
             "opposite of" in text or "antonym" in text or "contrary" in text for text in asked
         )
+    sums = [re.findall(r"\d+", text) for text in texts if re.search(r"\d.*\d", text)]
+    asked = [(a, b) for a, b, *_ in sums if len(a) > 1 and len(b) > 1]
+    assert len(asked) > 5000 and not any(
+        "+".join(sorted((a[-1], b[-1]))) in held_out["addition"] for a, b in asked
+    )
     for noun in held_out["plural"]:
         asked = [text for text in texts if f"he {noun} " in text.partition(".")[0] and " near the " in text]
         assert not any(text.index(f"he {noun} ") < text.index(" near the ") for text in asked)

@@ -86,7 +86,7 @@ def test_no_text_is_both_trained_on_and_held_out(trained, held_out):
     """Texts are distinct, a fifth of their tokens is held out, and each begins with the prepended token."""
     tokenizer = load_model(MODEL).tokenizer
     texts = {tokenizer.decode(sequence[1:]) for sequence in held_out}
-    assert texts <= set(TEXTS) and all(sequence[0] == tokenizer.eos_token_id for sequence in held_out)
+    assert texts <= set(TEXTS) and all(sequence[0] == tokenizer.pad_token_id for sequence in held_out)
     share = sum(len(sequence) - 1 for sequence in held_out) / sum(
         len(tokenizer.encode(text)) for text in set(TEXTS)
     )
@@ -190,10 +190,10 @@ def test_killed_training_resumes_at_its_layer(trained, tmp_path, monkeypatch):
     again = Trained(tmp_path).write()
     real, count = training.train, iter(range(LAYERS))
 
-    def interrupted(*arguments):
+    def interrupted(*arguments, **options):
         if next(count) == 3:
             raise KeyboardInterrupt
-        return real(*arguments)
+        return real(*arguments, **options)
 
     with monkeypatch.context() as patch:
         patch.setattr("tasks.training.transcoders.train", interrupted)
