@@ -44,7 +44,8 @@ class Joblib:
         from joblib.externals.loky import get_reusable_executor
         from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-        running = Parallel(n_jobs=self.jobs, return_as="generator_unordered")
+        jobs = min(self.jobs, len(work))  # a worker without work would not know when to end
+        running = Parallel(n_jobs=jobs, return_as="generator_unordered")
         relay = Relay(_worker_processes)
         with relay.relaying():
             try:

@@ -11,11 +11,13 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 TOLD_TO_END = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
+LOOK_SECONDS = 1.0  # between two looks of a worker process at who its parent is
 GRACE_SECONDS = 10.0  # how long worker processes may take to commit what is finished
 
 
@@ -95,7 +97,7 @@ class Relay:
 
 
 class Worker:
-    """What a worker process does about signals: it ends its batch, and begins no other."""
+    """What a worker does about signals, and when its build is gone: it ends its batch, begins no other."""
 
     def __init__(self) -> None:
         self.ending, self.busy, self.ready = False, False, False
@@ -105,6 +107,7 @@ class Worker:
         if not self.ready:
             for number in (signal.SIGINT, *TOLD_TO_END):
                 signal.signal(number, self._on)
+            threading.Thread(target=self._outlive_nobody, args=[os.getppid()], daemon=True).start()
             self.ready = True
         if self.ending:
             return None
@@ -115,6 +118,19 @@ class Worker:
             return None
         finally:
             self.busy = False
+
+    def _outlive_nobody(self, parent: int) -> None:
+        """End this process soon after the build that started it, which may have been killed (SIGKILL).
+
+        It commits what is finished first. Whoever has lost its parent is given another one by the system.
+        """
+        while os.getppid() == parent:
+            time.sleep(LOOK_SECONDS)
+        os.kill(os.getpid(), signal.SIGTERM)
+        deadline = time.monotonic() + GRACE_SECONDS
+        while self.busy and time.monotonic() < deadline:
+            time.sleep(LOOK_SECONDS / 10)
+        os._exit(128 + signal.SIGTERM)
 
     def _on(self, number: int, frame: object) -> None:
         first, self.ending = not self.ending, True

@@ -70,6 +70,7 @@ def build(
         reporter.warn(note)
     if any(step.artifact is None for planned in steps.values() for step in planned):
         planner.store.check_writable()
+        planner.store.sweep()
     planner.memo.save()
     _Build(planner, tasks, reporter, options).run(steps)
 

@@ -12,7 +12,7 @@ import msgspec
 
 from circuitstore.errors import DamageError, MissingError, StoreError, UsageError
 from circuitstore.storage.files import check_folders, listing, read_bytes, sync
-from circuitstore.storage.scratch import Scratch
+from circuitstore.storage.scratch import Scratch, sweep
 
 FORMAT = "circuitstore"
 VERSION = 1
@@ -258,6 +258,10 @@ class Store:
             quarantine(self, final)
         os.replace(draft, final)
         sync(os.path.dirname(final))
+
+    def sweep(self) -> list[str]:
+        """Remove the scratch that killed processes left (`circuitstore.storage.scratch`); its names."""
+        return sweep(listing(self.root, self.path("tmp")))
 
     def scratch(self) -> Scratch:
         """A fresh folder under tmp/, removed on leaving the `with` block."""

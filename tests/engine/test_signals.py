@@ -145,3 +145,19 @@ def test_a_worker_told_to_end_commits_what_is_finished(many):
     assert process.returncode == 143 and "Traceback" not in messages, messages
     assert many.verify().json["damaged"] == []
     assert many.build().phases["attribution"]["hits"] >= 2
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP], ids=lambda n: n.name)
+def test_no_worker_outlives_a_build(many, number):
+    """However the build itself ends: its workers are gone seconds later."""
+    process = start(many, "--jobs", "2")
+    wait_for_graphs(process, many)
+    workers = children(process.pid)
+    assert len(workers) >= 2
+    os.kill(process.pid, number)
+    process.communicate(timeout=60)
+    deadline = time.monotonic() + 30
+    while any(map(alive, workers)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert [worker for worker in workers if alive(worker)] == []
+    assert many.verify().json["damaged"] == []
