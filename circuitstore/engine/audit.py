@@ -42,6 +42,7 @@ REMEDY_FOR_DATA = (
 
 _watches: list[Watch] = []
 _executing = threading.local()
+_remembered: dict[str, str] = {}  # file that a phase or behaviour declares → sha256 when it was first read
 _reads: dict[str, dict[str, str]] = {}  # module → file that was read while it was executed → sha256, or ""
 _installed: list[bool] = []
 
@@ -101,6 +102,20 @@ class Watch:
         for module in modules:
             for path in _reads.get(module, ()):
                 self.see(path)
+
+    def check_remembered(self) -> None:
+        """Raise StaleCodeError for a declared file that changed since this process first read it.
+
+        A function may have kept what it read (`functools.lru_cache`), and not read it again.
+        """
+        for path, content in _remembered.items():
+            if self.cover.declares(path) and content != _content(path):
+                raise StaleCodeError(
+                    path,
+                    expected="what it was when this process first read it",
+                    got="another content",
+                    remedy="restart this process (a notebook's kernel, a worker) and build again",
+                )
 
     def refused(self) -> UndeclaredReadError | None:
         """The first read that was refused since this was last asked, if any was."""
@@ -174,11 +189,14 @@ def _hook(event: str, arguments: tuple[object, ...]) -> None:
     path = _path_read(event, arguments)
     if path is None:
         return
-    if executing is not None and path not in executing and not _shows_source():
+    if executing is not None and path not in executing and not _shows_source(path):
         executing.add(path if os.path.isabs(path) else os.path.abspath(path))
     thread = threading.get_ident()
     for watch in tuple(_watches):
-        if not watch.covers(path) and watch.hears(thread) and not _shows_source():
+        if path not in _remembered and watch.cover.declares(path):
+            _remembered[path] = ""  # hashing reads the file, too
+            _remembered[path] = _content(path)
+        if not watch.covers(path) and watch.hears(thread) and not _shows_source(path):
             watch.see(path)
 
 
@@ -195,8 +213,10 @@ def _path_read(event: str, arguments: tuple[object, ...]) -> str | None:
     return os.fsdecode(named) if isinstance(named, (str, bytes, os.PathLike)) and named else None
 
 
-def _shows_source() -> bool:
+def _shows_source(path: str) -> bool:
     """Whether the read only serves to show a line of code."""
+    if not path.endswith((".py", ".pyi")) and not path.startswith("<"):
+        return False
     frame: FrameType | None = sys._getframe(1)
     while frame is not None and frame.f_code.co_filename == __file__:
         frame = frame.f_back

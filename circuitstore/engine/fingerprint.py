@@ -29,7 +29,7 @@ COMPUTE = (*ROOMS, "circuitstore.texts")
 # exports come after.
 DECLARING = (".settings", ".costs", ".exports", ".inputs.resources")
 CARRYING, ERRORS = ".inputs", "circuitstore.errors"
-MEMO_VERSION = 3  # of what is remembered of a source
+MEMO_VERSION = 4  # of what is remembered of a source
 TREE_VERSION = 2  # of the encoding of syntax trees; one more whenever it changes
 
 
@@ -128,16 +128,20 @@ class Code:
         return self._read[module]
 
     def _uncovered(self, module: str, names: list[str]) -> str:
-        """A module of the library that a phase may not import, because no key covers its code; "" if none.
+        """A module that a phase may not import, because no key covers its code; "" if none.
 
         What turns files into inputs may import all of the library: it only carries what it is given.
         """
         carries = module.startswith(COMPUTE) or _within(module, self.package + CARRYING)
         allowed = (ERRORS, *COMPUTE)
+        rooms = [self.package + room for room in DECLARING]
         uncovered = (
-            name for name in names if name.startswith("circuitstore.") and not name.startswith(allowed)
+            name
+            for name in names
+            if (name.startswith("circuitstore.") and not name.startswith(allowed) and _is_module(name))
+            or any(_within(name, room) for room in rooms)
         )
-        return "" if carries else next(filter(_is_module, uncovered), "")
+        return "" if carries else next(uncovered, "")
 
 
 def _is_module(name: str) -> bool:

@@ -13,7 +13,11 @@ FOR_TYPES = "TYPE_CHECKING"
 # Docstrings, comments, source and line numbers, by the names by which they are asked for.
 OWN_TEXT = {
     "__doc__",
+    "co_consts",
     "co_firstlineno",
+    "co_lines",
+    "co_linetable",
+    "co_positions",
     "f_lineno",
     "getcomments",
     "getdoc",

@@ -19,9 +19,9 @@ from collections.abc import Mapping, Sequence
 from types import CodeType, ModuleType
 
 from circuitstore.engine import audit
-from circuitstore.engine.fingerprint import computes, source_hash
+from circuitstore.engine.fingerprint import computes, package_folder, source_hash
 from circuitstore.errors import StaleCodeError
-from circuitstore.memo import cache_folder
+from circuitstore.memo import cache_folder, file_hash
 
 HASH_BYTES = hashlib.sha256().digest_size
 _sources: dict[str, bytes] = {}
@@ -79,9 +79,13 @@ def load_module(name: str, expected: Mapping[str, str]) -> ModuleType:
 def check_loaded(expected: Mapping[str, str]) -> None:
     """All code of a key that this process has loaded is the code the key was made from.
 
-    `expected` is module → hash of its source's tree, as `Code.closure` gives. Raises StaleCodeError.
+    `expected` is module → hash of its source's tree, and declared file → hash, as `Code.closure` and
+    `Code.declared` give. Raises StaleCodeError.
     """
     for module, wanted in expected.items():
+        if "/" in module:
+            _check_declared(module, wanted)
+            continue
         if module not in sys.modules or (module in _sources and source_hash(_sources[module]) == wanted):
             continue
         first = "" if module in _sources else f" and import circuitstore before {module}"
@@ -94,12 +98,25 @@ def check_loaded(expected: Mapping[str, str]) -> None:
     audit.check_reads(expected)
 
 
+def _check_declared(name: str, wanted: str) -> None:
+    """A file that a phase declares has the content that the key was made from. Raises StaleCodeError."""
+    top, *_ = parts = name.split("/")
+    path = os.path.join(os.path.dirname(package_folder(top)), *parts)
+    try:
+        content = file_hash(path)
+    except OSError:
+        content = ""
+    if content != wanted:
+        expected, got = "the content that the key was made from", "another content, or no file"
+        raise StaleCodeError(path, expected=expected, got=got, remedy="build again")
+
+
 def _kept(path: str, source: bytes) -> CodeType | None:
     """The compiled code of this very source, if it was kept."""
     try:
         with open(_compiled_path(path), "rb") as file:
             stamp, code = file.read(HASH_BYTES), file.read()
-        compiled = marshal.loads(code) if stamp == hashlib.sha256(source).digest() else None
+        compiled = marshal.loads(code) if stamp == _stamp(source, code) else None
     except (OSError, ValueError, EOFError, TypeError):
         return None
     return compiled if isinstance(compiled, CodeType) else None
@@ -112,10 +129,16 @@ def _keep(path: str, source: bytes, code: CodeType) -> None:
     try:
         os.makedirs(os.path.dirname(final), exist_ok=True)
         with open(draft, "wb") as file:
-            file.write(hashlib.sha256(source).digest() + marshal.dumps(code))
+            compiled = marshal.dumps(code)
+            file.write(_stamp(source, compiled) + compiled)
         os.replace(draft, final)
     except OSError:
         return  # a read-only home only makes the next start slower
+
+
+def _stamp(source: bytes, compiled: bytes) -> bytes:
+    """What stands before compiled code: the hash of both, so that neither can be another."""
+    return hashlib.sha256(hashlib.sha256(source).digest() + compiled).digest()
 
 
 def _compiled_path(path: str) -> str:
@@ -123,5 +146,6 @@ def _compiled_path(path: str) -> str:
 
     It is one file a path and interpreter, so that they do not pile up.
     """
-    name = hashlib.sha256(b"\0".join((importlib.util.MAGIC_NUMBER, os.fsencode(path)))).hexdigest()
+    compiler = importlib.util.MAGIC_NUMBER + bytes([sys.flags.optimize])
+    name = hashlib.sha256(b"\0".join((compiler, os.fsencode(path)))).hexdigest()
     return os.path.join(cache_folder(), "code", name[:32])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-import importlib
+import sys
 import time
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Protocol
@@ -12,7 +12,7 @@ import msgspec
 
 from circuitstore.engine.planner import Planner, Step
 from circuitstore.engine.task import Selection, Task
-from circuitstore.errors import BuildError, CircuitstoreError, DamageError, GateError
+from circuitstore.errors import BuildError, CircuitstoreError, DamageError, GateError, UsageError
 from circuitstore.storage.artifact import Artifact, Cell, content_of, write_artifact
 from circuitstore.storage.refs import read_ref, write_ref
 
@@ -63,6 +63,9 @@ def build(
     the build stops, or with `keep_going` goes on with all that does not need the failed phase. Raises the
     first failure: BuildError, GateError.
     """
+    if sys.flags.optimize:
+        expected = "all that code says, which includes what it asserts"
+        raise UsageError("Python", expected=expected, got="the option -O", remedy="leave out -O")
     tasks = planner.pipeline.closure(goals)
     steps = {selection.behaviour: planner.steps(selection, tasks) for selection in selections}
     # Whatever can be known to be wrong stops here, before anything is written.
@@ -153,6 +156,10 @@ class _Build:
             for entry in result.entries
         }
         if step.task.rows:
+            rows = sum(len(result.entries) for result in results)
+            if len(computed) < rows:
+                expected, got = "rows whose coordinates differ", f"{rows - len(computed)} of {rows} twice"
+                raise BuildError(f"phase {step.task.name}", expected=expected, got=got)
             return list(computed.values())
         cells, other = [], {}
         for planned in step.cells:
@@ -200,14 +207,19 @@ class _Build:
         from circuitstore.engine.audit import watching
         from circuitstore.engine.cover import cover
         from circuitstore.engine.inputs import Cells
+        from circuitstore.engine.loading import check_loaded, load_module
 
         pipeline, store, task = self.planner.pipeline, self.planner.store, step.task
         name = task.module(pipeline.package)
         covered = cover(task, name, step.components, {}, store)
-        with pipeline.machine.fixed(), watching(task.name, covered):
-            module = importlib.import_module(name)
+        with pipeline.machine.fixed(), watching(task.name, covered) as watch:
+            module = load_module(name, step.components.code)
+            watch.check_imports(step.components.code)
             every = Cells(store, task.name, cells)
             summary: dict[str, object] = module.summary(every, task.settings(step.selection))
+            check_loaded(step.components.code)
+            if refused := watch.refused():
+                raise refused
         return summary
 
     def _point_ref(self, step: Step, artifact: Artifact) -> None:

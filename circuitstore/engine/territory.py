@@ -33,6 +33,7 @@ CACHES = (  # variables by which users move the caches of libraries
     "XDG_CACHE_HOME",
     "XDG_CONFIG_HOME",
 )
+TOOLS = ("matplotlibrc",)  # read by a tool wherever a process runs; drawing sets its own style after it
 METADATA = (".egg-info", ".dist-info", "site-packages", "dist-packages")  # ends of folders of packages
 
 
@@ -61,6 +62,7 @@ class Cover:
     inputs: Iterable[str] = ()
     stores: Iterable[str] = ()
     _known: dict[str, bool] = field(default_factory=dict, compare=False)
+    _declared: dict[str, bool] = field(default_factory=dict, compare=False)
 
     def covers(self, path: str) -> bool:
         """Whether the key covers a read of this path, or nothing has to.
@@ -70,6 +72,14 @@ class Cover:
         if path not in self._known:
             self._known[path] = self._covers(os.path.abspath(path))
         return self._known[path]
+
+    def declares(self, path: str) -> bool:
+        """Whether a path is a file of data in the package of the phases whose content is in the key."""
+        if path not in self._declared:
+            real = os.path.realpath(path)
+            inside = real.startswith(os.path.join(os.path.realpath(package_folder(self.package)), ""))
+            self._declared[path] = inside and real in self._files and not real.endswith(".py")
+        return self._declared[path]
 
     def of_input(self, path: str) -> bool:
         """Whether a path lies in a folder of a model or of transcoders."""
@@ -119,8 +129,9 @@ def kind(folders: Mapping[str, Kind], path: str) -> Kind:
     if found is Kind.BESIDE:
         found = Kind.PROJECT if direct == folder else Kind.FREE
     inside = path[len(folder) :].strip(os.sep).split(os.sep)
-    if found is Kind.PROJECT and any(part.startswith(".") or part.endswith(METADATA) for part in inside):
-        return Kind.FREE  # hidden files are those of tools: environments, version control, caches
+    of_tools = any(part.startswith(".") for part in inside[:-1]) or any(p.endswith(METADATA) for p in inside)
+    if found is Kind.PROJECT and (of_tools or inside[-1] in TOOLS):
+        return Kind.FREE  # hidden folders are those of tools: environments, version control, caches
     return found
 
 
@@ -145,7 +156,12 @@ def folders(package: str, working: str) -> Mapping[str, Kind]:
 
 
 def module_of(path: str, package: str) -> str | None:
-    """The dotted name of a file of the phases' package or of the library, by where it lies; else None."""
+    """The dotted name of a source file of the phases' package or of the library, by where it lies.
+
+    None for any other file.
+    """
+    if not path.endswith(".py"):
+        return None
     for folder, name in ((package_folder(package), package), (LIBRARY, "circuitstore")):
         top = os.path.join(os.path.realpath(folder), "")
         if path.startswith(top):

@@ -76,6 +76,7 @@ def run_batch(batch: Batch, progress: Progress = lambda cells: None) -> Result:
     while_loading = {name: consulted(resource) for name, resource in batch.resources.items()}
     with batch.machine.fixed() as fix, watching(batch.task.name, covered) as watch:
         module = load_module(batch.module, batch.components.code)
+        watch.check_remembered()
         _check_summary(batch, module)
         run = _Run(batch, module, fix, watch, while_loading, [], [])
         finished: list[Output] = []

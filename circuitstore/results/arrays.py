@@ -131,12 +131,16 @@ class CellArray(BackendArray):
 
 
 class SparseArray(CellArray):
-    """A sparse variable (…, position, feature), dense only where it is indexed."""
+    """A sparse variable (…, position, feature), dense only where it is indexed.
+
+    Layers may differ in their number of features. The widest decides; beyond its own a layer has NaN.
+    """
 
     def __init__(self, grid: Grid, name: str, length: int):
         self.grid, self.name = grid, name
         self.dims, self.is_bfloat16, self.dtype = (POSITION, FEATURE_DIM), False, np.dtype("float32")
-        count = int(grid.first.part(COUNT, grid.present[0].row))
+        objects = {cell.object: cell for cell in grid.present}.values()
+        count = max(int(grid.reader(cell).whole(COUNT).max()) for cell in objects)
         self.shape = (*grid.shape, length, count)
 
     def _check(self, cells: list[Cell | None], inner: Key) -> None:
@@ -173,6 +177,7 @@ class SparseArray(CellArray):
             column = np.searchsorted(asked, feature[entries])
             hit = np.append(asked, -1)[column] == feature[entries]
             dense[i, column[hit]] = value[entries][hit]
+        dense[:, asked >= opened.part(COUNT, cell.row)] = np.nan
         return dense[:, again.ravel()].reshape(shape)
 
 

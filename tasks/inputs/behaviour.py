@@ -107,8 +107,8 @@ def declares(name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     values = {
         target.id: node.value
         for node in tree.body
-        if isinstance(node, ast.Assign)
-        for target in node.targets
+        if isinstance(node, (ast.Assign, ast.AnnAssign))
+        for target in (node.targets if isinstance(node, ast.Assign) else [node.target])
         if isinstance(target, ast.Name)
     }
     files, modules = (_texts(values.get(word), f"{word} in {file}") for word in LISTS)

@@ -100,6 +100,9 @@ def _of_prompts(name: str, profile: Profile, file: str, behaviours: Sequence[str
     if not os.path.isfile(file):
         raise UsageError(f"--prompts {file}", expected="a JSONL file", got="no such file")
     behaviour = safe_name(os.path.splitext(os.path.basename(file))[0], "name of the prompts file")
+    if behaviour in behaviour_names():
+        expected = f"another name than {behaviour}, which is that of a behaviour"
+        raise UsageError(f"--prompts {file}", expected=expected, got=behaviour, remedy="rename the file")
     return Selection(name, profile, behaviour, os.path.abspath(file))
 
 

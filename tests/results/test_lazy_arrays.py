@@ -76,7 +76,7 @@ def test_shorter_prompts_are_aligned_at_the_end(built):
     assert prompts.token_text.sel(prompt="first-2").values.tolist() == [
         "",
         "",
-        "<|im_end|>",
+        "<|endoftext|>",
         "one",
         "two",
         "three",
