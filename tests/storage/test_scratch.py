@@ -1,4 +1,4 @@
-"""What killed processes leave in `tmp/` is removed by the next build that writes, and what is in use is not."""
+"""What killed processes leave in `tmp/` is removed by a build that writes, but nothing that is in use."""
 
 from __future__ import annotations
 
