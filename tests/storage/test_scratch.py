@@ -1,4 +1,4 @@
-"""What killed processes leave in `tmp/` is removed by a build that writes, but nothing that is in use."""
+"""What killed processes leave in `tmp/` is removed by the next build that writes; what is in use stays."""
 
 from __future__ import annotations
 
