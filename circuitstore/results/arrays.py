@@ -21,12 +21,12 @@ from xarray.core import indexing
 from circuitstore.errors import LimitError
 from circuitstore.results.grid import Grid
 from circuitstore.storage.artifact import Cell
-from circuitstore.storage.objects import ObjectReader
+from circuitstore.storage.objects import COUNT, PARTS, ObjectReader
+from circuitstore.storage.sparse import PARTS
 from circuitstore.texts import text_array
 
 DENSE_LIMIT = 2 << 30  # bytes one selection of a sparse variable may take when made dense
-POSITION, FEATURE_DIM, COUNT = "position", "feature", "feature_count"
-PARTS = POINTER, FEATURE, VALUE = ".pointer", ".feature", ".value"
+POSITION, FEATURE_DIM = "position", "feature"
 
 Key = tuple[Any, ...]  # an integer, a slice or an array of indices for each dim
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -139,6 +139,7 @@ class SparseArray(CellArray):
     def __init__(self, grid: Grid, name: str, length: int):
         self.grid, self.name = grid, name
         self.dims, self.is_bfloat16, self.dtype = (POSITION, FEATURE_DIM), False, np.dtype("float32")
+        grid.first.sparse(name, grid.present[0].row)  # or DamageError
         objects = {cell.object: cell for cell in grid.present}.values()
         count = max(int(grid.reader(cell).whole(COUNT).max()) for cell in objects)
         self.shape = (*grid.shape, length, count)
@@ -167,7 +168,7 @@ class SparseArray(CellArray):
         asked, again = np.unique(columns, return_inverse=True)  # a feature may be asked for twice
         dense = np.zeros((rows.size, asked.size), dtype=self.dtype)
         opened = self.grid.reader(cell)
-        pointer, feature, value = (opened.part(self.name + part, cell.row) for part in PARTS)
+        pointer, feature, value, own = opened.sparse(self.name, cell.row)
         lead = length - (len(pointer) - 1)
         for i, row in enumerate(np.atleast_1d(rows)):
             if row < lead:
@@ -177,7 +178,7 @@ class SparseArray(CellArray):
             column = np.searchsorted(asked, feature[entries])
             hit = np.append(asked, -1)[column] == feature[entries]
             dense[i, column[hit]] = value[entries][hit]
-        dense[:, asked >= opened.part(COUNT, cell.row)] = np.nan
+        dense[:, asked >= own] = np.nan
         return dense[:, again.ravel()].reshape(shape)
 
 

@@ -16,7 +16,6 @@ import xarray as xr
 
 from circuitstore.results.arrays import (
     FEATURE_DIM,
-    POINTER,
     POSITION,
     Array,
     CellArray,
@@ -26,6 +25,7 @@ from circuitstore.results.arrays import (
 from circuitstore.results.grid import BEHAVIOUR, PROMPT, Grid, grid_of, grid_of_all
 from circuitstore.storage.artifact import Artifact
 from circuitstore.storage.layout import Store
+from circuitstore.storage.sparse import POINTER
 
 STRUCTURE, TREES = "structure", ("tree", "graph")  # "graph" is the older spelling of "tree"
 

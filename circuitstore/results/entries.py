@@ -6,10 +6,11 @@ import numpy as np
 import xarray as xr
 
 from circuitstore.errors import UsageError
-from circuitstore.results.arrays import FEATURE_DIM, PARTS, POINTER, POSITION
+from circuitstore.results.arrays import FEATURE_DIM, POSITION
 from circuitstore.storage.artifact import Artifact
 from circuitstore.storage.layout import Store
 from circuitstore.storage.objects import reader
+from circuitstore.storage.sparse import POINTER
 
 
 def open_entries(store: Store, artifacts: list[Artifact]) -> xr.Dataset:
@@ -36,7 +37,7 @@ def _entries(store: Store, artifact: Artifact, name: str) -> xr.Dataset:
     }
     for cell in artifact.cells:
         opened = reader(store, cell.object).holding(cell.content, cell.row)
-        pointer, feature, value = (opened.part(name + part, cell.row) for part in PARTS)
+        pointer, feature, value, _ = opened.sparse(name, cell.row)
         count = len(pointer) - 1
         for axis in artifact.axes:
             columns[axis].append(np.full(len(value), cell.coords[axis]))

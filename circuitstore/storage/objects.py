@@ -36,6 +36,7 @@ from circuitstore.storage.manifest import (
     read_manifest,
 )
 from circuitstore.storage.records import seal
+from circuitstore.storage.sparse import COUNT, PARTS, POINTER, check_sparse
 from circuitstore.texts import text_array
 
 PRELOAD_BYTES = 1 << 28
@@ -182,6 +183,16 @@ class ObjectReader:
         offsets = self.offsets(name)
         return self._values(name, row if offsets is None else slice(int(offsets[row]), int(offsets[row + 1])))
 
+    def sparse(self, name: str, row: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
+        """Pointer, feature, value and feature count of a sparse variable in one cell. Raises DamageError."""
+        missing = [each for each in (*(name + part for part in PARTS), COUNT) if each not in self.variables]
+        if missing:
+            raise damaged(os.path.join(self.folder, name), "a sparse variable", f"no {missing[0]}")
+        pointer, feature, value = (self.part(name + part, row) for part in PARTS)
+        count = self.part(COUNT, row)
+        check_sparse(os.path.join(self.folder, name), pointer, feature, value, count)
+        return pointer, feature, value, int(count)
+
     def cell(self, row: int) -> xr.Dataset:
         """One whole cell, its content hash checked. Raises DamageError."""
         variables = {}
@@ -189,6 +200,8 @@ class ObjectReader:
             # A view would keep all cells of a preloaded object in memory.
             values = np.array(self.part(name, row))
             variables[name] = xr.Variable(self.dims(name), values, dict(self.array(name).attrs))
+        for name in (name for name in self.variables if name.endswith(POINTER)):
+            self.sparse(name.removesuffix(POINTER), row)
         with _reading(self.folder):
             cell = xr.Dataset(variables, attrs=self.attributes(row))
         found, stated = content_hash(cell), self.manifest.cells[row]

@@ -59,7 +59,13 @@ Labels = dict[tuple[int, int], Label]  # by (layer, feature)
 
 
 def write_review(store: Store, review: Review) -> str:
-    """Publish one import; returns its path. Raises StoreError, UsageError (names that no path may have)."""
+    """Publish one import; returns its path.
+
+    It is newer than all that are there, whatever the clock of this machine says. Raises StoreError,
+    UsageError (names that no path may have), DamageError.
+    """
+    newest = max((each.time_ns for each, _ in _reviews(store, review.profile, review.behaviour)), default=0)
+    review = msgspec.structs.replace(review, time_ns=max(review.time_ns, newest + 1))
     name = hashlib.sha256(seal(review)).hexdigest()
     path = os.path.join(store.reviews(review.profile, review.behaviour), name + ".json")
     write_record(store, path, review)
@@ -78,17 +84,21 @@ def read_review(store: Store, path: str) -> Review:
     return review
 
 
+def _reviews(store: Store, profile: str, behaviour: str) -> list[tuple[Review, str]]:
+    """All imports of a behaviour and their paths, oldest first. Raises DamageError."""
+    paths = record_paths(store, *FOLDER, safe_name(profile, "profile"), safe_name(behaviour, "behaviour"))
+    return sorted(
+        ((read_review(store, path), path) for path in paths), key=lambda pair: (pair[0].time_ns, pair[1])
+    )
+
+
 def labels_of(store: Store, profile: str, behaviour: str, transcoders: dict[str, Any]) -> Labels:
     """The labels that count for the features of these transcoders, in order of layer and feature.
 
     Raises DamageError.
     """
-    paths = record_paths(store, *FOLDER, safe_name(profile, "profile"), safe_name(behaviour, "behaviour"))
-    reviews = sorted(
-        ((read_review(store, path), path) for path in paths), key=lambda pair: (pair[0].time_ns, pair[1])
-    )
     newest: Labels = {}
-    for review, _ in reviews:
+    for review, _ in _reviews(store, profile, behaviour):
         if review.transcoders == transcoders:
             newest.update(
                 {

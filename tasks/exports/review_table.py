@@ -12,6 +12,7 @@ from __future__ import annotations
 import csv
 import os
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import circuitstore.results.open as results
@@ -31,6 +32,8 @@ NEEDED = ("layer", "feature", "reviewer_label", "note")
 SHOWN = ("label", "confidence", "active_prompts", "promoted", "suppressed", "examples")
 COLUMNS = ("layer", "feature", *SHOWN, "reviewer_label", "note")
 EXAMPLES, LISTED = 3, 20
+# With these, or with their full-width forms, the formulas of a spreadsheet begin; and the mark of `escaped`.
+FORMULA = tuple("=+-@\t\r\n＝＋－＠'")
 
 
 def shown(store: Store, name: Name, artifact: Artifact, dataset: xr.Dataset) -> xr.Dataset:
@@ -66,7 +69,7 @@ def write_table(path: str, *, behaviour: str, profile: str | None, store: str, t
         with open(path, "x", encoding="utf-8", newline="") as file:
             table = csv.writer(file)
             table.writerow(COLUMNS)
-            table.writerows(_rows(dataset, texts, sorted(chosen)))
+            table.writerows(map(escaped, _rows(dataset, texts, sorted(chosen))))
     except FileExistsError:
         remedy = "name another, or import it first"
         got = "one that is there already"
@@ -74,6 +77,20 @@ def write_table(path: str, *, behaviour: str, profile: str | None, store: str, t
     except OSError as error:
         raise InputError(path, expected="a place to write to", got=error.strerror or error) from error
     return len(chosen)
+
+
+def escaped(row: Sequence[Any]) -> list[Any]:
+    """The cells of a row, none of which is a formula to a spreadsheet: an apostrophe goes before such text.
+
+    It also goes before text that begins with an apostrophe, so that `unescaped` gives back what it was.
+    Source: OWASP, "CSV Injection".
+    """
+    return [f"'{cell}" if isinstance(cell, str) and cell[:1] in FORMULA else cell for cell in row]
+
+
+def unescaped(cell: str) -> str:
+    """A cell without the apostrophe that `escaped` put before it."""
+    return cell[1:] if cell[:1] == "'" and cell[1:2] in FORMULA else cell
 
 
 def _rows(dataset: Any, texts: dict[str, str], chosen: list[int]) -> list[tuple[Any, ...]]:
@@ -139,7 +156,7 @@ def read_table(path: str, units: set[tuple[int, int]]) -> list[Reviewed]:
         if unit in seen:
             problems.append(f"line {line}: the same feature as line {seen[unit]}")
         seen.setdefault(unit, line)
-        label, note = cells["reviewer_label"].strip(), cells["note"].strip()
+        label, note = (unescaped(cells[name].strip()) for name in ("reviewer_label", "note"))
         if note and not label:
             problems.append(f"line {line}: a note but no label")
         if label:

@@ -20,8 +20,8 @@ class Prompts(Section, frozen=True):
     misfits: "error" refuses prompts whose answers this tokenizer splits, "skip" draws others instead.
     """
 
-    train: Annotated[int, msgspec.Meta(ge=0)] = 80
-    test: Annotated[int, msgspec.Meta(ge=0)] = 20
+    train: Annotated[int, msgspec.Meta(ge=0, le=100_000)] = 80
+    test: Annotated[int, msgspec.Meta(ge=0, le=100_000)] = 20
     seed: int = 42
     prepend: Literal["auto", "bos", "pad", "eos", "unk", "none"] = "auto"
     misfits: Literal["error", "skip"] = "error"

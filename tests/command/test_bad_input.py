@@ -71,6 +71,9 @@ def test_unknown_names_and_options(new_workspace, arguments, words):
         ("activations.layers=3-1", ["activations.layers", "'3-1'"]),
         ("activations.layers=upper", ["activations.layers", "all", "10-24", "3,5,7"]),
         ("activations.layers=-1", ["activations.layers"]),
+        ("activations.layers=0-300000000", ["activations.layers", "layers from 0 to 3"]),
+        ("activations.layers=" + "9" * 5000, ["activations.layers", "layers from 0 to 3"]),
+        ("prompts.train=999999999998", ["prompts.train", "<= 100000"]),
     ],
 )
 def test_settings_that_cannot_be(new_workspace, setting, words):

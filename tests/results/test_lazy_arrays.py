@@ -185,7 +185,7 @@ def test_bfloat16_comes_back_as_float32_exactly(tmp_path):
     import torch
 
     from circuitstore.models.bits import storable
-    from circuitstore.storage.artifact import Artifact, Cell
+    from circuitstore.storage.artifact import Artifact, Cell, content_of
 
     values = torch.randn(3, 4).to(torch.bfloat16)
     store = Store(tmp_path / "store").create()
@@ -194,8 +194,10 @@ def test_bfloat16_comes_back_as_float32_exactly(tmp_path):
     )
     import msgspec
 
-    cells = msgspec.Raw(msgspec.json.encode([Cell({"prompt": "a"}, manifest.cells[0], manifest.object, 0)]))
-    artifact = Artifact("p", "b", "0" * 64, "", ["prompt"], 1, [manifest.object], Components(), {}, {}, cells)
+    cells = [Cell({"prompt": "a"}, manifest.cells[0], manifest.object, 0)]
+    table, content = msgspec.Raw(msgspec.json.encode(cells)), content_of(cells)
+    named = "p", "b", "0" * 64, content, ["prompt"], 1, [manifest.object]
+    artifact = Artifact(*named, Components(), {}, {}, table)
     opened = open_artifacts(store, {"b": artifact})
     assert opened.x.dtype == np.float32
     assert np.array_equal(opened.x.values[0], values.float().numpy())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from workspace import BEHAVIOUR, PROFILE, Outcome, run
 from circuitstore.errors import DamageError, InputError
 from circuitstore.storage.layout import Store
 from circuitstore.storage.reviews import Label, labels_of
-from tasks.exports.review_table import read_table
+from tasks.exports.review_table import escaped, read_table, unescaped
 
 
 @pytest.fixture
@@ -181,3 +182,26 @@ def test_a_spreadsheets_mark_and_blank_lines_are_accepted(tmp_path):
     path.write_bytes("layer,feature,reviewer_label,note\n0,3,größe,\n".encode("latin-1"))
     with pytest.raises(InputError, match="UTF-8"):
         read_table(str(path), {(0, 3)})
+
+
+def test_the_newest_import_counts_whatever_the_clock_says(reviewing, tmp_path, monkeypatch):
+    """With the clock set back a day, or at a standstill, what was imported last is shown."""
+    first = edited(reviewing, tmp_path / "a.csv", {1: ("first", "")})[1]
+    imported(reviewing, tmp_path / "a.csv", "Ada")
+    unit = int(first["layer"]), int(first["feature"])
+    now = time.time_ns()
+    for number in range(3):
+        monkeypatch.setattr(time, "time_ns", lambda: now - 86_400 * 10**9)
+        edited(reviewing, tmp_path / f"{number}.csv", {1: (f"label {number}", "")})
+        imported(reviewing, tmp_path / f"{number}.csv", "Bo")
+        assert shown(reviewing)[unit] == (f"label {number}", "Bo", "")
+
+
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "＝"])
+def test_no_cell_of_a_table_is_a_formula(start, tmp_path):
+    """A spreadsheet runs what begins like one; labels come back as they were, whatever they begin with."""
+    text = f'{start}HYPERLINK("http://x")'
+    cells = escaped([1, 2, text, f"'{text}", "plain", "'quoted'"])
+    assert cells[:2] == [1, 2] and cells[4] == "plain"
+    assert all(cell[0] not in "=+-@\t\r＝" for cell in map(str, cells))
+    assert [unescaped(cell) for cell in cells[2:]] == [text, f"'{text}", "plain", "'quoted'"]
