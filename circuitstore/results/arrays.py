@@ -21,8 +21,8 @@ from xarray.core import indexing
 from circuitstore.errors import LimitError
 from circuitstore.results.grid import Grid
 from circuitstore.storage.artifact import Cell
-from circuitstore.storage.objects import COUNT, PARTS, ObjectReader
-from circuitstore.storage.sparse import PARTS
+from circuitstore.storage.objects import ObjectReader
+from circuitstore.storage.sparse import COUNT, PARTS
 from circuitstore.texts import text_array
 
 DENSE_LIMIT = 2 << 30  # bytes one selection of a sparse variable may take when made dense
