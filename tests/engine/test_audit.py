@@ -32,6 +32,15 @@ READS = {
         "    reads = threading.Thread(target=lambda: open('words.json').read())\n"
         "    reads.start(), reads.join()"
     },
+    "from a hidden file": {"body": "Path(__file__).with_name('.words').read_text()"},
+    "from a file without an ending": {"body": "Path(__file__).with_name('words').read_text()"},
+    "by what shows lines of code": {
+        "imports": "import linecache",
+        "body": "linecache.getline(str(Path(__file__).with_name('words.json')), 1)",
+    },
+    "from a room that no key covers": {
+        "body": "(Path(__file__).parents[1] / 'settings' / 'words.json').read_text()"
+    },
     "as a module by its name": {"imports": BY_NAME},
     "as a module beside cli.py": {"imports": "import words"},
 }
@@ -44,8 +53,10 @@ def project(tree: Path) -> Project:
 
 @pytest.mark.parametrize("how", READS)
 def test_an_undeclared_read_of_a_behaviour_fails_and_is_named(project, how):
-    """At import, while it draws, caught by the behaviour itself, in a thread, and as code."""
+    """At import, while it draws, caught by the behaviour itself, in a thread, by any reader, and as code."""
     project.declare(**READS[how])
+    for name in ("behaviours/.words", "behaviours/words", "settings/words.json"):
+        (project.tree / "tasks" / name).write_text("[1]")
     outcome = project.run()
     error = outcome.err.splitlines()[-1]
     assert outcome.code == 1 and "words" in error and "key covers" in error
@@ -54,7 +65,7 @@ def test_an_undeclared_read_of_a_behaviour_fails_and_is_named(project, how):
 
 def test_declared_files_and_modules_are_in_the_key(project):
     """They may be read, and an edit of either plans the phase anew."""
-    after = '\nFILES = ("words.json",)\nMODULES = ("tasks.behaviours._words",)\n'
+    after = '\nFILES: tuple[str, ...] = ("words.json",)\nMODULES = ("tasks.behaviours._words",)\n'
     project.declare(BY_NAME, READS["when it draws"]["body"], after)
     outcome = project.run()
     assert outcome.computed_of("prompts") == 1, outcome.err
@@ -110,6 +121,15 @@ def test_a_phase_declares_files_and_modules(project):
     explained = project.run("explain", phase="baseline").json["phases"]
     assert [row["phase"] for row in explained if row["state"] != "fresh"] == ["baseline"]
     assert "code: tasks/words.json changed" in str(explained)
+
+
+@pytest.mark.parametrize("room", ["costs", "settings", "exports"])
+def test_code_that_no_key_covers_may_not_be_imported(project, room):
+    """What only plans or exports may change without a key; a behaviour that imports it is refused."""
+    (project.tree / "tasks" / room / "words.py").write_text("WORDS = 1\n")
+    project.declare(imports=f"from tasks.{room}.words import WORDS")
+    outcome = project.run()
+    assert outcome.code == 1 and f"got tasks.{room}; move what it needs to a room" in outcome.err
 
 
 @pytest.mark.parametrize("jobs", [1, 2])

@@ -27,6 +27,7 @@ CODE = {  # what a phase could do, and what the error names
     "NOTE = getattr(len, '__doc__')": "__doc__",
     "import inspect\nNOTE = inspect.getsource(len)": "getsource",
     "import sys\nLINE = sys._getframe().f_lineno": "f_lineno",
+    "def f(): return f.__code__.co_consts": "co_consts",
     "TYPE_CHECKING = True": "TYPE_CHECKING",
     "from wordlists import TYPE_CHECKING": "TYPE_CHECKING of wordlists",
     "from wordlists import yes as TYPE_CHECKING": "TYPE_CHECKING of wordlists",
