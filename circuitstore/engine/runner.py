@@ -63,15 +63,15 @@ def build(
     the build stops, or with `keep_going` goes on with all that does not need the failed phase. Raises the
     first failure: BuildError, GateError.
     """
-    if sys.flags.optimize:
-        expected = "all that code says, which includes what it asserts"
-        raise UsageError("Python", expected=expected, got="the option -O", remedy="leave out -O")
     tasks = planner.pipeline.closure(goals)
     steps = {selection.behaviour: planner.steps(selection, tasks) for selection in selections}
     # Whatever can be known to be wrong stops here, before anything is written.
     for note in planner.check(step for planned in steps.values() for step in planned):
         reporter.warn(note)
     if any(step.artifact is None for planned in steps.values() for step in planned):
+        if sys.flags.optimize:
+            expected = "all that code says, which includes what it asserts"
+            raise UsageError("Python", expected=expected, got="the option -O", remedy="leave out -O")
         planner.store.check_writable()
         planner.store.sweep()
     planner.memo.save()

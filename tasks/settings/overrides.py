@@ -52,6 +52,6 @@ def _value(text: str, *, is_text: bool) -> object:
     """The value as TOML says it; a bare word needs no quotes, nor does a text that looks like a number."""
     try:
         value: object = msgspec.toml.decode(f"value = {text}")["value"]
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, ValueError):  # a number of thousands of digits is the latter
         return text
     return text if is_text and not isinstance(value, str) else value
