@@ -1,9 +1,9 @@
 """The same attribution by automatic differentiation: the real model, hooks, and a gradient per target.
 
 It shares nothing with the library. It reads the files itself and lets transformers run the forward pass.
-Attention patterns and norm denominators are detached, and each MLP's output is made a leaf (plus its skip
-connection). A batch of targets is differentiated at once, each in a copy of the prompt of its own, as
-circuit-tracer does it. Tests compare the fast implementation with it; `bench/attribution.py` times both.
+Attention patterns and norm denominators are detached, and what each transcoder predicts is made a leaf (plus
+its skip connection). A batch of targets is differentiated at once, each in a copy of the prompt of its own,
+as circuit-tracer does it. Tests compare the fast implementation with it; `bench/attribution.py` times both.
 """
 
 from __future__ import annotations
@@ -36,12 +36,10 @@ class Naive:
 
 def load(model_folder, transcoder_folder):
     """The model, and the tensors of every layer's transcoder as float32."""
-    model = AutoModelForCausalLM.from_pretrained(
-        model_folder, attn_implementation="eager", dtype=torch.float32
-    ).eval()
-    paths = sorted(
-        Path(transcoder_folder).glob("layer_*.safetensors"), key=lambda p: int(p.stem.split("_")[1])
-    )
+    eager = {"attn_implementation": "eager", "dtype": torch.float32}
+    model = AutoModelForCausalLM.from_pretrained(model_folder, **eager).eval()
+    found = Path(transcoder_folder).glob("layer_*.safetensors")
+    paths = sorted(found, key=lambda path: int(path.stem.split("_")[1]))
     return model.requires_grad_(False), [
         {name: tensor.float() for name, tensor in load_file(path).items()} for path in paths
     ]
@@ -66,20 +64,21 @@ def graph(
     covered=None,
     nodes=None,
     order=None,
+    hooks=("mlp.hook_in", "mlp.hook_out"),
 ) -> Naive:
     """All edges, `batch` targets at a time.
 
-    ``covered`` (layer, position) bool says where transcoders are used. With ``nodes`` (n, 3), only these
-    features are nodes. ``order`` gives the rows in the order in which they are computed. By default that is
-    their numbering, so that a batch is of about one layer and nothing above it is differentiated. The
-    reference goes from the most to the least influential target.
+    ``hooks`` say where transcoders read and write. ``covered`` (layer, position) bool says where transcoders
+    are used. With ``nodes`` (n, 3), only these features are nodes. ``order`` gives the rows in the order in
+    which they are computed. By default that is their numbering, so that a batch is of about one layer and
+    nothing above it is differentiated. The reference goes from the most to the least influential target.
     """
-    network = _Network(model, coders, tokens, covered, batch)
+    network = _Network(model, coders, tokens, covered, batch, hooks)
     found = _features(network, top_k)
     if nodes is not None:
         wanted = {tuple(row) for row in np.asarray(nodes).tolist()}
         found = [entry for entry in found if entry[:3] in wanted]
-    ids, scalars = _logits(network.logits, targets, difference, max_logits, logit_prob)
+    ids, scalars = _logits(network, targets, difference, max_logits, logit_prob)
     n_features, n_pos, n_layers = len(found), len(tokens), len(coders)
     n_nodes = n_features + n_layers * n_pos + n_pos + len(ids)
     result = Naive(
@@ -114,22 +113,28 @@ def graph(
 class _Network:
     """One forward pass of `batch` copies of a prompt, its nonlinear parts detached, its leaves kept."""
 
-    def __init__(self, model, coders, tokens, covered, batch):
+    def __init__(self, model, coders, tokens, covered, batch, hooks):
         layers, self.coders = model.model.layers, coders
-        self.covered = (
-            torch.ones(len(layers), len(tokens), dtype=torch.bool)
-            if covered is None
-            else torch.as_tensor(covered)
-        )
+        reads, writes = hooks
+        everywhere = np.ones((len(layers), len(tokens)), dtype=bool)
+        self.covered = torch.as_tensor(everywhere if covered is None else covered)
         self.inputs, self.outputs, self.leaves, self.biases = {}, {}, {}, {}
 
         def embed(module, args, output):
             self.leaves["embeddings"] = output.detach().requires_grad_()
             return self.leaves["embeddings"]
 
-        def mlp(index):
+        def read(index):
             def hook(module, args, output):
-                self.inputs[index], self.outputs[index] = args[0], output.detach()
+                normalized = args[0] * _scale(module, args[0])
+                kinds = {"hook_resid_mid": args[0], "ln2.hook_normalized": normalized, "mlp.hook_in": output}
+                self.inputs[index] = kinds[reads]
+
+            return hook
+
+        def written(index):
+            def hook(module, args, output):
+                self.outputs[index] = output.detach()
                 skip = torch.zeros(())
                 if "W_skip" in coders[index]:
                     skip = self.inputs[index] @ coders[index]["W_skip"].T * self.covered[index][:, None]
@@ -149,13 +154,18 @@ class _Network:
         with _frozen(model), contextlib.ExitStack() as stack:
             stack.callback(model.model.embed_tokens.register_forward_hook(embed).remove)
             for index, layer in enumerate(layers):
-                stack.callback(layer.mlp.register_forward_hook(mlp(index)).remove)
+                norms = _norms(layer)
+                before = norms[2] if len(norms) > 2 else norms[1]
+                last = norms[3] if len(norms) > 2 and writes == "hook_mlp_out" else layer.mlp
+                stack.callback(before.register_forward_hook(read(index)).remove)
+                stack.callback(last.register_forward_hook(written(index)).remove)
                 for name in ("v_proj", "o_proj"):
                     projection = getattr(layer.self_attn, name)
                     if projection.bias is not None:
                         stack.callback(projection.register_forward_hook(biased((index, name))).remove)
             ids = torch.as_tensor(list(tokens)).expand(batch, -1)
-            self.logits = model(ids, use_cache=False, logits_to_keep=1).logits[:, 0]
+            self.logits = model.lm_head(model.model(ids, use_cache=False).last_hidden_state[:, -1])
+        self.cap = getattr(model.config, "final_logit_softcapping", None)
         self.names = [*self.leaves, *self.biases]
         self.wrt = [self.leaves.get(name, self.biases.get(name)) for name in self.names]
 
@@ -170,13 +180,18 @@ class _Sources:
         for index, coder in enumerate(network.coders):
             leaf, covered = network.leaves[index][0].detach(), network.covered[index][:, None]
             self.constants[index] = coder["b_dec"] * covered
-            decoded = network.activations[index] @ coder["W_dec"]
+            decoded = 0
+            for below, other in enumerate(network.coders):
+                if (decoder := _decoder(other, below, index)) is None:
+                    continue
+                decoded = decoded + network.activations[below] @ decoder
+                for position in np.unique(position_of[layer_of == below]).tolist():
+                    here = np.flatnonzero((layer_of == below) & (position_of == position))
+                    values = torch.tensor(graph.values[here], dtype=torch.float32)
+                    written = here, decoder[feature_of[here]] * values[:, None]
+                    self.features.setdefault((index, position), []).append(written)
             self.errors[index] = leaf - decoded - self.constants[index]
             self.constants[index][0], self.errors[index][0] = leaf[0], 0
-            for position in np.unique(position_of[layer_of == index]).tolist():
-                here = np.flatnonzero((layer_of == index) & (position_of == position))
-                values = torch.tensor(graph.values[here], dtype=torch.float32)
-                self.features[index, position] = here, coder["W_dec"][feature_of[here]] * values[:, None]
 
     def fill(self, graph, chunk, gradients):
         """Write the rows ``chunk`` from the gradients of their targets."""
@@ -197,9 +212,19 @@ class _Sources:
                 graph.adjacency[chunk, first : first + n_pos] = (self.errors[name] * g).sum(-1).numpy()
                 graph.bias[chunk] += (self.constants[name] * g).sum((1, 2)).numpy()
                 for position in range(n_pos):
-                    if (name, position) in self.features:
-                        here, written = self.features[name, position]
-                        graph.adjacency[np.ix_(chunk, here)] = (g[:, position] @ written.T).numpy()
+                    for here, written in self.features.get((name, position), []):
+                        graph.adjacency[np.ix_(chunk, here)] += (g[:, position] @ written.T).numpy()
+
+
+def _decoder(coder, own, to):
+    """What features of layer ``own`` write to a layer; None if nothing.
+
+    Those of cross-layer transcoders have an axis of layers, from their own on: (feature, layer, d_model).
+    """
+    decoder = coder["W_dec"]
+    if decoder.ndim == 2:
+        return decoder if own == to else None
+    return decoder[:, to - own] if own <= to else None
 
 
 def _features(network, top_k):
@@ -222,15 +247,16 @@ def _features(network, top_k):
     return found
 
 
-def _logits(logits, targets, difference, max_logits, logit_prob):
-    """Token ids of the logit nodes, and the scalar of each in each copy of the prompt."""
+def _logits(network, targets, difference, max_logits, logit_prob):
+    """Token ids of the logit nodes, and the scalar of each in each copy of the prompt, before a cap."""
+    logits, cap = network.logits, network.cap
     if difference is not None:
-        return torch.tensor(
-            difference[:1]
-        ), lambda node, copy: logits[copy, difference[0]] - logits[copy, difference[1]]
+        one = torch.tensor(difference[:1])
+        return one, lambda node, copy: logits[copy, difference[0]] - logits[copy, difference[1]]
     if targets is not None:
         return torch.tensor(targets), lambda node, copy: logits[copy, targets[node]] - logits[copy].mean()
-    probability, ids = torch.softmax(logits[0].detach(), 0).topk(max_logits)
+    capped = logits[0].detach() if cap is None else cap * torch.tanh(logits[0].detach() / cap)
+    probability, ids = torch.softmax(capped, 0).topk(max_logits)
     n = next((i + 1 for i, total in enumerate(probability.cumsum(0)) if total >= logit_prob), max_logits)
     return ids[:n], lambda node, copy: logits[copy, ids[node]] - logits[copy].mean()
 
@@ -241,22 +267,16 @@ def _frozen(model) -> Iterator[None]:
     modelling = sys.modules[type(model).__module__]
     eager = modelling.eager_attention_forward
 
-    def attention(module, query, key, value, mask, scaling, dropout=0.0, **kwargs):
-        _, pattern = eager(
-            module, query.detach(), key.detach(), value.detach(), mask, scaling, dropout=dropout, **kwargs
-        )
+    def attention(module, query, key, value, mask, **kwargs):
+        _, pattern = eager(module, query.detach(), key.detach(), value.detach(), mask, **kwargs)
         value = modelling.repeat_kv(value, module.num_key_value_groups)
         return (pattern @ value).transpose(1, 2).contiguous(), pattern
 
     def norm(module, args, output):
-        x = args[0]
-        return module.weight * (
-            x * torch.rsqrt(x.detach().pow(2).mean(-1, keepdim=True) + module.variance_epsilon)
-        )
+        gain = 1 + module.weight if type(module).__name__.startswith("Gemma") else module.weight
+        return gain * (args[0] * _scale(module, args[0]))
 
-    norms = [model.model.norm] + [
-        n for layer in model.model.layers for n in (layer.input_layernorm, layer.post_attention_layernorm)
-    ]
+    norms = [model.model.norm] + [norm for layer in model.model.layers for norm in _norms(layer)]
     handles = [n.register_forward_hook(norm) for n in norms]
     modelling.eager_attention_forward = attention
     try:
@@ -265,3 +285,16 @@ def _frozen(model) -> Iterator[None]:
         modelling.eager_attention_forward = eager
         for handle in handles:
             handle.remove()
+
+
+def _scale(norm, x):
+    """1 / denominator of a norm, detached."""
+    epsilon = norm.variance_epsilon if hasattr(norm, "variance_epsilon") else norm.eps
+    return torch.rsqrt(x.detach().pow(2).mean(-1, keepdim=True) + epsilon)
+
+
+def _norms(layer):
+    """The two norms of a block, or its four."""
+    names = ("input_layernorm", "post_attention_layernorm")
+    more = ("pre_feedforward_layernorm", "post_feedforward_layernorm")
+    return [getattr(layer, name) for name in names + more if hasattr(layer, name)]

@@ -38,6 +38,9 @@ class _Watch:
     def warn(self, text: str) -> None:
         print(text, flush=True)
 
+    def note(self, text: str) -> None:
+        print(text, flush=True)
+
     def end(self, report: PhaseReport) -> None:
         if not report.computed:
             return

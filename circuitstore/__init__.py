@@ -15,13 +15,33 @@ from circuitstore import pipeline
 from circuitstore._version import __version__
 from circuitstore.engine.loading import watch
 
-__all__ = ["__version__", "attribute", "graph", "open", "refs"]
+__all__ = [
+    "__version__",
+    "attention",
+    "attribute",
+    "audit",
+    "build",
+    "generate",
+    "graph",
+    "heads",
+    "intervene",
+    "open",
+    "refs",
+    "view",
+]
 
 _HOMES = {
     "open": "circuitstore.results.open",
     "refs": "circuitstore.results.open",
     "attribute": "circuitstore.results.one_text",
     "graph": "circuitstore.results.graphs",
+    "attention": "circuitstore.results.attention",
+    "heads": "circuitstore.results.attention",
+    "audit": "circuitstore.results.audit",
+    "build": "circuitstore.results.building",
+    "intervene": "circuitstore.results.edited",
+    "generate": "circuitstore.results.edited",
+    "view": "circuitstore.viewer.show",
 }
 
 

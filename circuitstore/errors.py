@@ -21,7 +21,7 @@ less.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 
@@ -37,8 +37,8 @@ class CircuitstoreError(Exception):
         self.where, self.expected, self.got, self.remedy = where, expected, got, remedy
         parts = [f"expected {expected}"] if expected is not None else []
         parts += [f"got {got}"] if got is not None else []
-        message = where + (": " + ", ".join(parts) if parts else "")
-        super().__init__(message + (f"; {remedy}" if remedy else ""))
+        self.problem = where + (": " + ", ".join(parts) if parts else "")  # without the remedy
+        super().__init__(self.problem + (f"; {remedy}" if remedy else ""))
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Keyword-only arguments do not survive the default pickling between worker processes.
@@ -103,6 +103,30 @@ class UndeclaredReadError(BuildError):
 
 class LimitError(CircuitstoreError):
     """A request larger than a stated limit."""
+
+
+def one_of(names: Iterable[str], most: int = 40) -> str:
+    """What a name may be: "one of a, b, c", or how many there are and the first three of more than `most`."""
+    known = list(dict.fromkeys(names))
+    if len(known) > most:
+        return f"one of {len(known)} ({', '.join(known[:3])}, …)"
+    return "one of " + ", ".join(known) if len(known) > 1 else known[0] if known else "nothing: there is none"
+
+
+def meant(name: str, names: Iterable[str]) -> str:
+    """Which name was probably meant, as a question: "did you mean build?", or "" when none is near."""
+    import difflib
+
+    spelled = {known.casefold(): known for known in names}
+    near = difflib.get_close_matches(name.casefold(), spelled, n=1, cutoff=0.6)
+    return f"did you mean {spelled[near[0]]}?" if near else ""
+
+
+def unknown(what: str, name: str, names: Iterable[str], remedy: str = "") -> UsageError:
+    """The error for a name that does not exist, with those that do and the one that was probably meant."""
+    known = list(names)
+    advice = "; ".join(filter(None, (meant(name, known), remedy))) or None
+    return UsageError(f"unknown {what} {name!r}", expected=one_of(known), remedy=advice)
 
 
 def some_of(items: Sequence[str], most: int, separator: str = "; ") -> str:

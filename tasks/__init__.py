@@ -10,7 +10,17 @@ from __future__ import annotations
 
 from functools import partial
 
-from circuitstore.engine.services import Export, Listing, OneText, Review, Services, later
+from circuitstore.engine.services import (
+    Edited,
+    Explained,
+    Explorer,
+    Export,
+    Listing,
+    OneText,
+    Review,
+    Services,
+    later,
+)
 from circuitstore.engine.task import Pipeline, Task
 from circuitstore.models.device import Machine
 from tasks.inputs.resources import resources
@@ -38,7 +48,7 @@ PHASES = (
     Task(
         "activations",
         phases.Activations,
-        needs=("prompts", "model"),
+        needs=("prompts", "model", "hooks"),
         per=("prompt", "layer"),
         coordinates=layers.of_activations,
         whole=("layers",),
@@ -49,7 +59,7 @@ PHASES = (
         phases.Features,
         needs=("activations", "transcoders"),
         per=("layer", "prompt"),
-        undefined=("l0",),  # at the prepended token
+        undefined=("l0", "error_square"),  # at the prepended token; of cross-layer transcoders
         summary=True,
         batch=100,
     ),
@@ -111,7 +121,22 @@ PHASES = (
     ),
 )
 
-# Built only when asked for by name. One text has a graph of its own.
+# Built only when asked for by name. A graph beside the minimal pair has what the prompt lacks.
+DIFFERENCE = Task(
+    "difference",
+    phases.Attribution,
+    table="attribution",
+    needs=("prompts", "pairs", "features", "model", "transcoders"),
+    after=("baseline",),
+    per=("prompt",),
+    bounds=("memory",),
+    undefined=UNDEFINED_IN_GRAPHS,
+    rounding=ROUNDING_IN_GRAPHS,
+    ranked=RANKED_IN_GRAPHS,
+    batch=10,
+)
+
+# One text has a graph of its own.
 ATTRIBUTE = Task(
     "attribute",
     phases.Attribution,
@@ -121,6 +146,32 @@ ATTRIBUTE = Task(
     undefined=UNDEFINED_IN_GRAPHS,
     rounding=ROUNDING_IN_GRAPHS,
     ranked=RANKED_IN_GRAPHS,
+)
+
+# Built only when asked for by name: one text with features edited, and such a text continued.
+EDITED = (
+    Task("intervene", phases.Intervene, needs=("text", "edits", "model", "transcoders")),
+    Task(
+        "generate",
+        phases.Generate,
+        needs=("text", "edits", "model", "transcoders"),
+        undefined=("new_probability",),  # after the end of the sequence
+    ),
+)
+
+# Built only when asked for by name: one score of attention in one text, and edges of its graph by heads.
+ATTENTION = (
+    Task("attention", phases.Attention, needs=("text", "model", "transcoders")),
+    Task("heads", phases.Heads, needs=("text", "model", "transcoders")),
+)
+
+# Built only when asked for by name: how good a set of transcoders is, on texts.
+AUDIT = Task(
+    "audit",
+    phases.Audit,
+    about="corpus",
+    needs=("texts", "model", "transcoders"),
+    undefined=("edge_ratio", "sign_changed"),  # where no edge has that size
 )
 
 # Built only when asked for by name: transcoders trained on a corpus.
@@ -163,15 +214,45 @@ TRAINING = (
     ),
 )
 
+GRAPH_FORMATS = ("json", "graphml", "png", "svg", "pdf")
 EXPORTS = {
     "figures": Export(
         "figures", later("tasks.exports.figures:files"), ("png", "svg", "pdf"), front="report.html"
     ),
-    "graphs": Export("attribution", later("tasks.exports.graphs:files"), ("json", "graphml"), by_prompt=True),
+    "graphs": Export(
+        "attribution",
+        later("tasks.exports.graphs:files"),
+        GRAPH_FORMATS,
+        by_prompt=True,
+        by_scan=True,
+    ),
+    "differences": Export(
+        "difference",
+        later("tasks.exports.graphs:files"),
+        GRAPH_FORMATS,
+        by_prompt=True,
+        by_scan=True,
+    ),
+    "neuronpedia": Export(
+        "attribution",
+        later("tasks.exports.neuronpedia:files"),
+        by_prompt=True,
+        by_scan=True,
+        advice=later("tasks.exports.neuronpedia:advice"),
+    ),
+    "features": Export("interpretation", later("tasks.exports.features:files")),
+    "page": Export(
+        "attribution",
+        later("tasks.exports.pages:files"),
+        ("pruned", "full"),
+        by_prompt=True,
+        front="index.html",
+    ),
     "transcoders": Export("transcoders", later("tasks.exports.transcoders:files")),
 }
 
-SETTINGS = Settings.of((*PHASES, ATTRIBUTE, *TRAINING))
+ASKED = (DIFFERENCE, ATTRIBUTE, *EDITED, *ATTENTION, AUDIT, *TRAINING)
+SETTINGS = Settings.of((*PHASES, *ASKED))
 
 SERVICES = Services(
     settings=Service(SETTINGS),
@@ -182,17 +263,30 @@ SERVICES = Services(
         shown=later("tasks.exports.review_table:shown"),
         export_table=later("tasks.exports.review_table:write_table"),
         import_table=later("tasks.exports.review_table:store_table"),
+        labels=later("tasks.exports.feature_labels:labels"),
+        import_labels=later("tasks.labelling.neuronpedia:import_labels"),
+        explain=later("tasks.labelling.interpreter:explain"),
     ),
     listings={
         "prompts": Listing(later("tasks.exports.prompt_rows:rows"), later("tasks.exports.prompt_rows:line"))
+    },
+    findings={
+        phase: later(f"tasks.exports.findings:{phase}")
+        for phase in ("attribution", "interpretation", "circuit")
     },
     one_text=OneText(
         "attribute",
         limits=later("tasks.exports.one_text:limits"),
         every_edge=("attribution.max_edges=0", "attribution.edge_min_share=0", "attribution.edge_top_k=0"),
     ),
+    edited=Edited("intervene", "generate"),
+    explained=Explained("attention", "heads"),
+    audit="audit",
     graphs="attribution",
+    explorer=Explorer(later("tasks.exploring.records:Records")),
     follow=partial(later("tasks.inputs.follow:follow"), SETTINGS),
+    described=later("tasks.variables:described"),
+    columns={"prompts": later("tasks.exports.label_columns:columns")},
 )
 
-PIPELINE = Pipeline(__name__, PHASES, resources, Machine(), asked=(ATTRIBUTE, *TRAINING), serves=SERVICES)
+PIPELINE = Pipeline(__name__, PHASES, resources, Machine(), asked=ASKED, serves=SERVICES)

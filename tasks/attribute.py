@@ -5,16 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from circuitstore.circuits.graph import attribute as attribute_tokens
-from circuitstore.errors import UsageError
-from circuitstore.models.load import tokenize
 from circuitstore.texts import text_array
+from tasks.parts.answers import answer_id
+from tasks.parts.given_text import plain, roles_of, texts_of, tokens_of
 from tasks.parts.stored_graph import arguments, dataset
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     import xarray as xr
-    from transformers import PreTrainedTokenizerBase
 
     from circuitstore.models.load import LanguageModel
     from circuitstore.storage.records import Coords
@@ -31,15 +30,17 @@ def attribute(
 ) -> Iterator[tuple[Coords, xr.Dataset]]:
     """Yield one graph with the variables that phase `attribution` describes; the encoders are read here.
 
-    `text` is what the resource of this name gives: the prompt as `text` or as `tokens`, the token to
-    `prepend`, the answers to explain as `targets`, and `against`, an answer whose logit is subtracted from
-    that of the one target. Raises UsageError for an answer that is not one token.
+    `text` is what the resource of this name gives: the prompt as `text`, as `tokens` or as `turns` of a
+    conversation, the token to `prepend`, the answers to explain as `targets`, and `against`, an answer whose
+    logit is subtracted from that of the one target. Of a conversation, `token_role` (position,) text is who
+    says each token, "" for those of the template. Raises UsageError for an answer that is not one token.
     """
-    tokens = list(text["tokens"]) or tokenize(model.tokenizer, text["text"], prepend=text["prepend"])
-    targets = [_answer(model.tokenizer, "target", answer) for answer in text["targets"]]
-    difference = (
-        (targets[0], _answer(model.tokenizer, "against", text["against"])) if text["against"] else None
-    )
+    tokens = tokens_of(model.tokenizer, text)
+    asked = plain(model.tokenizer, text)
+    targets = [answer_id(model.tokenizer, asked, "--target", answer) for answer in text["targets"]]
+    difference = None
+    if text["against"]:
+        difference = targets[0], answer_id(model.tokenizer, asked, "--against", text["against"])
     graph = attribute_tokens(
         model,
         transcoders,
@@ -49,16 +50,8 @@ def attribute(
         margin=difference,
         **arguments(config),
     )
-    token_text = text_array([str(model.tokenizer.decode([token])) for token in tokens])
-    result = dataset(graph, model, token_text, config)
+    result = dataset(graph, model, texts_of(model.tokenizer, tokens), config)
+    if (roles := roles_of(model.tokenizer, text, len(tokens))) is not None:
+        result["token_role"] = ("position", text_array(roles))
     for cell in cells:
         yield cell, result
-
-
-def _answer(tokenizer: PreTrainedTokenizerBase, name: str, text: str) -> int:
-    """The token id of an answer; `name` is the option that gave it, for the error."""
-    ids = tokenizer.encode(text, add_special_tokens=False)
-    if len(ids) != 1:
-        remedy = "mind the leading space" if not text.startswith(" ") else None
-        raise UsageError(f"{name} {text!r}", expected="one token", got=f"{len(ids)} tokens", remedy=remedy)
-    return int(ids[0])

@@ -11,10 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from circuitstore.circuits.active import ActiveFeatures
 from circuitstore.circuits.graph import attribute
-from tasks.parts.active import active_entries, n_kept
-from tasks.parts.positions import covered
+from tasks.parts.graph_features import features_of
 from tasks.parts.stored_graph import arguments, dataset
 
 if TYPE_CHECKING:
@@ -44,6 +42,7 @@ def attribution(
     The prompt and its features:
 
         input_tokens, token_text   (position,) int64 and text
+        prompt_text            text: all tokens together, as the tokenizer's decoder writes them
         active_features            (active_feature, column) int64: layer, position, feature; sorted
         activation_values          (active_feature,) float32
         selected_features          (feature_node,) int64: the rows of active_features that are nodes
@@ -64,9 +63,10 @@ def attribution(
         node_unstored                      (node,) float32: the sum of the edges into it that are not stored
         node_influence, node_cumulative    (node,) float32
         prune_node_mask                    (node,) bool
-        direct_attribution, total_attribution, gradient_attribution   (node,) float32, nats: what the node
-                contributes to the margin by its edge alone, by all paths through features, and by the
-                gradient of the real model (`circuitstore.circuits.margin`)
+        direct_attribution, total_attribution, gradient_attribution, integrated_attribution   (node,)
+                float32, nats: what the node contributes to the margin by its edge alone, by all paths through
+                features, by the gradient of the real model, and by its integral
+                (`circuitstore.circuits.margin`)
 
     Edges, by target, then source. Stored are those that pruning keeps, and the strongest others
     (`edge_min_share`, `edge_top_k`, `max_edges`):
@@ -82,8 +82,8 @@ def attribution(
         identity_error            float64: the largest error of the sum above, as a share of its scale
         gradient_direct_spearman  float64: rank correlation of gradient and direct attribution over features
 
-    With method "gradient", `circuitstore.circuits.gradient_graph` gives edges and pruning. Then no identity
-    holds, and its error is NaN.
+    With methods "gradient" and "integrated", `circuitstore.circuits.gradient_graph` gives edges and pruning.
+    Then no identity holds, and its error is NaN.
 
     Source: *Circuit Tracing: Attribution Graphs* (Anthropic, 2025), "Attribution" and "Pruning".
     """
@@ -95,7 +95,7 @@ def attribution(
             model,
             transcoders,
             tokens,
-            features=_active(features.all(cell), model.n_layers, len(tokens)),
+            features=features_of(features.all(cell), model.n_layers, len(tokens)),
             difference=margin if config.targets == "difference" else None,
             targets=margin if config.targets == "answers" else None,
             margin=margin,
@@ -114,11 +114,3 @@ def summary(cells: Iterable[tuple[Coords, xr.Dataset]], config: Attribution) -> 
         **dict(zip(names[:3], graphs[:, :3].mean(0).tolist(), strict=True)),
         names[3]: float(graphs[:, 3].max()),
     }
-
-
-def _active(layers: list[tuple[Coords, xr.Dataset]], n_layers: int, n_tokens: int) -> ActiveFeatures:
-    """The active features of one prompt, from its cells of phase `features`."""
-    looked_at = np.zeros((n_layers, n_tokens), dtype=bool)
-    for coords, cell in layers:
-        looked_at[int(coords["layer"])] = covered(n_tokens, n_kept(cell))
-    return ActiveFeatures(*active_entries(layers), looked_at)

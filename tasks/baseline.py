@@ -13,6 +13,7 @@ import torch
 import xarray as xr
 
 from circuitstore.models.capture import capture
+from circuitstore.models.token_text import token_text
 from circuitstore.texts import text_array
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def baseline(
         log_probs = torch.log_softmax(logits, -1)
         correct, incorrect = int(prompt.correct_id), int(prompt.incorrect_id)
         top = torch.topk(logits, min(config.top_k, len(logits)))
-        texts = [str(model.tokenizer.decode([int(token)])) for token in top.indices]
+        texts = [token_text(model.tokenizer, int(token)) for token in top.indices]
         nats = {"units": "nats"}
         yield (
             cell,

@@ -51,7 +51,8 @@ def circuit(
         active_frequency              (unit,) float32: the share of prompts in which it is active
         kept_frequency                (unit,) float32: the share of prompts in which pruning keeps it
         influence                     (unit,) float32: mean
-        direct_attribution, total_attribution, gradient_attribution   (unit,) float32: means, nats of margin
+        direct_attribution, total_attribution, gradient_attribution, integrated_attribution
+                                      (unit,) float32: means, nats of margin
         mean_activation               (unit,) float32: mean over all covered positions that have the role
         rank, absolute_rank           (unit,) int32: of features by mean attribution (`rank_by`), 0 for the
                                       largest, or for the largest in size; -1 for other units

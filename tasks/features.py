@@ -39,7 +39,8 @@ def features(
                         row; activation.value (entry,) float32
         feature_count   int32: how many features the transcoder has
         l0              (position,) float32: active features; NaN at the prepended token, which has none
-        error_square    (position,) float32: squared norm of the reconstruction error
+        error_square    (position,) float32: squared norm of the reconstruction error; NaN with cross-layer
+                        transcoders, whose prediction is a sum over layers that are other cells
         output_square   (position,) float32: squared norm of the MLP output
         output_sum      (d_model,) float64: the MLP outputs summed over positions
         n_tokens        int32: the length of the prompt
@@ -56,7 +57,10 @@ def features(
         outputs = transcoder.active(inputs)
         for cell, one, first, x, rows in zip(same_layer, captured, blanks, inputs, outputs, strict=True):
             output = _tensor(one.mlp_output)[first:].float()
-            error = output - transcoder.reconstruct(rows, x).cpu()
+            if transcoder.cross_layer:
+                error = output * np.nan
+            else:
+                error = output - transcoder.reconstruct(rows, x).cpu()
             yield (
                 cell,
                 xr.Dataset(
@@ -75,25 +79,28 @@ def features(
 def summary(cells: Iterable[tuple[Coords, xr.Dataset]], config: Features) -> dict[str, object]:
     """For each layer: mean L0, explained variance and normalised MSE over all positions of all prompts.
 
-    The formulas and their source are in `circuitstore.transcoders.reconstruction`.
+    The formulas and their source are in `circuitstore.transcoders.reconstruction`. Of cross-layer transcoders
+    there is only the mean L0.
     """
-    layers = {}
+    layers: dict[str, dict[str, float]] = {}
     for layer, group in groupby(cells, key=lambda pair: pair[0]["layer"]):
         datasets = [cell for _, cell in group]
         count = sum(
             cell.sizes["position"] - blank(int(cell.n_tokens), cell.sizes["position"]) for cell in datasets
         )
         error, square = (
-            sum(float(cell[name].sum(dtype=np.float64)) for cell in datasets)
+            sum(float(cell[name].values.sum(dtype=np.float64)) for cell in datasets)
             for name in ("error_square", "output_square")
         )
         total = sum(cell.output_sum.values for cell in datasets)
         variance = variance_about_mean(square, total, count)
-        layers[str(layer)] = {
-            "l0": sum(float(cell.l0.sum(dtype=np.float64)) for cell in datasets) / max(count, 1),
-            "explained_variance": float(explained_variance(error, variance)),
-            "normalised_mse": float(normalised_mse(error, square)),
-        }
+        l0 = sum(float(np.nansum(cell.l0.values, dtype=np.float64)) for cell in datasets) / max(count, 1)
+        layers[str(layer)] = {"l0": l0}
+        if not np.isnan(error):
+            layers[str(layer)] |= {
+                "explained_variance": float(explained_variance(error, variance)),
+                "normalised_mse": float(normalised_mse(error, square)),
+            }
     return {"layers": layers}
 
 

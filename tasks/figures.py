@@ -18,12 +18,15 @@ from tasks.drawing import (
     activity,
     comparison,
     effects,
+    faithfulness,
     graphs,
     margins,
     reconstruction,
     relations,
     report,
+    report_features,
     report_interventions,
+    report_predictions,
     scores,
     tables_features,
     tables_graphs,
@@ -56,7 +59,7 @@ CONTENTS: tuple[
     ("interventions", effects.ablation, ("interventions",)),
     ("interventions", effects.edits, ("interventions",)),
     ("interventions", effects.steering, ("interventions",)),
-    ("interventions", effects.faithfulness, ("interventions",)),
+    ("interventions", faithfulness.faithfulness, ("interventions",)),
     ("interventions", relations.predictions, ("interventions",)),
     ("interventions", relations.between_features, ("interventions",)),
     (
@@ -145,7 +148,7 @@ def tables(
         "prompts": rows,
         "baseline": answers,
         "features": tables_features.Features.of(features),
-        "pairs": tables_prompts.role_places(pairs),
+        "pairs": tables_prompts.Pairs.of(pairs),
         "interpretation": tables_features.Interpretation.of(interpretation, review),
         "attribution": tables_graphs.Graphs.of(attribution, examples),
         "circuit": tables_graphs.Circuit.of(circuit),
@@ -165,14 +168,21 @@ def _sources(content: dict[str, str], needs: tuple[str, ...]) -> dict[str, str]:
 def _words(given: dict[str, Any], config: Figures) -> dict[str, list[str]]:
     """The words and tables that stand before the figures of each section of the report."""
     sections: dict[str, list[str]] = {name: [] for name in report.SECTIONS}
-    sections["prompts"] = report.prompts(given["prompts"], given["baseline"])
+    sections["prompts"] = report.prompts(given["study"], given["prompts"], given["baseline"])
     sections["baseline"] = report.baseline(given["prompts"], given["baseline"])
-    sections["features"] = report.features(given["features"], given["interpretation"])
-    sections["interpretation"] = report.interpretation(
+    sections["features"] = [
+        *report_features.features(given["features"], given["interpretation"]),
+        *report_features.by_role(given["features"], given["pairs"]),
+    ]
+    sections["interpretation"] = report_features.interpretation(
         given["circuit"], given["interpretation"], config.heatmap_features
     )
-    sections["graph"] = report.graphs(given["attribution"])
-    sections["interventions"] = report_interventions.interventions(given["interventions"])
+    sections["graph"] = [*report.graphs(given["attribution"]), *report.importance(given["circuit"])]
+    edited = given["interventions"]
+    sections["interventions"] = [
+        *report_interventions.interventions(edited),
+        *report_predictions.predictions(edited),
+    ]
     names = ("study", "prompts", "baseline", "features", "attribution", "interventions")
     sections["comparison"] = report.compared(comparison.rows(*(given[name] for name in names)))
     return sections

@@ -19,6 +19,7 @@ import numpy as np
 import xarray as xr
 
 from circuitstore.models.lens import extreme_tokens
+from circuitstore.models.token_text import token_text
 from circuitstore.statistics.false_discovery import benjamini_hochberg
 from circuitstore.statistics.rank_tests import mann_whitney, rank_biserial
 from circuitstore.texts import text_array
@@ -30,6 +31,8 @@ from tasks.parts.dominant import UNLABELLED, dominant
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+
+    from torch import Tensor
 
     from circuitstore.engine.inputs import Upstream
     from circuitstore.models.load import LanguageModel
@@ -67,8 +70,9 @@ def interpretation(
         top_prompt       (unit, top) text: ids of the prompts with the largest activation, largest first;
                          "" where fewer are active
         top_position     (unit, top) int32: of its peak, counted from the end: -1 is the last token; 0 for
-        none top_token        (unit, top) int32: the token there; -1 for none top_activation   (unit, top)
-        float32; NaN for none
+                         none
+        top_token        (unit, top) int32: the token there; -1 for none
+        top_activation   (unit, top) float32; NaN for none
 
     Categories with at least `min_prompts` observations inside and as many outside:
 
@@ -105,7 +109,7 @@ def interpretation(
     decoded: dict[int, str] = {-1: ""}
 
     def decode(token: int) -> str:
-        return decoded.setdefault(token, str(model.tokenizer.decode([token])) if token >= 0 else "")
+        return decoded.setdefault(token, token_text(model.tokenizer, token) if token >= 0 else "")
 
     tested = categories(rows, contexts, config.min_prompts, decode)
     parts: list[dict[str, np.ndarray]] = []
@@ -123,7 +127,7 @@ def interpretation(
             **_top(by_prompt, peaks, contexts, config.top_prompts),
             **_tests(values, by_prompt, tested, config.min_prompts),
         }
-        tokens = extreme_tokens(model, decoder, config.top_tokens)
+        tokens = extreme_tokens(model, _added(model, transcoders, layer, active), config.top_tokens)
         part.update(promoted_token=tokens.promoted, promoted_value=tokens.promoted_value)
         part.update(suppressed_token=tokens.suppressed, suppressed_value=tokens.suppressed_value)
         parts.append(part)
@@ -241,6 +245,21 @@ def _promoted(tokens: np.ndarray, tested: list[Category], decode: Callable[[int]
     return np.array(
         [[value != "" and value in some for value in values] for some in texts], dtype=bool
     ).reshape(len(tokens), len(tested))
+
+
+def _added(model: LanguageModel, transcoders: Transcoders, layer: int, active: np.ndarray) -> Tensor:
+    """What features add to the residual stream, per unit of activation and of the scale of a norm after it.
+
+    ``active`` (feature,) are ids of a layer. Returns (feature, d_model) float32.
+    """
+    rows, added = transcoders.layer(layer), None
+    for to in transcoders.written_by(layer):
+        written, block = rows.decoder_rows(active, to), model.parts.layers[to]
+        if (norm := block.post_mlp_norm) is not None and transcoders.hooks.before(block) is not None:
+            written = written * model.parts.gain(norm)
+        added = written if added is None else added + written
+    assert added is not None
+    return added
 
 
 def _dataset(

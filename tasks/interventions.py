@@ -1,7 +1,7 @@
 """Phase `interventions`: is it these features? Their activations are changed in the real model.
 
 Sets of features are chosen in two ways. Choice `own` takes the features with the largest attributions in the
-prompt's own graph. Choice `circuit` takes the features with the largest mean attribution over the train
+prompt's own graph. Choice `train` takes the features with the largest mean attribution over the train
 prompts (phase `circuit`) that are active in the prompt; on test prompts, nothing of them was seen. The
 definitions and their sources are in docs/interventions.md; the arithmetic of an edit is in
 `circuitstore.circuits.intervene`.
@@ -52,9 +52,10 @@ def interventions(
 ) -> Iterator[tuple[Coords, xr.Dataset]]:
     """Yield one dataset for each prompt.
 
-    Coordinates: kind ("zero", "inhibit", "mean", "resample", "patch", "steer …"), regime ("free",
-    "frozen_attention"), choice ("own", "circuit"), size, swap_size, circuit_size, predictor; place, depth and
-    where (`tasks.parts.places`).
+    Coordinates: strength; kind ("zero", "inhibit", "mean", "resample", "patch", "steer …"), regime ("free",
+    "frozen_attention"), choice ("own", "train"), size, swap_size, circuit_size, predictor; place, depth and
+    where (`tasks.parts.places`); fill ("mean", "zero"): what replaces features in `circuit`, `complement`
+    and `empty`.
 
     Each run gives five measures at the last position, as variables GROUP_MEASURE (`tasks/parts/runs.py`):
     margin, probability_correct, probability_incorrect, rank_correct, rank_incorrect. Values are NaN or -1
@@ -66,6 +67,8 @@ def interventions(
         set               (choice, size, kind, regime)
         control           (choice, size, draw)        a matched random set that takes away as much; NaN where
                                                       a feature of the set has no control
+        steered_control   (size, strength, steered_draw)   a matched random set, changed by as much as
+                                                      steering changes the set; choice "train"
         swap              (choice, swap_size)         larger sets, patched from the partner
         circuit           (circuit_size,)             all active features but the circuit's are replaced
         complement        (circuit_size,)             the circuit's features are replaced
@@ -114,7 +117,7 @@ def interventions(
         facts |= sets.plan(runs, case, gain, pair)
         facts |= kept.plan(runs, case)
         facts |= places.plan(runs, candidates, pair, int(graph.n_layers))
-        base = capture(model, tokens, patterns=True, last_only=True)
+        base = capture(model, tokens, patterns=True, last_only=True, hooks=transcoders.hooks)
         results = runs.make(model, transcoders, tokens, base, answers)
         drawn = case.generator("feature effects")
         yield (
@@ -210,13 +213,14 @@ def _patch_gain(
     Source: *Attribution Patching Outperforms Automated Circuit Discovery* (Syed et al., 2023), §2.
     """
     direction = model.parts.unembedding[answers[0]].float() - model.parts.unembedding[answers[1]].float()
-    gradient = logit_gradients(model, tokens, direction[None])[0]
+    gradient = logit_gradients(model, tokens, direction[None], transcoders.hooks)[0]
     slope = np.zeros(len(candidates.value))
     for layer in np.unique(candidates.layer).tolist():
         here = np.flatnonzero(candidates.layer == layer)
-        decoders = transcoders.layer(layer).decoder_rows(candidates.feature[here])
-        entering = gradient[layer + 1, torch.from_numpy(candidates.position[here])]
-        slope[here] = (decoders * entering).sum(1).cpu().numpy()
+        position = torch.from_numpy(candidates.position[here])
+        for to in transcoders.written_by(layer):
+            decoders = transcoders.layer(layer).decoder_rows(candidates.feature[here], to)
+            slope[here] += (decoders * gradient[to + 1, position]).sum(1).cpu().numpy()
     return np.asarray(-slope * (candidates.partner - candidates.value))
 
 
@@ -233,5 +237,7 @@ def _coordinates(config: Interventions) -> dict[str, np.ndarray]:
         "depth": np.array(places.DEPTHS),
         "where": np.array(places.WHERE),
         **{name: np.array(values, dtype=np.int32) for name, values in sizes.items()},
+        "strength": np.array(config.strengths, dtype=np.float64),
         "predictor": np.array(MARGIN_METHODS),
+        "fill": np.array(config.fill),
     }

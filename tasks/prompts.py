@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 import xarray as xr
 
 from circuitstore.errors import PromptError, some_of
-from circuitstore.models.load import tokenize
+from circuitstore.models.chat import token_roles, written_out
+from circuitstore.models.load import answer_ids, tokenize
+from circuitstore.models.token_text import token_text
 from circuitstore.texts import text_array
 
 if TYPE_CHECKING:
@@ -28,7 +30,11 @@ if TYPE_CHECKING:
     from tasks.settings.phases import Prompts
 
 TEXT = ("text", "correct", "incorrect", "split", "template", "group", "partner")
+USER = "user"  # who says a prompt in a conversation
 LISTED = 8  # violations named in an error
+SHOWN = 60  # characters of a prompt that are shown with one
+DRAWN = "change these prompts or the model, or have others drawn: --set prompts.misfits=skip"
+OWN = "change these lines of your file, or use another model"
 
 
 class Prompt(Protocol):
@@ -45,6 +51,13 @@ class Prompt(Protocol):
     labels: Mapping[str, str]
 
 
+class Answer(NamedTuple):
+    """Token ids of an answer, as it stands after its prompt, or by itself where it ``merges`` with that."""
+
+    ids: list[int]
+    merges: bool
+
+
 def prompts(
     cells: list[Coords],
     config: Prompts,
@@ -53,7 +66,8 @@ def prompts(
 ) -> Iterator[tuple[Coords, xr.Dataset]]:
     """Yield one dataset for each prompt, along axis `prompt`.
 
-    `behaviour` gives the prompts; its second argument says which minimal pairs can be used.
+    `behaviour` gives the prompts; its second argument says which minimal pairs can be used. Those of a user's
+    file come with `lines`, the number of the line of each id, for errors.
 
         text, correct, incorrect     text
         split                        text: "train" or "test"
@@ -62,16 +76,19 @@ def prompts(
         labels                       text: a JSON object
         correct_id, incorrect_id     int32: token ids
         tokens, token_text           (position,) int32 and text: the prepended token comes first
+        token_role                   (position,) text, with `chat`: "user" where the text is, else ""
 
     Raises PromptError, which lists the prompts that cannot be used.
     """
-    rows = behaviour(config, _fits(tokenizer, config.prepend) if config.misfits == "skip" else None)
-    tokens = {row.id: tokenize(tokenizer, row.text, prepend=config.prepend) for row in rows}
-    answers = {row.id: _answer_ids(tokenizer, row) for row in rows}
+    rows = behaviour(config, _fits(tokenizer, config) if config.misfits == "skip" else None)
+    asked = {row.id: _asked(tokenizer, row, config) for row in rows}
+    tokens = {name: tokenize(tokenizer, text, prepend=config.prepend) for name, text in asked.items()}
+    answers = {row.id: _answer_ids(tokenizer, row, asked[row.id]) for row in rows}
+    lines: Mapping[str, int] = getattr(behaviour, "lines", {})
     problems = [
-        problem
+        f"line {lines[row.id]}: {problem}" if row.id in lines else problem
         for row in rows
-        for problem in _problems(row, tokens, answers[row.id], tokenizer, config.prepend)
+        for problem in _problems(row, tokens, answers[row.id])
     ]
     problems += [
         f"{name}: {count} prompts have this id"
@@ -82,62 +99,78 @@ def prompts(
         problems.append("there are no prompts")
     if problems:
         raise PromptError(
-            "prompts do not fit this tokenizer",
+            "prompts",
+            expected="prompts that this model's tokenizer lets be used, each with an id of its own",
             got=some_of(problems, LISTED),
-            remedy="change these prompts or the model, or have others drawn: --set prompts.misfits=skip",
+            remedy=OWN if lines else DRAWN,
         )
     for row in rows:
-        (correct,), (incorrect,) = answers[row.id]
+        (correct,), (incorrect,) = (answer.ids for answer in answers[row.id])
         variables: dict[str, Any] = {name: ((), text_array(getattr(row, name))) for name in TEXT}
         variables["labels"] = ((), text_array(json.dumps(row.labels, sort_keys=True)))
         variables["correct_id"] = ((), np.int32(correct))
         variables["incorrect_id"] = ((), np.int32(incorrect))
         variables["tokens"] = ("position", np.array(tokens[row.id], dtype=np.int32))
-        texts = [str(tokenizer.decode([token])) for token in tokens[row.id]]
+        texts = [token_text(tokenizer, token) for token in tokens[row.id]]
         variables["token_text"] = ("position", text_array(texts))
+        if config.chat:
+            roles = token_roles(tokenizer, asked[row.id], [(USER, row.text)])
+            roles = [""] * (len(texts) - len(roles)) + roles
+            variables["token_role"] = ("position", text_array(roles))
         yield {"prompt": row.id}, xr.Dataset(variables)
 
 
-def _fits(tokenizer: PreTrainedTokenizerBase, prepend: str) -> Callable[..., bool]:
+def _fits(tokenizer: PreTrainedTokenizerBase, config: Prompts) -> Callable[..., bool]:
     """A function that says whether both prompts of a minimal pair can be used."""
 
     def fits(*pair: Prompt) -> bool:
-        tokens = {row.id: tokenize(tokenizer, row.text, prepend=prepend) for row in pair}
-        return not any(
-            _problems(row, tokens, _answer_ids(tokenizer, row), tokenizer, prepend) for row in pair
-        )
+        asked = {row.id: _asked(tokenizer, row, config) for row in pair}
+        tokens = {name: tokenize(tokenizer, text, prepend=config.prepend) for name, text in asked.items()}
+        return not any(_problems(row, tokens, _answer_ids(tokenizer, row, asked[row.id])) for row in pair)
 
     return fits
 
 
-def _answer_ids(tokenizer: PreTrainedTokenizerBase, row: Prompt) -> list[list[int]]:
-    """The token ids of the correct and of the incorrect answer."""
-    return [
-        list(tokenizer.encode(answer, add_special_tokens=False)) for answer in (row.correct, row.incorrect)
-    ]
+def _asked(tokenizer: PreTrainedTokenizerBase, row: Prompt, config: Prompts) -> str:
+    """What the model reads: the text, or with `chat` the text as a user says it, in the model's template."""
+    return written_out(tokenizer, [(USER, row.text)]) if config.chat else row.text
+
+
+def _answer_ids(tokenizer: PreTrainedTokenizerBase, row: Prompt, asked: str) -> list[Answer]:
+    """What the correct and the incorrect answer add to the tokens of what the model is `asked`."""
+    answers = []
+    for text in (row.correct, row.incorrect):
+        added = answer_ids(tokenizer, asked, text)
+        alone = list(tokenizer.encode(text, add_special_tokens=False)) if added is None else added
+        answers.append(Answer(alone, added is None))
+    return answers
 
 
 def _problems(
     row: Prompt,
     tokens: Mapping[str, list[int]],
-    answers: list[list[int]],
-    tokenizer: PreTrainedTokenizerBase,
-    prepend: str,
+    answers: list[Answer],
 ) -> list[str]:
     """What is wrong with one prompt, a line for each problem. `tokens` holds all prompts by id."""
-    problems = []
-    for text, ids in zip((row.correct, row.incorrect), answers, strict=True):
-        if len(ids) != 1:
-            problems.append(f"{row.id}: answer {text!r} is {len(ids)} tokens, not one")
-        elif tokenize(tokenizer, row.text + text, prepend=prepend) != tokens[row.id] + ids:
-            problems.append(f"{row.id}: answer {text!r} merges with the prompt's last token")
-    if answers[0] == answers[1]:
-        problems.append(f"{row.id}: both answers are the same token")
+    problems, name = [], _named(row)
+    for text, answer in zip((row.correct, row.incorrect), answers, strict=True):
+        if len(answer.ids) != 1:
+            problems.append(f"{name}: answer {text!r} is {len(answer.ids)} tokens, not one")
+        elif answer.merges:
+            problems.append(f"{name}: answer {text!r} merges with the prompt's last token")
+    if answers[0].ids == answers[1].ids:
+        problems.append(f"{name}: both answers are the same token")
     if row.partner and row.partner not in tokens:
-        problems.append(f"{row.id}: partner {row.partner} is no prompt")
+        problems.append(f"{name}: partner {row.partner} is no prompt")
     elif row.partner and len(tokens[row.partner]) != len(tokens[row.id]):
         lengths = f"has {len(tokens[row.partner])} tokens, this has {len(tokens[row.id])}"
-        problems.append(f"{row.id}: partner {row.partner} {lengths}")
+        problems.append(f"{name}: partner {row.partner} {lengths}")
     if len(tokens[row.id]) < 2:
-        problems.append(f"{row.id}: the prompt has no tokens")
+        problems.append(f"{name}: the prompt has no tokens")
     return problems
+
+
+def _named(row: Prompt) -> str:
+    """A prompt's id and its text, or the end of it, which is where answers begin."""
+    text = row.text if len(row.text) <= SHOWN else "…" + row.text[-SHOWN:]
+    return f"{row.id} ({text!r})"

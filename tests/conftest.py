@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,17 @@ from workspace import ROOT, Workspace
 
 from circuitstore import memo
 
+IN_MEMORY, ROOM = "/dev/shm", 8 << 30  # bytes: tests leave some two GB
 os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")  # as a build sets it, before any other test multiplies
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Stores of tests lie in memory where it has room, for builds flush what they write to the disk."""
+    in_charge = not hasattr(config, "workerinput") and config.option.basetemp is None
+    if in_charge and os.path.isdir(IN_MEMORY) and shutil.disk_usage(IN_MEMORY).free > ROOM:
+        config.option.basetemp = tempfile.mkdtemp(prefix="circuitstore-tests-", dir=IN_MEMORY)
+        config.add_cleanup(lambda: shutil.rmtree(config.option.basetemp, ignore_errors=True))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -95,7 +106,7 @@ def pristine_tree(tmp_path_factory) -> Path:
     """The code of this checkout, nothing else."""
     tree = tmp_path_factory.mktemp("tree")
     for name in ("circuitstore", "tasks"):
-        skipped = shutil.ignore_patterns("__pycache__", "profiles", "viewer")
+        skipped = shutil.ignore_patterns("__pycache__", "profiles", "node_modules")
         shutil.copytree(ROOT / name, tree / name, ignore=skipped)
     shutil.copy(ROOT / "cli.py", tree)
     return tree

@@ -1,4 +1,8 @@
-"""The active transcoder features of one prompt: found by encoding it, or given by a caller and checked."""
+"""The active transcoder features of one prompt: found by encoding it, or given by a caller and checked.
+
+A feature that is active in the prompt's minimal pair and not in the prompt itself is **suppressed**. A graph
+can have it as a node, whose value is what is missing: 0 less the partner's activation.
+"""
 
 from __future__ import annotations
 
@@ -23,19 +27,21 @@ class ActiveFeatures:
     layer: NDArray[np.int64]  # (active,)
     position: NDArray[np.int64]  # (active,)
     feature: NDArray[np.int64]  # (active,)
-    value: NDArray[np.float32]  # (active,) activation
+    value: NDArray[np.float32]  # (active,) activation; of a suppressed feature minus that of the partner
     covered: NDArray[np.bool_]  # (layer, position)
+    suppressed: NDArray[np.bool_] | None = None  # (active,); None: no feature is
 
 
 def find_features(transcoders: Transcoders, run: Capture) -> ActiveFeatures:
-    """Encode every layer of a captured prompt. Position 0 holds the prepended token and has no features."""
+    """Encode every layer in use of a captured prompt. Position 0, the prepended token, has no features."""
     columns: list[tuple[NDArray[Any], ...]] = []
-    for index in range(transcoders.n_layers):
+    covered = np.zeros((transcoders.n_layers, len(run.tokens)), dtype=bool)
+    for index in sorted(transcoders.layers):
+        covered[index] = True
         rows = transcoders.layer(index).active([run.mlp_input[index]])[0]
         kept = slice(int(rows.pointer[1]), None)
         layers = np.full(len(rows.feature[kept]), index)
         columns.append((layers, rows.position[kept], rows.feature[kept], rows.value[kept]))
-    covered = np.ones((transcoders.n_layers, len(run.tokens)), dtype=bool)
     layer, position, feature, value = (np.concatenate(column) for column in zip(*columns, strict=True))
     return ActiveFeatures(layer, position, feature, value, covered)
 
@@ -73,3 +79,21 @@ def checked_features(features: ActiveFeatures, transcoders: Transcoders, run: Ca
         )
         raise UsageError("features", expected="finite activations", got=got)
     return ActiveFeatures(layer, position, feature, value, features.covered)
+
+
+def with_suppressed(active: ActiveFeatures, partner: ActiveFeatures) -> ActiveFeatures:
+    """The features of a prompt and, where it is covered, those that are active in its ``partner`` alone.
+
+    Both are sorted by layer, position and feature, and so is the result.
+    """
+    there = active.covered[partner.layer, partner.position]
+    columns = ("layer", "position", "feature")
+    own, theirs = (np.stack([getattr(side, name) for name in columns]) for side in (active, partner))
+    theirs, missing = theirs[:, there], -partner.value[there]
+    known = {tuple(column) for column in own.T.tolist()}
+    alone = np.array([tuple(column) not in known for column in theirs.T.tolist()], dtype=bool)
+    ids = np.concatenate([own, theirs[:, alone]], axis=1)
+    order = np.lexsort(ids[::-1])
+    value = np.concatenate([active.value, missing[alone]])[order]
+    layer, position, feature = ids[:, order]
+    return ActiveFeatures(layer, position, feature, value, active.covered, order >= len(active.value))

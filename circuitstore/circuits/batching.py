@@ -23,14 +23,34 @@ class Batching:
     # Rows that start at so many neighbouring positions share a block, where each has the reach of the
     # longest. With 1 nothing is multiplied in vain; with more there are fewer, larger products.
     span: int
+    # Bytes of rows over every active feature that are kept while nodes are chosen. What does not fit is
+    # computed again in every stage, `block_bytes` at a time.
+    chosen_bytes: int
+    block_bytes: int
     # Bytes of transcoder rows that are kept for one prompt, as they are stored.
     kept_bytes: int
 
 
 # A CPU is fastest when the outputs of heads stay in its cache, and reading the weights is still worth while.
-CPU = Batching(2 * 10**9, starting_rows=256, moved_rows=2_048, span=1, kept_bytes=10**9)
+CPU = Batching(
+    flight_bytes=10**9,
+    starting_rows=256,
+    moved_rows=2_048,
+    span=1,
+    chosen_bytes=5 * 10**8,
+    block_bytes=10**8,
+    kept_bytes=10**9,
+)
 # An accelerator is idle between small products.
-ACCELERATOR = Batching(6 * 10**9, starting_rows=1_024, moved_rows=16_384, span=16, kept_bytes=2 * 10**9)
+ACCELERATOR = Batching(
+    flight_bytes=6 * 10**9,
+    starting_rows=1_024,
+    moved_rows=16_384,
+    span=16,
+    chosen_bytes=8 * 10**9,
+    block_bytes=2 * 10**9,
+    kept_bytes=2 * 10**9,
+)
 
 EDITED_RUNS = 64  # edited copies of a prompt that are run as one batch
 

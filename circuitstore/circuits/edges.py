@@ -7,25 +7,25 @@ numbers in their places.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from circuitstore.circuits import pruning
 from circuitstore.circuits.active import ActiveFeatures
 from circuitstore.circuits.batching import batching
+from circuitstore.circuits.choosing import Choice
 from circuitstore.circuits.effects import effects
 from circuitstore.circuits.ends import Ends
 from circuitstore.circuits.frozen_network import FrozenNetwork
+from circuitstore.circuits.sources import Sources
 from circuitstore.errors import LimitError
 from circuitstore.models.capture import Capture
-from circuitstore.models.finite import require_finite
 from circuitstore.models.load import LanguageModel
 from circuitstore.transcoders.kept_rows import KeptRows
-from circuitstore.transcoders.per_layer import Transcoders, decoded
-from circuitstore.transcoders.sparse import SparseRows
+from circuitstore.transcoders.per_layer import Transcoders
 
 Numbers = NDArray[np.int64]
 Values = NDArray[np.float32]
@@ -48,59 +48,29 @@ class Edges:
     ):
         """``directions`` (logit, d_model) are what logits read of the final norm's output.
 
-        ``memory`` is how many bytes the dense matrices may take; it decides no number. The rows in flight
-        take at most `Batching.flight_bytes` beside them.
+        ``memory`` is how many bytes the matrix of edges may take; it decides no number. Beside it, rows in
+        flight take at most `Batching.flight_bytes`, and the rows that nodes are chosen by at most
+        `Batching.chosen_bytes`.
         """
         self.transcoders, self.run, self.active = transcoders, run, active
         self.device, self.memory = model.device, memory
         self.n_layers, self.n_positions = model.n_layers, len(run.tokens)
-        kept = batching(self.device.type).kept_bytes
-        self.encoders, self.decoders = (KeptRows(transcoders, name, kept) for name in ("W_enc", "W_dec"))
         covered = torch.from_numpy(active.covered).to(self.device)
         self.network = FrozenNetwork(model, run, transcoders, covered)
+        kept = batching(self.device.type).kept_bytes
+        self.encoders = KeptRows(transcoders, "W_enc", kept)
+        self.sources = Sources(self.network, transcoders, active, KeptRows(transcoders, "W_dec", kept))
         self.reads = self.network.logit_reads(directions)  # (logit, d_model)
         self.n_active, self.n_logits = len(active.layer), len(directions)
         self.n_inputs = (self.n_layers + 1) * self.n_positions  # errors and embeddings
         last = np.full(self.n_logits, self.n_positions - 1)
         self.level = np.concatenate([active.layer, np.full(self.n_logits, self.n_layers)])  # (target,)
         self.position = np.concatenate([active.position, last])  # (target,)
-        self.bias, self.errors = self._split_outputs(covered)
         # The bias and the embedding of position 0 have one value for every target. They are carried forward
         # once, however many targets there are.
-        self.constant = list(self.network.carry(self._constants, biased=True))  # as `carry` yields them
-
-    def _split_outputs(self, covered: Tensor) -> tuple[Tensor, Tensor]:
-        """Each MLP output less features and skip, as bias and error: (layer, position, d_model) float32.
-
-        At position 0 there are neither features nor an error node, so all of the output is bias.
-        """
-        errors = self.run.mlp_output.float()
-        bias = torch.zeros_like(errors)
-        for layer in torch.nonzero(covered.any(1)).flatten().tolist():
-            transcoder = self.transcoders.layer(layer)
-            bias[layer] = transcoder.b_dec * covered[layer, :, None]
-            predicted = bias[layer] + self._decoded(layer, np.ones(len(self.active.layer), dtype=bool))
-            skip = self.network.skip_output(layer)
-            errors[layer] = errors[layer] - (predicted if skip is None else predicted + skip)
-        require_finite("reconstruction error", errors, ("layer", "position", "dimension"))
-        bias[:, 0] += errors[:, 0]
-        return bias, errors
-
-    def _decoded(self, layer: int, chosen: NDArray[np.bool_]) -> Tensor:
-        """What the ``chosen`` (active,) features of a layer write together: (position, d_model)."""
-        entries = np.flatnonzero(chosen & (self.active.layer == layer))
-        pointer = np.searchsorted(self.active.position[entries], np.arange(self.n_positions + 1))
-        rows = SparseRows(pointer, self.active.feature[entries], self.active.value[entries])
-        return decoded(rows, self.decoders.rows(layer, rows.feature))
-
-    def _constants(self, entry: int) -> Tensor:
-        """The bias and the embedding of position 0, as they enter at a layer: (2, position, d_model)."""
-        channels = torch.zeros(2, *self.bias.shape[1:], device=self.device)
-        if entry == 0:
-            channels[1, 0] = self.run.residual[0, 0]
-        else:
-            channels[0] = self.bias[entry - 1]
-        return channels
+        self.constant = list(
+            self.network.carry(self.sources.constants, biased=True)
+        )  # as `carry` yields them
 
     def _received(self, streams: Iterable[Tensor], targets: Numbers) -> Values:
         """What targets read of constants, carried by `FrozenNetwork.carry`: (channel, target) float32."""
@@ -128,50 +98,20 @@ class Edges:
         """Choose the feature nodes, ``stage`` at a time, and compute all edges.
 
         ``weights`` (logit,) are those of the logits. Returns the selected features (feature node,),
-        ascending, and the adjacency matrix (node target, node source) float32, on the model's device. Raises
-        LimitError.
+        ascending, and the edges into features and logits (target, node source) float32, on the model's
+        device. Nothing enters errors and embeddings, so they have no rows. Raises LimitError.
         """
         limit = self.n_active if max_nodes is None else min(max_nodes, self.n_active)
-        self._check_size(limit, stage)
-        n_nodes = limit + self.n_inputs + self.n_logits
-        adjacency = torch.zeros(n_nodes, n_nodes, device=self.device)
-        logit_rows = np.arange(n_nodes - self.n_logits, n_nodes)
-        if limit == self.n_active:
-            selected, targets = np.arange(limit), np.arange(limit + self.n_logits)
-            self._fill(adjacency, targets, np.concatenate([selected, logit_rows]), selected)
-            return selected, adjacency
-        known, first, last = self._choose(weights, limit, stage)
-        selected = np.sort(np.concatenate([first[self.n_logits :], last]))
-        rows = np.concatenate([logit_rows, np.searchsorted(selected, first[self.n_logits :])])
-        others = np.arange(self.n_active, self.n_active + n_nodes - limit)
-        adjacency[torch.from_numpy(rows)] = known[:, torch.from_numpy(np.concatenate([selected, others]))]
-        self._fill(adjacency, last, np.searchsorted(selected, last), selected)
-        return selected, adjacency
+        self._check_size(limit)
+        rows = torch.zeros(limit + self.n_logits, limit + self.n_inputs + self.n_logits, device=self.device)
+        selected = np.arange(self.n_active)
+        if limit < self.n_active:
+            selected = Choice(self).of(weights, limit, stage)
+        targets = np.concatenate([selected, self.n_active + np.arange(self.n_logits)])
+        self.fill(rows, targets, np.arange(len(targets)), selected)
+        return selected, rows
 
-    def _choose(self, weights: Values, limit: int, stage: int) -> tuple[Tensor, Numbers, Numbers]:
-        """Choose ``limit`` features by influence over the rows known so far, a stage at a time.
-
-        The logits come first. Returns the rows known by then (target, every possible node); their targets,
-        logits first; and the features of the last stage, whose rows need no more columns than the chosen
-        ones.
-        """
-        everything = np.arange(self.n_active)
-        levels = self.levels(everything)
-        node_weights = pruning.padded(weights, len(levels))
-        targets, chosen = everything[:0], self.n_active + np.arange(self.n_logits)
-        known = torch.zeros(self._rows_known(limit, stage), len(levels), device=self.device)
-        while True:
-            self._fill(known, chosen, len(targets) + np.arange(len(chosen)), everything)
-            targets = np.concatenate([targets, chosen])
-            nodes = np.where(targets < self.n_active, targets, targets + self.n_inputs)
-            influence = pruning.influence(known[: len(targets)], node_weights, levels, nodes)
-            ranked = np.argsort(-influence[: self.n_active], kind="stable")
-            missing = limit - (len(targets) - self.n_logits)
-            chosen = np.sort(ranked[~np.isin(ranked, targets)][: min(stage, missing)])
-            if len(chosen) == missing:
-                return known, targets, chosen
-
-    def _fill(self, out: Tensor, targets: Numbers, rows: Numbers, features: Numbers) -> None:
+    def fill(self, out: Tensor, targets: Numbers, rows: Numbers, features: Numbers) -> None:
         """Write effects on ``targets`` to ``rows`` of ``out``.
 
         The columns of ``out`` are ``features``, errors, embeddings and logits.
@@ -182,38 +122,10 @@ class Edges:
             position=torch.from_numpy(self.position[targets]),
             vectors=lambda entries: self._read(targets[entries.numpy()]),
         )
-        effects(self.network, ends, self._sources(features), out)
+        effects(self.network, ends, self.sources.ends(features), out)
         first_embedding = len(features) + self.n_layers * self.n_positions
         of_embedding = torch.from_numpy(self._received(self.constant, targets)[1])
         out[ends.index, first_embedding] = of_embedding.to(self.device)
-
-    def _sources(self, features: Numbers) -> Ends:
-        """Features, errors and embeddings, in the order of nodes, without those of position 0."""
-        active, n_features = self.active, len(features)
-        # Errors enter after their layer; embeddings, last among the nodes, at the input of layer 0.
-        inputs = torch.cat([self.errors, self.run.residual[:1].float()]).flatten(0, 1)
-        grid, position = (column.flatten() for column in np.indices((self.n_layers + 1, self.n_positions)))
-        later = np.flatnonzero(position > 0)
-        layer = np.concatenate([active.layer[features] + 1, (grid[later] + 1) % (self.n_layers + 1)])
-
-        def write(entries: Tensor) -> Tensor:
-            numbers = entries.numpy()
-            is_feature = numbers < n_features
-            given = inputs[torch.from_numpy(later[numbers[~is_feature] - n_features])]
-            if not is_feature.any():
-                return given
-            chosen = features[numbers[is_feature]]
-            decoders = self.decoders.rows(int(layer[numbers[0]]) - 1, active.feature[chosen])
-            written = decoders * torch.from_numpy(active.value[chosen]).to(self.device)[:, None]
-            place = np.where(is_feature, is_feature.cumsum() - 1, len(chosen) + (~is_feature).cumsum() - 1)
-            return torch.cat([written, given])[torch.from_numpy(place)]
-
-        return Ends(
-            index=torch.from_numpy(np.concatenate([np.arange(n_features), n_features + later])),
-            layer=torch.from_numpy(layer),
-            position=torch.from_numpy(np.concatenate([active.position[features], position[later]])),
-            vectors=write,
-        )
 
     def effects_on(self, directions: Tensor, features: Numbers) -> Values:
         """Direct effects of all nodes on reads of the final norm's output at the last position.
@@ -230,7 +142,7 @@ class Edges:
             position=torch.full((len(rows),), self.n_positions - 1),
             vectors=lambda entries: reads[entries],
         )
-        effects(self.network, ends, self._sources(features), rows)
+        effects(self.network, ends, self.sources.ends(features), rows)
         first_embedding = len(features) + self.n_layers * self.n_positions
         rows[:, first_embedding] = reads @ self.constant[-1][1, -1]
         effect: Values = rows.cpu().numpy()
@@ -264,10 +176,7 @@ class Edges:
         if len(selected) == self.n_active:
             return np.zeros(len(targets))
         left_out = ~np.isin(np.arange(self.n_active), selected)
-        none = torch.zeros(1, *self.bias.shape[1:], device=self.device)
-        streams = self.network.carry(
-            lambda entry: self._decoded(entry - 1, left_out)[None] if entry else none, biased=False
-        )
+        streams = self.network.carry(partial(self.sources.entering, left_out), biased=False)
         omitted: Values = self._received(streams, targets)[0]
         return omitted
 
@@ -279,19 +188,16 @@ class Edges:
         inputs = np.full(self.n_inputs, -1)
         return np.concatenate([self.active.layer[features], inputs, self.level[self.n_active :]])
 
-    def _rows_known(self, limit: int, stage: int) -> int:
-        """How many rows over every active feature are known when the last stage is chosen."""
-        return self.n_logits + stage * ((limit - 1) // stage)
+    def target_nodes(self, count: int) -> Numbers:
+        """The node of each row of `compute`, with ``count`` feature nodes: (target,)."""
+        return np.concatenate([np.arange(count), count + self.n_inputs + np.arange(self.n_logits)])
 
-    def _check_size(self, limit: int, stage: int) -> None:
-        others = self.n_inputs + self.n_logits
-        size = 4 * (limit + others) ** 2
-        if limit < self.n_active:  # rows of all but the last stage hold every active feature
-            size += 4 * (self.n_active + others) * self._rows_known(limit, stage)
+    def _check_size(self, limit: int) -> None:
+        size = 4 * (limit + self.n_logits) * (limit + self.n_inputs + self.n_logits)
         if size > self.memory:
             raise LimitError(
                 f"attribution graph of {self.n_active} active features",
-                expected=f"matrices of at most {self.memory / 1e9:g} GB (attribution.memory)",
+                expected=f"a matrix of at most {self.memory / 1e9:g} GB (attribution.memory)",
                 got=f"{size / 1e9:.3g} GB",
                 remedy="ask for fewer nodes with max_feature_nodes, or allow more memory",
             )

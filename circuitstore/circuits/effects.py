@@ -25,7 +25,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from circuitstore.circuits.ends import Ends, Meeting
+from circuitstore.circuits.ends import Ends, Meeting, add
 from circuitstore.circuits.flight import Carrier, Flight, packed
 from circuitstore.circuits.frozen_network import FrozenNetwork
 
@@ -33,9 +33,10 @@ Passing = Callable[[Flight, int], None]  # what is done when a flight passes the
 
 
 def effects(network: FrozenNetwork, targets: Ends, sources: Ends, out: Tensor) -> None:
-    """Write the effect of every source on every target to ``out[target.index, source.index]``.
+    """Add the effect of every source on every target to ``out[target.index, source.index]``.
 
-    ``out`` (target, source) float32 is on the network's device; pairs without a path keep what it held. Rows
+    ``out`` (target, source) float32 is on the network's device. Sources of one index are one source that
+    enters at several layers. Rows
     in flight take at most `Batching.flight_bytes`. What does not fit goes in batches, and forward rows are
     carried again for every batch of backward rows. The batches decide the last bits of a result, so the bound
     is a constant: it follows from the kind of device, and from no setting.
@@ -105,7 +106,7 @@ def _meet_at_cut(backward: Carrier, targets: Flight, forward: Carrier, sources: 
         # The last rows and the first columns touch the position: the lower left corner of the matrix.
         there, here = backward.touching(targets, position), forward.touching(sources, position)
         effect[len(rows) - len(there) :, : len(here)].addmm_(there, here.T)
-    out[backward.ends.index[rows][:, None], forward.ends.index[columns]] = effect
+    add(out, backward.ends.index[rows][:, None], forward.ends.index[columns], effect)
 
 
 def _sorted(flight: Flight) -> Flight:

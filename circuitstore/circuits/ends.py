@@ -15,7 +15,8 @@ class Ends:
 
     A target of layer l < n_layers reads the middle residual stream of that layer, one of layer n_layers the
     final residual stream. A source of layer l enters at the *input* of layer l: embeddings have layer 0, and
-    what the MLP of layer l writes has layer l + 1.
+    what the MLP of layer l writes has layer l + 1. A source that writes to several layers has an entry for
+    each, all with one index.
     """
 
     index: Tensor  # (entry,) int64: row (targets) or column (sources) of the result
@@ -54,3 +55,8 @@ class Meeting:
         laid_out = vectors.new_zeros(*shape, vectors.shape[1])
         laid_out[position, place] = vectors
         return cls(index, laid_out)
+
+
+def add(out: Tensor, rows: Tensor, columns: Tensor, effect: Tensor) -> None:
+    """Add ``effect`` to ``out[rows, columns]``; what has the same row and column adds up."""
+    out.index_put_((rows.to(out.device), columns.to(out.device)), effect, accumulate=True)

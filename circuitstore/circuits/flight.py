@@ -32,7 +32,7 @@ import torch
 from torch import Tensor
 
 from circuitstore.circuits.batching import Batching, batching
-from circuitstore.circuits.ends import Ends, Meeting
+from circuitstore.circuits.ends import Ends, Meeting, add
 from circuitstore.circuits.frozen_network import FrozenLayer, FrozenNetwork
 
 
@@ -152,19 +152,21 @@ class Carrier:
         return torch.cat(states) if states else nothing
 
     def meet(self, flight: Flight, others: Meeting, out: Tensor) -> None:
-        """Rows in flight pass ``others``: every pair that shares a position has its effect in ``out``."""
+        """Rows in flight pass ``others``: every pair that shares a position adds its effect to ``out``."""
         for block in (block for chunk in flight for block in chunk.blocks):
-            vectors = self.by_offset(block.start, others.vectors)  # (offset, place, d_model)
-            index = self.by_offset(block.start, others.index).flatten()
+            here = self.positions(block.start)
+            index = others.index[here].flatten()
             there = (index >= 0).nonzero().squeeze(1)
             if not len(there):
                 continue
-            effect = torch.bmm(vectors, block.state.transpose(1, 2)).flatten(0, 1)  # (offset · place, row)
+            # By position and not by offset: a block has fewer rows to turn round than there are others.
+            state = block.state.flip(0) if self.backward else block.state
+            effect = torch.bmm(others.vectors[here], state.transpose(1, 2)).flatten(0, 1)
             effect, theirs, mine = effect[there], index[there], self.ends.index[block.entries]
             if self.backward:
-                out[mine, theirs[:, None]] = effect
+                add(out, mine, theirs[:, None], effect)
             else:
-                out[theirs[:, None], mine] = effect
+                add(out, theirs[:, None], mine, effect)
 
     def _started(self, entries: Tensor, vectors: Tensor, layer: FrozenLayer | None) -> Iterator[Block]:
         """Rows, by position, as blocks, once they have passed the attention of ``layer``."""

@@ -17,14 +17,21 @@ The bias is the share of what has no node: b_enc, and, carried along the same pa
 attention and the MLP output at position 0. The omitted share is what those active features send that were not
 selected as nodes.
 
-Source: *Circuit Tracing: Attribution Graphs* (Anthropic, 2025), sections "Attribution" and "Pruning". The
-choice of features in stages follows circuit-tracer, with which the graphs agree.
+Features that are suppressed beside a minimal pair (`active`) can be nodes too, which the paper's graphs lack.
+Edges into one are as those into any feature: they sum to its pre-activation here, and so say what silences
+it. An edge that leaves one is what its silence contributes: minus what it would send with the activation that
+it has in the partner. The bias has what it would send, so the sum above holds.
+
+Source: *Circuit Tracing: Attribution Graphs* (Anthropic, 2025), sections "Attribution" and "Pruning";
+"Limitations" says what inactive features are missing for. The choice of features in stages follows
+circuit-tracer, with which the graphs agree.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -32,10 +39,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from circuitstore.circuits import pruning
-from circuitstore.circuits.active import ActiveFeatures, checked_features, find_features
+from circuitstore.circuits.active import ActiveFeatures, checked_features, find_features, with_suppressed
 from circuitstore.circuits.edges import Edges
-from circuitstore.circuits.gradient_graph import attributions, graph_edges
-from circuitstore.circuits.gradients import logit_gradients
+from circuitstore.circuits.gradient_graph import attributions, graph_edges, path_of
+from circuitstore.circuits.gradients import Path, logit_gradients
 from circuitstore.circuits.margin import Margin, total_effects
 from circuitstore.circuits.methods import GRAPH_METHODS
 from circuitstore.circuits.targets import check_targets, choose_targets, direction
@@ -53,7 +60,8 @@ class Graph:
     input_tokens: NDArray[np.int64]  # (position,)
     # (active, 3): layer, position, feature; sorted; none at position 0
     active_features: NDArray[np.int64]
-    activation_values: NDArray[np.float32]  # (active,)
+    activation_values: NDArray[np.float32]  # (active,); of a suppressed feature minus that of the partner
+    suppressed: NDArray[np.bool_]  # (active,) features that are active in the partner alone
     # (feature node,) ascending: the rows of active_features that are nodes
     selected_features: NDArray[np.int64]
     logit_token_ids: NDArray[np.int64]  # (logit,)
@@ -61,19 +69,34 @@ class Graph:
     logit_probabilities: NDArray[np.float32]  # (logit,) 1 for a difference
     # (logit,) what influence begins from: the probability; its share among tokens that were asked for
     logit_weights: NDArray[np.float32]
-    # (node target, node source), in the unit of the target's pre-activation
-    adjacency_matrix: NDArray[np.float32]
+    target_nodes: NDArray[np.int64]  # (target,) features and logits: the nodes that edges enter
+    edge_rows: NDArray[np.float32]  # (target, node source), in the unit of the target's pre-activation
     node_preactivation: NDArray[np.float32]  # (node,) of features and logits; 0 elsewhere
     node_bias: NDArray[np.float32]  # (node,) the share of what has no node
     node_omitted: NDArray[np.float32]  # (node,) the share of active features that are not nodes
     node_influence: NDArray[np.float32]  # (node,)
     node_cumulative: NDArray[np.float32]  # (node,) share of influence held by a node and those above it
     prune_node_mask: NDArray[np.bool_]  # (node,)
-    prune_edge_mask: NDArray[np.bool_]  # (node target, node source)
+    prune_edge_rows: NDArray[np.bool_]  # (target, node source)
     replacement_score: float
     completeness_score: float
     method: str  # one of `GRAPH_METHODS`
     margin: Margin | None  # contributions to a logit difference, when asked for
+
+    @property
+    def adjacency_matrix(self) -> NDArray[np.float32]:
+        """All edges (node target, node source) float32; no edge enters errors and embeddings."""
+        return self._square(self.edge_rows)
+
+    @property
+    def prune_edge_mask(self) -> NDArray[np.bool_]:
+        """The edges that pruning keeps (node target, node source)."""
+        return self._square(self.prune_edge_rows)
+
+    def _square(self, rows: NDArray[Any]) -> NDArray[Any]:
+        square = np.zeros((rows.shape[1], rows.shape[1]), dtype=rows.dtype)
+        square[self.target_nodes] = rows
+        return square
 
 
 def attribute(
@@ -82,6 +105,7 @@ def attribute(
     tokens: Sequence[int],
     *,
     features: ActiveFeatures | None = None,
+    partner: ActiveFeatures | None = None,
     targets: Sequence[int] | None = None,
     difference: tuple[int, int] | None = None,
     max_logits: int = 10,
@@ -95,21 +119,26 @@ def attribute(
     method: str = "direct",
     gradient_threshold: float = 0.01,
     gradient_top_k: int = 10,
+    integrated_steps: int = 8,
 ) -> Graph:
     """Attribute the prediction after the last of ``tokens`` (position,); the first is the prepended token.
 
-    ``features`` spares the encoders when activations are known already. The graph explains the logits of
-    ``targets`` (logit,) token ids, or one ``difference`` of logits (correct, incorrect). By default it
-    explains the most probable tokens, until they hold ``logit_prob`` or number ``max_logits``.
+    ``features`` spares the encoders when activations are known already. Of the features of the minimal
+    ``partner``, of equally many tokens, those that are silent here become nodes too.
+
+    The graph explains the logits of ``targets`` (logit,) token ids, or one ``difference`` of logits (correct,
+    incorrect). By default it explains the most probable tokens, until they hold ``logit_prob`` or number
+    ``max_logits``.
 
     ``max_feature_nodes`` keeps only that many features as nodes, the most influential ones. They are chosen
-    ``stage`` at a time, by influence over the rows known by then. ``memory`` (bytes) bounds the dense
-    matrices: a graph that needs more is refused, and no number depends on it. With ``margin`` (correct,
+    ``stage`` at a time, by influence over the rows known by then. ``memory`` (bytes) bounds the matrix of
+    edges: a graph that needs more is refused, and no number depends on it. With ``margin`` (correct,
     incorrect), every node's contribution to that logit difference is computed too, whatever the targets are.
 
     With ``method`` "gradient" the same nodes have the edges, and the graph the pruning, of `gradient_graph`.
     Rows then do not sum to pre-activations, and bias and omitted are 0. ``gradient_threshold`` and
-    ``gradient_top_k`` take the place of ``node_threshold`` and ``edge_threshold``.
+    ``gradient_top_k`` take the place of ``node_threshold`` and ``edge_threshold``. With "integrated",
+    gradients are integrated in ``integrated_steps``, as they always are for the margin.
 
     Raises UsageError for arguments out of range, ModelError when the transcoders do not fit the model,
     LimitError for matrices beyond ``memory``, and NonFiniteError for a NaN or an infinity on the way.
@@ -125,25 +154,30 @@ def attribute(
         stage=stage,
         memory=memory,
         gradient_top_k=gradient_top_k,
+        integrated_steps=integrated_steps,
     )
     _check_method(method, logit_prob, gradient_threshold)
     transcoders.check_fits(model.n_layers, model.d_model)
     with torch.no_grad():
-        run = capture(model, tokens, patterns=True, last_only=True)
+        run = capture(model, tokens, patterns=True, last_only=True, hooks=transcoders.hooks)
         active = (
             find_features(transcoders, run)
             if features is None
             else checked_features(features, transcoders, run)
         )
+        if partner is not None:
+            active = with_suppressed(active, checked_features(partner, transcoders, run))
         chosen = choose_targets(model, run, targets, difference, max_logits, logit_prob)
         edges = Edges(model, transcoders, run, active, chosen.directions, memory)
-        selected, adjacency = edges.compute(chosen.weights, max_feature_nodes, stage)
+        selected, rows = edges.compute(chosen.weights, max_feature_nodes, stage)
         bias, omitted, preactivation = edges.shares(selected, chosen.values(run))
-        _check_finite(adjacency, bias=bias, omitted=omitted, preactivation=preactivation)
+        _check_finite(rows, bias=bias, omitted=omitted, preactivation=preactivation)
     kinds = (len(selected), model.n_layers * len(tokens), len(tokens), len(chosen.ids))
     levels, node_weights = edges.levels(selected), pruning.padded(chosen.weights, sum(kinds))
-    contributions = None if margin is None else _margin(model, edges, selected, adjacency, levels, margin)
-    if method == "gradient":
+    targets_of = edges.target_nodes(len(selected))
+    path = path_of(edges, integrated_steps)
+    contributions = None if margin is None else _margin(model, edges, selected, rows, levels, margin, path)
+    if method != "direct":
         made, node_influence, kept = graph_edges(
             model,
             edges,
@@ -152,38 +186,42 @@ def attribute(
             chosen.weights,
             threshold=gradient_threshold,
             top_k=gradient_top_k,
+            path=path if method == "integrated" else None,
         )
-        adjacency = torch.from_numpy(made)
-        _check_finite(adjacency)
+        rows = torch.from_numpy(made)
+        _check_finite(rows)
         bias, omitted = np.zeros_like(bias), np.zeros_like(omitted)
     else:
-        node_influence = pruning.influence(adjacency, node_weights, levels)
+        node_influence = pruning.influence(rows, node_weights, levels, targets_of)
         kept = pruning.prune(
-            adjacency,
+            rows,
             node_weights,
             levels,
             kinds,
+            rows=targets_of,
             node_threshold=node_threshold,
             edge_threshold=edge_threshold,
         )
-    replacement, completeness = pruning.scores(adjacency, node_weights, node_influence, kinds)
+    replacement, completeness = pruning.scores(rows, node_weights, node_influence, kinds, targets_of)
     return Graph(
         input_tokens=run.tokens.cpu().numpy(),
         active_features=np.stack([active.layer, active.position, active.feature], axis=1).astype(np.int64),
         activation_values=active.value.astype(np.float32),
+        suppressed=_suppressed(active),
         selected_features=selected,
         logit_token_ids=chosen.ids,
         logit_against_ids=chosen.against,
         logit_probabilities=chosen.probabilities,
         logit_weights=chosen.weights,
-        adjacency_matrix=adjacency.cpu().numpy(),
+        target_nodes=targets_of,
+        edge_rows=rows.cpu().numpy(),
         node_preactivation=preactivation,
         node_bias=bias,
         node_omitted=omitted,
         node_influence=node_influence.astype(np.float32),
         node_cumulative=pruning.cumulative(node_influence).astype(np.float32),
         prune_node_mask=kept.node_mask,
-        prune_edge_mask=kept.edge_mask,
+        prune_edge_rows=kept.edge_mask,
         replacement_score=replacement,
         completeness_score=completeness,
         method=method,
@@ -195,27 +233,35 @@ def _margin(
     model: LanguageModel,
     edges: Edges,
     selected: NDArray[np.int64],
-    adjacency: Tensor,
+    rows: Tensor,
     levels: NDArray[np.int64],
     margin: tuple[int, int],
+    path: Path,
 ) -> Margin:
-    """Contributions of all nodes to the difference of two logits, from the adjacency of method "direct"."""
+    """Contributions of all nodes to the difference of two logits, from the edges of method "direct"."""
     read = direction(model, margin)[None]
     direct = edges.effects_on(read, selected)[0]
-    gradients = logit_gradients(model, edges.run.tokens.tolist(), read)
+    tokens, hooks = edges.run.tokens.tolist(), edges.run.hooks
+    # A silent feature passes nothing on: it does not react.
+    value = np.where(_suppressed(edges.active), np.inf, edges.active.value)[selected]
     contributions = Margin(
         direct=direct,
-        total=total_effects(adjacency, direct, edges.active.value[selected], levels).astype(np.float32),
-        gradient=attributions(edges, selected, gradients)[0],
+        total=total_effects(rows, direct, value, levels).astype(np.float32),
+        gradient=attributions(edges, selected, logit_gradients(model, tokens, read, hooks))[0],
+        integrated=attributions(edges, selected, logit_gradients(model, tokens, read, hooks, path))[0],
     )
     for name, values in vars(contributions).items():
         require_finite(f"{name} contributions to the margin", torch.from_numpy(values), ("node",))
     return contributions
 
 
-def _check_finite(adjacency: Tensor, **by_node: NDArray[np.float32]) -> None:
+def _suppressed(active: ActiveFeatures) -> NDArray[np.bool_]:
+    return np.zeros(len(active.value), dtype=bool) if active.suppressed is None else active.suppressed
+
+
+def _check_finite(rows: Tensor, **by_node: NDArray[np.float32]) -> None:
     """Raise NonFiniteError for an edge, or a number of a node, that is not finite."""
-    require_finite("edges", adjacency, ("target node", "source node"))
+    require_finite("edges", rows, ("target", "source node"))
     for name, values in by_node.items():
         require_finite(name, torch.from_numpy(values), ("node",))
 

@@ -15,20 +15,23 @@ if TYPE_CHECKING:
 def nodes(graph: xr.Dataset) -> list[dict[str, Any]]:
     """One row a node, in the order of dimension `node`: features, errors (layer-major), embeddings, logits.
 
-    Keys: name; kind ("feature", "error", "embedding" or "logit"); layer (None for embeddings and logits);
-    position (0 is the prepended token); feature and activation (None for other kinds); token (the text at the
-    position, or the answer of a logit); influence; kept (by pruning).
+    Keys: name; kind ("feature", "suppressed", "error", "embedding" or "logit"); layer (None for embeddings
+    and logits); position (0 is the prepended token); feature and activation (None for other kinds); token
+    (the text at the position, or the answer of a logit); influence; kept (by pruning).
+
+    A suppressed feature is active in the minimal pair alone; its activation is minus the one there.
     """
     texts = [str(text) for text in graph.token_text.values]
     rows: list[dict[str, Any]] = []
     active, values = graph.active_features.values, graph.activation_values.values
+    silent = graph.suppressed.values if "suppressed" in graph else [False] * len(values)
     for i in graph.selected_features.values:
         layer, position, feature = map(int, active[i])
-        name, token = f"feature {layer}.{feature}", texts[position]
-        rows.append(_row(name, "feature", layer, position, token, feature, float(values[i])))
+        name, kind = f"L{layer} #{feature}", "suppressed" if silent[i] else "feature"
+        rows.append(_row(name, kind, layer, position, texts[position], feature, float(values[i])))
     for layer in range(int(graph.n_layers)):
-        rows += [_row(f"error {layer}", "error", layer, i, text) for i, text in enumerate(texts)]
-    rows += [_row("embedding", "embedding", None, i, text) for i, text in enumerate(texts)]
+        rows += [_row(f"error L{layer}", "error", layer, i, text) for i, text in enumerate(texts)]
+    rows += [_row(f"embedding {text!r}", "embedding", None, i, text) for i, text in enumerate(texts)]
     for text in map(str, graph.logit_text.values):
         rows.append(_row(f"logit {text!r}", "logit", None, len(texts) - 1, text))
     for row, influence, kept in zip(

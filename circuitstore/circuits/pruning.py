@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 _BLOCK = 512  # rows raised to float64 at a time
+_RAISED = 10**7  # numbers of rows that are raised while influence is passed on
 
 Values = NDArray[np.floating]
 Numbers = NDArray[np.int64]
@@ -32,7 +33,7 @@ class Pruned:
     """What pruning keeps."""
 
     node_mask: Mask  # (node,)
-    edge_mask: Mask  # (node target, node source)
+    edge_mask: Mask  # (row target, node source)
 
 
 def influence(
@@ -47,19 +48,31 @@ def influence(
     """
     rows = np.arange(len(adjacency)) if rows is None else rows
     weight = torch.from_numpy(np.asarray(weights, dtype=np.float64)).to(adjacency.device)
-    result = torch.zeros(adjacency.shape[1], dtype=torch.float64, device=adjacency.device)
+    result = torch.zeros_like(weight)
     for level in np.unique(levels[rows])[::-1]:
         if level < 0:
             break
         members = np.flatnonzero(levels[rows] == level)
-        nodes = _on(adjacency, rows[members])
-        given = result[nodes] + weight[nodes]
-        for start in range(0, len(members), _BLOCK):  # a level has no edges within itself
-            some = slice(start, start + _BLOCK)
-            block = adjacency[_on(adjacency, members[some])].abs().double()
-            total = block.sum(dim=1)
-            result += torch.where(total > 0, given[some] / total, 0) @ block
+        for start in range(0, len(members), _BLOCK):
+            some = members[start : start + _BLOCK]
+            pass_on(result, weight, rows[some], adjacency[_on(adjacency, some)])
     return np.asarray(result.cpu().numpy())
+
+
+def pass_on(result: Tensor, weight: Tensor, nodes: Numbers, rows: Tensor) -> None:
+    """Let ``nodes`` (row,) of one level give what they have to those that enter them.
+
+    ``result`` (node,) float64, the influence so far, is added to; ``weight`` (node,) is w. ``rows`` (row,
+    node source) are the edges into the nodes. A level has no edges within itself. All levels above must have
+    been passed on before.
+    """
+    step = max(min(_BLOCK, _RAISED // rows.shape[1]), 1)
+    for start in range(0, len(nodes), step):
+        some = slice(start, start + step)
+        at = _on(result, nodes[some])
+        block = rows[some].abs().double()
+        total = block.sum(dim=1)
+        result += torch.where(total > 0, (result[at] + weight[at]) / total, 0) @ block
 
 
 def prune(
@@ -68,47 +81,58 @@ def prune(
     levels: Numbers,
     kinds: tuple[int, int, int, int],
     *,
+    rows: Numbers | None = None,
     node_threshold: float = 0.8,
     edge_threshold: float = 0.98,
 ) -> Pruned:
     """Keep nodes, then edges, that carry these shares of influence; then drop what lost its connection.
 
-    ``adjacency`` (node target, node source), ``weights`` (node,) and ``levels`` (node,) are as in
-    `influence`. ``kinds`` counts features, errors, embeddings and logits, in the order of the nodes.
+    ``adjacency`` (row target, node source), ``weights`` (node,), ``levels`` (node,) and ``rows`` (row,) are
+    as in `influence`; every feature and logit has a row. The edge mask has the shape of ``adjacency``.
+    ``kinds`` counts features, errors, embeddings and logits, in the order of the nodes.
     Embeddings and logits are always kept.
     """
     n_features, n_errors = kinds[0], kinds[1]
     inner = n_features + n_errors
-    scores = influence(adjacency, weights, levels)
+    rows = np.arange(len(adjacency)) if rows is None else rows
+    scores = influence(adjacency, weights, levels, rows)
     node_mask = scores >= _threshold(torch.from_numpy(scores), node_threshold)
     node_mask[inner:] = True
 
     kept = np.flatnonzero(node_mask)
-    nodes = _on(adjacency, kept)
-    small = adjacency[nodes[:, None], nodes]  # everything below is about the kept nodes only
-    flow = influence(small, weights[kept], levels[kept]) + weights[kept]
-    edges = _row_shares(small) * torch.from_numpy(flow).to(small.device)[:, None]
+    kept_rows = np.flatnonzero(node_mask[rows])
+    # Everything below is about the kept nodes only; ``at`` says which of them each row is of.
+    small = adjacency[_on(adjacency, kept_rows)[:, None], _on(adjacency, kept)]
+    at = np.searchsorted(kept, rows[kept_rows])
+    flow = influence(small, weights[kept], levels[kept], at) + weights[kept]
+    edges = _row_shares(small) * torch.from_numpy(flow[at]).to(small.device)[:, None]
     edge_mask = (edges >= _threshold(edges[edges > 0], edge_threshold)) & (edges > 0)
 
     is_feature, is_inner = (_on(small, kept < count) for count in (n_features, inner))
     alive = torch.ones_like(is_inner)
     while True:
-        survivors = alive & (edge_mask.any(dim=0) | ~is_inner) & (edge_mask.any(dim=1) | ~is_feature)
+        entered = torch.zeros_like(alive)
+        entered[_on(alive, at)] = edge_mask.any(dim=1)
+        survivors = alive & (edge_mask.any(dim=0) | ~is_inner) & (entered | ~is_feature)
         if (survivors == alive).all():
             break
         alive = survivors
-        edge_mask[~alive] = False
+        edge_mask[~alive[_on(alive, at)]] = False
         edge_mask[:, ~alive] = False
 
-    node_mask = np.zeros(len(adjacency), dtype=bool)
+    node_mask = np.zeros(len(node_mask), dtype=bool)
     node_mask[kept[alive.cpu().numpy()]] = True
     full = np.zeros(adjacency.shape, dtype=bool)
-    full[np.ix_(kept, kept)] = edge_mask.cpu().numpy()
+    full[np.ix_(kept_rows, kept)] = edge_mask.cpu().numpy()
     return Pruned(node_mask, full)
 
 
 def scores(
-    adjacency: Tensor, weights: Values, node_influence: Values, kinds: tuple[int, int, int, int]
+    adjacency: Tensor,
+    weights: Values,
+    node_influence: Values,
+    kinds: tuple[int, int, int, int],
+    rows: Numbers | None = None,
 ) -> tuple[float, float]:
     """(replacement, completeness), both from 0 to 1.
 
@@ -123,7 +147,8 @@ def scores(
     explained = from_errors + from_embeddings
     replacement = from_embeddings / explained if explained > 0 else 0.0
     shares = [_row_shares(block)[:, errors].sum(dim=1) for block in adjacency.split(_BLOCK)]
-    error_share = torch.cat(shares).cpu().numpy()
+    error_share = np.zeros(len(node_influence))
+    error_share[slice(None) if rows is None else rows] = torch.cat(shares).cpu().numpy()
     output = node_influence + weights
     return float(replacement), float(((1 - error_share) * output).sum() / output.sum())
 
@@ -141,11 +166,11 @@ def strongest(
     top_k: int = 0,
     most: int | None = None,
 ) -> Mask:
-    """The edges to keep where all are too many: (node target, node source) bool; never an edge that is 0.
+    """The edges to keep where all are too many: (row target, node source) bool; never an edge that is 0.
 
     First, an edge must hold ``min_share`` of Σ |A| of its row. Then the ``top_k`` largest edges into each
     target are kept, all of them with 0. Then the ``most`` edges are kept that carry most influence, which is
-    Â · ``output``; ``output`` (node,) is the influence + w of the target.
+    Â · ``output``; ``output`` (row,) is the influence + w of the target.
     """
     kept = adjacency != 0
     if min_share or top_k or (most is not None and int(kept.count_nonzero()) > most):
@@ -180,8 +205,10 @@ def _keep_most(kept: Tensor, scores: Tensor, most: int) -> None:
 
 def _largest(values: Tensor, count: int) -> Tensor:
     """The ``count`` largest of every row (row, column), the first of equal ones: (row, column) bool."""
-    order = torch.argsort(-values, dim=1, stable=True)[:, :count]
-    return torch.zeros_like(values, dtype=torch.bool).scatter_(1, order, True)
+    least = values.topk(count, dim=1).values[:, -1:]
+    above, equal = values > least, values == least
+    wanted = count - above.sum(dim=1, keepdim=True)
+    return above | (equal & (equal.cumsum(dim=1) <= wanted))
 
 
 def cumulative(node_influence: Values) -> NDArray[np.float64]:

@@ -1,7 +1,9 @@
 """The logits that an attribution graph explains, and what each reads of the final norm's output.
 
 A logit node is a token's logit less the mean over the vocabulary, or less the logit of another token. The
-subtraction leaves what tells the tokens apart: adding one number to all logits changes no probability.
+subtraction leaves what tells the tokens apart: adding one number to all logits changes no probability. Where
+a model caps its logits (Gemma 2), nodes are those before the cap, which are linear in what the final norm
+gives. Probabilities are those after it.
 
 Source: *Circuit Tracing: Attribution Graphs* (Anthropic, 2025), "Attribution".
 """
@@ -35,7 +37,7 @@ class Targets:
 
     def values(self, run: Capture) -> NDArray[np.float64]:
         """The logit of each target less what is subtracted: (logit,), nats, from the model's own logits."""
-        last = run.logits[-1].cpu().numpy()
+        last = run.uncapped[-1].cpu().numpy()
         values: NDArray[np.float64] = last[self.ids] - np.where(
             self.against < 0, last.mean(dtype=np.float64), last[self.against]
         )

@@ -15,11 +15,13 @@ import click
 
 from circuitstore._version import __version__
 from circuitstore.command import terminal
+from circuitstore.command.failures import ToldError, described
+from circuitstore.command.groups import Group
 from circuitstore.engine.interruption import exit_code, interruptible
 from circuitstore.errors import CircuitstoreError, UsageError
 
 
-class Commands(click.Group):
+class Commands(Group):
     """The commands by name, in the order a user meets them.
 
     The file of a command is imported when the command is used.
@@ -34,10 +36,20 @@ class Commands(click.Group):
         "show": "inspect",
         "log": "inspect",
         "verify": "maintain",
+        "adopt": "adopt",
+        "gc": "space",
+        "du": "space",
         "attribute": "attribute",
+        "intervene": "intervene",
+        "attention": "attention",
+        "audit": "audit",
+        "view": "view",
         "review": "review",
         "export": "export",
         "diff": "compare",
+        "tag": "tag",
+        "push": "share",
+        "pull": "share",
         "update": "update",
     }
 
@@ -65,18 +77,24 @@ def cli() -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit code."""
+    words = sys.argv[1:] if arguments is None else arguments
     try:
-        _check_encoding(sys.argv[1:] if arguments is None else arguments)
+        _check_encoding(words)
         with interruptible():
             code = cli.main(arguments, prog_name="circuitstore", standalone_mode=False) or 0
         sys.stdout.flush()  # here, where a full disk is still an error that can be named
         return code
     except click.exceptions.Exit as done:
         return done.exit_code
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
-    except CircuitstoreError as error:
+    except click.ClickException as wrong:
+        wrong.show()
+        if "--json" in words:
+            terminal.print_json({"error": described(UsageError(wrong.format_message()))})
+        return wrong.exit_code
+    except (CircuitstoreError, ToldError) as raised:
+        error = raised.error if isinstance(raised, ToldError) else raised
+        if "--json" in words and error is raised:
+            terminal.print_json({"error": described(error)})
         terminal.echo(terminal.visible(f"error: {error}", one_line=True), err=True)
         return error.exit_code
     except (click.Abort, KeyboardInterrupt) as error:

@@ -1,8 +1,10 @@
-"""`attribute`: one attribution graph of any text."""
+"""`attribute`: one attribution graph of any text, or of every line of a file."""
 
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,9 +14,21 @@ from circuitstore.command import options, terminal
 if TYPE_CHECKING:
     import xarray as xr
 
+    from circuitstore.results.interchange import Labels
+
+LABEL = 40  # letters of a label in a line
+
 
 @click.command(short_help="One attribution graph of any text.")
-@click.argument("text")
+@click.argument("text", required=False)
+@click.option(
+    "--file",
+    "-f",
+    "file",
+    metavar="FILE",
+    shell_complete=options.offering("files"),
+    help="Every line of this file is a text; - is the standard input.",
+)
 @click.option(
     "--target",
     multiple=True,
@@ -23,20 +37,28 @@ if TYPE_CHECKING:
 )
 @click.option("--against", default="", metavar="TEXT", help="… or that of one answer minus that of this one.")
 @click.option(
+    "--chat", is_flag=True, help="A text is what a user says; the model's chat template writes it out."
+)
+@click.option("--system", default="", metavar="TEXT", help="With --chat, what the system is told before it.")
+@click.option(
     "--output",
     "-o",
     metavar="FILE",
-    help="Also write the pruned graph, to .json (circuit-tracer, Neuronpedia) or .graphml.",
+    help="Also write the pruned graph, to .json (circuit-tracer, Neuronpedia) or .graphml. With --file, a "
+    "folder, which gets LINE.json of every line.",
 )
-@click.option("--top", type=click.IntRange(min=1), default=15, show_default=True, help="Nodes to print.")
+@click.option("--top", type=options.Number(min=1), default=15, show_default=True, help="Nodes to print.")
 @options.profile
 @options.settings
 @options.store
 @options.as_json
 def attribute(
-    text: str,
+    text: str | None,
+    file: str | None,
     target: tuple[str, ...],
     against: str,
+    chat: bool,
+    system: str,
     output: str | None,
     top: int,
     profile: str,
@@ -46,52 +68,113 @@ def attribute(
 ) -> None:
     """Compute the attribution graph of TEXT and print its most influential nodes.
 
-    The graph is kept in the store: asking again costs nothing. `circuitstore.attribute` gives it to a script.
+    The graph is kept in the store: asking again costs nothing. Features carry their labels where a behaviour
+    of the same profile was interpreted. TEXT may be -, for the lines of the standard input; with several
+    texts, --json prints a line for each. `circuitstore.attribute` gives a graph to a script.
     """
-    from circuitstore.results.graph_file import suffix
+    from circuitstore.errors import UsageError
+    from circuitstore.results.asking import user_turn
+    from circuitstore.results.labels import labels
     from circuitstore.results.one_text import attribute as attribute_text
 
-    kind = suffix(output) if output else ""
-    graph = attribute_text(
-        text, model=profile, target=target, against=against, store=store, settings=settings
-    )
-    if output:
-        write(graph, output, kind, profile)
-    if as_json:
-        terminal.print_json(summary(text, graph, top))
-    else:
-        what = f"{target[0]!r} − {against!r}" if against else ""
-        print_graph(graph, summary(text, graph, top), what)
+    if system and not chat:
+        raise UsageError("--system", expected="--chat beside it", got="none")
+    several = file is not None or text == "-"
+    for number, line in texts(text, file):
+        path = os.path.join(output, f"{number}.json") if output and several else output
+        kind = _kind(path)
+        graph = attribute_text(
+            user_turn(line, system) if chat else line,
+            model=profile,
+            target=target,
+            against=against,
+            store=store,
+            settings=settings,
+        )
+        named = labels(graph, store)
+        if path:
+            write(graph, path, kind, profile, named)
+        shown = summary(line, graph, top, named)
+        if as_json:
+            terminal.print_json(shown)
+        else:
+            what = f"{target[0]!r} − {against!r}" if against else ""
+            print_graph(graph, shown, what, title=f"{line!r}" if several else "")
 
 
-def summary(text: str, graph: xr.Dataset, top: int) -> dict[str, Any]:
+def texts(text: str | None, file: str | None) -> Iterator[tuple[int, str]]:
+    """(line number, text) of what is asked for. Raises UsageError, InputError."""
+    from circuitstore.errors import InputError, UsageError
+
+    if (text is None) == (file is None):
+        expected = "TEXT, or the lines of --file FILE (- is the standard input)"
+        raise UsageError("text", expected=expected, got="neither" if text is None else "both")
+    if text is not None and text != "-":
+        yield 1, text
+        return
+    source = "-" if file is None else file
+    where = "standard input" if source == "-" else source
+    try:
+        if source == "-":
+            data = sys.stdin.buffer.read()
+        else:
+            with open(source, "rb") as opened:
+                data = opened.read()
+        lines = data.decode("utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        got = (error.strerror if isinstance(error, OSError) else None) or error
+        raise InputError(where, expected="a text in UTF-8 on every line", got=got) from error
+    filled = [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
+    if not filled:
+        raise InputError(where, expected="a text on every line", got="no text")
+    yield from filled
+
+
+def summary(text: str, graph: xr.Dataset, top: int, labels: Labels) -> dict[str, Any]:
     """What is printed of a graph; the keys of `attribute --json`."""
     logits = zip(graph.logit_text.values, graph.logit_probabilities.values, strict=True)
-    scores = ("completeness_score", "replacement_score")
+    scores = ("completeness_score", "replacement_score", "kept_weight")
     return {
         "text": text,
         "tokens": graph.token_text.values.tolist(),
+        **({"roles": graph.token_role.values.tolist()} if "token_role" in graph else {}),
         "logits": [{"token": str(token), "probability": round(float(share), 4)} for token, share in logits],
-        "nodes": strongest(graph, top),
+        "nodes": strongest(graph, top, labels),
         **{name: round(float(graph[name]), 4) for name in scores},
     }
 
 
-def print_graph(graph: xr.Dataset, shown: dict[str, Any], what: str) -> None:
+def print_graph(graph: xr.Dataset, shown: Mapping[str, Any], what: str, title: str) -> None:
     """The summary of a graph for people; `what` says what is explained, else it is the logits."""
     what = what or ", ".join(f"{row['token']!r} {row['probability']:.3f}" for row in shown["logits"])
+    if title:
+        terminal.echo(f"text           {title}")
     terminal.echo(f"explained      {what}")
     scores = f"{shown['completeness_score']:.3f}   replacement {shown['replacement_score']:.3f}"
     terminal.echo(f"completeness   {scores}")
-    terminal.echo(f"nodes          {graph.sizes['node']}, edges {graph.sizes['edge']}\n")
-    terminal.echo(f"{'influence':>9}  {'node':<24}{'position':>8}  {'token':<16}{'activation':>10}")
+    held = shown["kept_weight"]
+    left_out = "" if held == 1 else f", which hold {held:.1%} of the weight of all"
+    terminal.echo(f"nodes          {graph.sizes['node']}, edges {graph.sizes['edge']}{left_out}\n")
+    rows = [("influence", "node", "position", "token", "activation", "label")]
     for node in shown["nodes"]:
-        activation = f"{node['activation']:>10.3f}" if node["activation"] is not None else ""
-        where = f"{node['name']:<24}{node['position']:>8}  {node['token']!r:<16}"
-        terminal.echo(f"{node['influence']:>9.4f}  {where}{activation}")
+        activation = "" if node["activation"] is None else f"{node['activation']:.3f}"
+        label = node["label"] if len(node["label"]) <= LABEL else node["label"][: LABEL - 1] + "…"
+        where = (node["name"], str(node["position"]), repr(node["token"]))
+        rows.append((f"{node['influence']:.4f}", *where, activation, label))
+    for line in terminal.table(rows, right={0, 2, 4}):
+        terminal.echo(line)
+    if title:
+        terminal.echo()
 
 
-def write(graph: xr.Dataset, path: str, kind: str, profile: str) -> None:
+def _kind(path: str | None) -> str:
+    """The format that an output's name asks for. Raises InputError."""
+    from circuitstore.results.graph_file import suffix
+
+    return suffix(path) if path else ""
+
+
+def write(graph: xr.Dataset, path: str, kind: str, profile: str, labels: Labels) -> None:
     """Write a graph to a file. Raises InputError."""
     from circuitstore.errors import InputError
     from circuitstore.results.defaults import profile_name
@@ -99,18 +182,21 @@ def write(graph: xr.Dataset, path: str, kind: str, profile: str) -> None:
     from circuitstore.results.interchange import to_file, to_graphml
 
     slug, scan = os.path.splitext(os.path.basename(path))[0], profile_name(profile)
-    data = to_graphml(graph) if kind == "graphml" else to_bytes(to_file(graph, slug=slug, scan=scan))
+    file = to_file(graph, slug=slug, scan=scan, labels=labels)
+    data = to_graphml(graph, labels) if kind == "graphml" else to_bytes(file)
     try:
-        with open(path, "wb") as file:
-            file.write(data)
+        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+        with open(path, "wb") as opened:
+            opened.write(data)
     except OSError as error:
         got = error.strerror or error
         raise InputError(path, expected="a file that can be written", got=got) from error
 
 
-def strongest(graph: xr.Dataset, count: int) -> list[dict[str, Any]]:
-    """The nodes of most influence, logits left out, as plain rows."""
+def strongest(graph: xr.Dataset, count: int, labels: Labels) -> list[dict[str, Any]]:
+    """The nodes of most influence, logits left out, as plain rows; `label` is "" where there is none."""
     from circuitstore.results.graphs import nodes
 
     rows = [row for row in nodes(graph) if row["kind"] != "logit"]
-    return sorted(rows, key=lambda row: -row["influence"])[:count]
+    first = sorted(rows, key=lambda row: -row["influence"])[:count]
+    return [{**row, "label": labels.get((row["layer"], row["feature"]), "")} for row in first]

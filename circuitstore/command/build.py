@@ -11,6 +11,8 @@ import click
 
 from circuitstore import pipeline
 from circuitstore.command import options, terminal
+from circuitstore.command.failures import ToldError, described
+from circuitstore.errors import CircuitstoreError
 
 if TYPE_CHECKING:
     from circuitstore.engine.planner import Step
@@ -22,13 +24,16 @@ if TYPE_CHECKING:
 @click.argument("phases", nargs=-1, metavar="[PHASE]...", shell_complete=options.offering("phases"))
 @options.selecting
 @click.option(
-    "--jobs", "-j", type=click.IntRange(min=1), default=1, show_default=True, help="Worker processes."
+    "--jobs", "-j", type=options.Number(min=1), default=1, show_default=True, help="Worker processes."
 )
 @click.option("--dry-run", is_flag=True, help="Say what would run and why; write nothing.")
 @click.option(
-    "--keep-going", is_flag=True, help="After a failure go on with everything that does not need what failed."
+    "--keep-going",
+    is_flag=True,
+    help="When a phase fails, go on with all that does not need it. What is wrong before any runs stops all.",
 )
 @click.option("--ignore-gate", is_flag=True, help="Go on although the model does not show the behaviour.")
+@options.upstream
 @options.as_json
 def build(
     phases: tuple[str, ...],
@@ -41,15 +46,17 @@ def build(
     dry_run: bool,
     keep_going: bool,
     ignore_gate: bool,
+    upstream: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Compute PHASE and all it needs, all phases when none is named; only what is missing runs.
 
     A line a phase says how many cells were there already (hits), how many were computed, and the seconds it
-    took. An interrupted or failed build keeps all finished cells; the same command resumes it.
+    took. An interrupted or failed build keeps all finished cells; the same command resumes it. What another
+    store has already (--upstream) is taken from there; --dry-run looks only at this one.
     """
     options.refuse_one_text(phases)
-    planner = options.planner(store)
+    planner = options.planner(store, upstream)
     tasks = planner.pipeline.closure(phases)
     selections = options.selections(profile, behaviours, prompts, settings, phases)
     if dry_run:
@@ -61,12 +68,18 @@ def build(
     from circuitstore.engine.runner import Options, build
 
     reporter = Lines()
+    told: dict[str, Any] = {"phases": reporter.reports}
     try:
         build(planner, selections, phases, reporter, Options(jobs, keep_going, ignore_gate))
+    except CircuitstoreError as error:
+        told["error"] = described(error)
+        if as_json:
+            raise ToldError(error) from error
+        raise
     finally:
         reporter.close()
         if as_json:
-            terminal.print_json({"phases": reporter.reports})
+            terminal.print_json(told)
     for hint in hints(tasks, selections, profile, store):
         terminal.echo(hint, err=True)
 
@@ -102,6 +115,7 @@ class Lines:
         self.shown = sys.stderr.isatty()
 
     def begin(self, step: Step) -> None:
+        self.close()
         self.label = f"{step.task.name:<18} {step.selection.behaviour:<12}"
         self.todo, self.done, self.told = len(step.todo), 0, time.monotonic()
         if self.shown:
@@ -127,6 +141,10 @@ class Lines:
     def warn(self, text: str) -> None:
         self.close()
         terminal.echo(f"warning: {text}", err=True)
+
+    def note(self, text: str) -> None:
+        self.close()
+        terminal.echo(text, err=True)
 
     def close(self) -> None:
         """Take the progress bar off the terminal."""

@@ -27,7 +27,10 @@ def phases(context: click.Context, parameter: click.Parameter, incomplete: str) 
 
 
 def behaviours(context: click.Context, parameter: click.Parameter, incomplete: str) -> Items:
-    """The behaviours that come built in, and those of users' prompts that the store has something of."""
+    """The behaviours that come built in, and those of users' prompts that the store has something of.
+
+    Single texts (`attribute`) have names made of a hash, which no command takes here.
+    """
     from circuitstore.storage.layout import Store
     from circuitstore.storage.refs import names
 
@@ -35,8 +38,9 @@ def behaviours(context: click.Context, parameter: click.Parameter, incomplete: s
         built = names(Store(context.params.get("store") or DEFAULT_STORE).check())
     except CircuitstoreError:
         built = []
-    declared = pipeline.services().settings.behaviours()
-    return _matching(dict.fromkeys([*declared, *(name.behaviour for name in built)]), incomplete)
+    services = pipeline.services()
+    own = (name.behaviour for name in built if name.phase not in services.of_one_text)
+    return _matching(dict.fromkeys([*services.settings.behaviours(), *own]), incomplete)
 
 
 def profiles(context: click.Context, parameter: click.Parameter, incomplete: str) -> Items:
@@ -48,7 +52,9 @@ def profiles(context: click.Context, parameter: click.Parameter, incomplete: str
 
 def exports(context: click.Context, parameter: click.Parameter, incomplete: str) -> Items:
     """The kinds of results that can be exported."""
-    return _matching(pipeline.services().exports, incomplete)
+    from circuitstore.command.export import ARRAYS
+
+    return _matching([*pipeline.services().exports, ARRAYS], incomplete)
 
 
 def files(context: click.Context, parameter: click.Parameter, incomplete: str) -> Items:

@@ -10,15 +10,22 @@ import click
 
 from circuitstore import pipeline
 from circuitstore.command import options, terminal
+from circuitstore.command.experiments import print_experiments
+from circuitstore.errors import UsageError
 
 if TYPE_CHECKING:
     from circuitstore.engine.planner import Step
+    from circuitstore.engine.services import Table
+
+CELL = 60  # letters of a text in a table
 
 
 @click.command(short_help="What is fresh, stale or missing.")
+@click.option("--all", "everything", is_flag=True, help="List every result in the store instead.")
 @options.selecting
 @options.as_json
 def status(
+    everything: bool,
     store: str,
     profile: str,
     behaviours: tuple[str, ...],
@@ -26,10 +33,22 @@ def status(
     settings: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Say of every phase whether its output is fresh, stale or missing, and why."""
+    """Say of every phase whether its output is fresh, stale or missing, and why.
+
+    With --all, list every result in the store, whatever it was built with: its key, when it was computed,
+    which name's newest result it is, its tags, a number of its summary, and the settings that are not the
+    defaults. Then --behaviour and --profile only choose, and nothing is planned.
+    """
+    if everything:
+        if prompts or settings:
+            raise UsageError("status --all", expected="no --prompts and no --set")
+        print_experiments(store, options.said(profile), behaviours, as_json)
+        return
     planner = options.planner(store)
     selections = options.selections(profile, behaviours, prompts, settings)
     tasks = planner.pipeline.tasks
+    if not planner.store.exists():
+        terminal.echo(f"there is no store at {store} yet: `circuitstore build` makes one", err=True)
     print_steps([step for selection in selections for step in planner.steps(selection, tasks)], as_json)
 
 
@@ -82,26 +101,63 @@ def _row(step: Step) -> dict[str, object]:
 @click.command(short_help="Print what a phase holds.")
 @click.argument("phase", shell_complete=options.offering("phases"))
 @options.one_behaviour
+@click.option("--top", type=options.Number(min=1), default=15, show_default=True, help="Rows of a table.")
+@click.option(
+    "--prompt", "-p", "chosen", multiple=True, metavar="ID", help="Only graphs of this prompt; repeatable."
+)
+@click.option("--arrays", is_flag=True, help="Print the labelled dataset instead of findings.")
+@options.which
 @options.profile
 @options.store
+@options.upstream
 @options.as_json
-def show(phase: str, behaviour: str, profile: str, store: str, as_json: bool) -> None:
-    """Print the newest output of PHASE for one behaviour.
+def show(
+    phase: str,
+    behaviour: str,
+    top: int,
+    chosen: tuple[str, ...],
+    arrays: bool,
+    key: str | None,
+    tag: str | None,
+    settings: tuple[str, ...],
+    profile: str,
+    store: str,
+    upstream: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Print the output of PHASE for one behaviour, the newest unless --key, --tag or --set say otherwise.
 
-    `show prompts --json` prints JSON lines, exactly what --prompts takes back. Any other phase prints its
-    labelled dataset, or with --json its record: key, content hash, inputs.
+    Of attribution, interpretation and circuit it prints what was found: the features that matter most, with
+    their labels, and the strongest edges. Any other phase prints its labelled dataset. With --json comes the
+    record (key, content hash, inputs) with the findings. `show prompts --json` prints JSON lines, exactly
+    what --prompts takes back.
     """
     import circuitstore.results.open as results
     from circuitstore.results.defaults import profile_name
-    from circuitstore.storage.layout import Store
-    from circuitstore.storage.refs import Name, named
+    from circuitstore.results.find import find, to_read
+    from circuitstore.results.which import which
+    from circuitstore.storage.artifact import as_plain
 
-    artifact = named(Store(store).check(), Name(profile_name(profile), behaviour, phase))
-    listing = pipeline.services().listings.get(phase)
-    if as_json and listing is None:
-        terminal.print_json(artifact)
+    opened, services = to_read(store, upstream), pipeline.services()
+    own = options.said(profile)
+    artifact = find(opened, own, behaviour, phase, which(key, tag, settings))[behaviour]
+    listing, finder = services.listings.get(phase), services.findings.get(phase)
+    if as_json and listing is None and finder is None:
+        terminal.print_json(as_plain(artifact))
         return
-    dataset: Any = results.open(phase, behaviour=behaviour, store=store, profile=profile)
+    dataset: Any = results.open(phase, behaviour=behaviour, store=store, profile=own, key=artifact.key)
+    if finder is not None and not arrays:
+        transcoders = artifact.components.resources.get("transcoders")
+        labels = services.review.labels(opened, profile_name(profile), behaviour, transcoders)
+        found = finder(dataset, labels, top, chosen)
+        if as_json:
+            terminal.print_json({**as_plain(artifact), "findings": found})
+            return
+        for table in found:
+            print_table(table)
+        for text in outline(artifact.summary):
+            terminal.echo(text)
+        return
     if listing is None:
         terminal.echo(dataset)
         for text in outline(artifact.summary):
@@ -112,6 +168,16 @@ def show(phase: str, behaviour: str, profile: str, store: str, as_json: bool) ->
             terminal.print_json(row)
         else:
             terminal.echo(listing.line(row))
+
+
+def print_table(table: Table) -> None:
+    """A table for people: numbers end at one place, in four digits, and long texts are cut."""
+    cells = [table.columns, *(tuple(map(_rounded, row)) for row in table.rows)]
+    numbers = {i for i, cell in enumerate(table.rows[0]) if not isinstance(cell, str)} if table.rows else ()
+    terminal.echo(f"{table.title}")
+    for line in terminal.table(cells, numbers):
+        terminal.echo(f"  {line}")
+    terminal.echo()
 
 
 def outline(summary: Mapping[str, object], indent: str = "") -> Iterator[str]:
@@ -126,6 +192,11 @@ def outline(summary: Mapping[str, object], indent: str = "") -> Iterator[str]:
             yield f"{indent}{name}: {len(value)} rows (--json prints them)"
         elif value != "":
             yield f"{indent}{name}: {_short(value)}"
+
+
+def _rounded(value: object) -> str:
+    text = f"{value:.4g}" if isinstance(value, float) else str(value)
+    return text if len(text) <= CELL else text[: CELL - 1] + "…"
 
 
 def _short(value: object) -> str:
@@ -169,7 +240,7 @@ def log(phase: str | None, behaviour: str | None, store: str, as_json: bool) -> 
 
 def _check_known(what: str, name: str | None, known: Sequence[str]) -> None:
     """Raise UsageError for a name that neither the store nor the pipeline has."""
-    from circuitstore.errors import UsageError
+    from circuitstore.errors import unknown
 
     if name is not None and name not in known:
-        raise UsageError(f"unknown {what} {name!r}", expected="one of " + ", ".join(dict.fromkeys(known)))
+        raise unknown(what, name, known)

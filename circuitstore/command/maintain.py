@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,20 +11,24 @@ import msgspec
 
 from circuitstore import pipeline
 from circuitstore.command import options, terminal
+from circuitstore.command.failures import ToldError, described
 from circuitstore.engine.limits import TOLERANCE
+from circuitstore.errors import MissingError, some_of
 
 if TYPE_CHECKING:
     from circuitstore.engine.planner import Planner, Step
     from circuitstore.engine.rebuild import Rebuilt
     from circuitstore.engine.twins import Twins
-    from circuitstore.storage.verify import Report
+    from circuitstore.storage.verify import LostCell, Report
+
+SHOWN = 5  # cells that a line names
 
 
 @click.command(short_help="Check every file; set damage aside. Compute cells again.")
 @click.option("--deep", is_flag=True, help="Also decode every cell and check its content hash.")
 @click.option(
     "--rebuild",
-    type=click.IntRange(min=1),
+    type=options.Number(min=1),
     metavar="N",
     help="Also compute N cells again, drawn at random from what the options below select, and compare.",
 )
@@ -58,19 +62,28 @@ def verify(
     from circuitstore.storage import verify as storage
     from circuitstore.storage.layout import Store
 
+    if rebuild is not None:
+        options.selections(profile, behaviours, prompts, settings)  # a wrong one is told before all else
     opened = Store(store).check()
     total = len(opened.object_ids())
     with click.progressbar(length=total, label="verify", file=sys.stderr) as bar:
         report = storage.verify(opened, deep=deep, progress=bar.update)
     two = twins.of_store(opened, pipeline.load(), tolerance)
-    again = None
+    again, nothing = None, None
     if rebuild is not None:
-        again = _rebuild(store, (profile, behaviours, prompts, settings), rebuild, tolerance)
+        try:
+            again = _rebuild(store, (profile, behaviours, prompts, settings), rebuild, tolerance)
+        except MissingError as error:  # after what was found of the files, which is true all the same
+            nothing = error
     if as_json:
-        row = {**msgspec.structs.asdict(report), "two_contents": two}
+        row: dict[str, Any] = {**msgspec.structs.asdict(report), "two_contents": two}
+        if nothing is not None:
+            row["error"] = described(nothing)
         terminal.print_json(row if again is None else {**row, "rebuilt": again})
     else:
         _print(report, two, again)
+    if nothing is not None:
+        raise ToldError(nothing) if as_json else nothing
     if report.damaged or any(each.beyond for each in two) or (again is not None and again.differing):
         raise click.exceptions.Exit(1)
 
@@ -92,12 +105,22 @@ def _steps(
     prompts: str | None,
     settings: tuple[str, ...],
 ) -> list[Step]:
-    """The steps of all phases that something was built of, with these options."""
+    """The steps of all phases that something was built of, with these options.
+
+    Where no setting is named, each behaviour has the settings that it was built with.
+    """
+    from circuitstore.results.find import settings_of
     from circuitstore.storage.refs import names
 
     built = {(name.profile, name.behaviour) for name in names(planner.store)}
     every = planner.pipeline
     groups = [(every.tasks, options.selections(profile, behaviours, prompts, settings))]
+    if not settings and not prompts:  # then with those that each behaviour was built with
+        groups = [
+            (every.tasks, options.selections(profile, (name,), None, tuple(recorded), ()))
+            for name in (selection.behaviour for _, selections in groups for selection in selections)
+            for recorded in [settings_of(planner.store, profile, name, every.tasks)]
+        ]
     if not behaviours and not prompts:
         for about in dict.fromkeys(task.about for task in every.asked if task.about):
             tasks = tuple(task for task in every.asked if task.about == about)
@@ -115,9 +138,8 @@ def _steps(
 def _print(report: Report, two: Iterable[Twins], again: Rebuilt | None) -> None:
     for damage in report.damaged:
         terminal.echo(f"damaged: {damage.path}: {damage.problem}")
-        for cell in damage.cells:
-            coords = ", ".join(f"{axis} {value}" for axis, value in cell.coords.items())
-            terminal.echo(f"    lost: {cell.phase} of {cell.behaviour}" + (f", {coords}" if coords else ""))
+        for line in _lost(damage.cells):
+            terminal.echo(f"    lost: {line}")
         if damage.kept:
             terminal.echo(f"    kept: {damage.kept} intact cells of the same object")
         where = "moved to quarantine/" if damage.quarantined else "left in place"
@@ -127,6 +149,18 @@ def _print(report: Report, two: Iterable[Twins], again: Rebuilt | None) -> None:
         _print_rebuilt(again)
     counts = f"{report.objects} objects and {report.records} records checked, {len(report.damaged)} damaged"
     terminal.echo(counts, err=True)
+
+
+def _lost(cells: Sequence[LostCell]) -> Iterator[str]:
+    """A line for each phase and behaviour: how many cells are lost, and the first of them."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for cell in cells:
+        at = "/".join(str(value) for value in cell.coords.values())
+        groups.setdefault((cell.phase, cell.behaviour), []).append(at)
+    for (phase, behaviour), places in groups.items():
+        which = some_of([place for place in places if place], SHOWN, ", ")
+        count = f"{len(places)} cell{'s' if len(places) > 1 else ''}"
+        yield f"{count} of {phase} of {behaviour}" + (f" ({which})" if which else "")
 
 
 def _print_two_contents(two: Iterable[Twins]) -> None:

@@ -28,6 +28,19 @@ def offering(what: str) -> Callable[[click.Context, click.Parameter, str], Any]:
     return complete
 
 
+class Number(click.IntRange):
+    """A whole number in a range."""
+
+    name = "whole number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The number of a word. Raises click.BadParameter, also for an option in the place of a number."""
+        if isinstance(value, str) and value.startswith("-") and not value[1:].isdecimal():
+            named = param.opts[0] if param else "the option"
+            self.fail(f"a number must follow, as in {named} {max(self.min or 0, 3)}; got {value}", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 store = click.option(
     "--store",
     envvar="CIRCUITSTORE_STORE",
@@ -36,6 +49,14 @@ store = click.option(
     metavar="DIR",
     shell_complete=offering("folders"),
     help="The store directory.",
+)
+upstream = click.option(
+    "--upstream",
+    envvar="CIRCUITSTORE_UPSTREAM",
+    multiple=True,
+    metavar="URL",
+    shell_complete=offering("folders"),
+    help="Another store to take from what this one lacks; may be repeated, in order. It is never written.",
 )
 profile = click.option(
     "--profile",
@@ -79,6 +100,23 @@ settings = click.option(
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, with stable keys.")
 
 
+def which(command: Command) -> Command:
+    """Options that say which of several results of one name is meant: key, tag, settings."""
+    for option in (
+        click.option(
+            "--set",
+            "settings",
+            multiple=True,
+            metavar="PHASE.FIELD=VALUE",
+            help="The result that was built with this setting; may be repeated.",
+        ),
+        click.option("--tag", metavar="NAME", help="What is tagged so, or what that was made from."),
+        click.option("--key", metavar="KEY", help="The result of this key, or what it was made from."),
+    ):
+        command = option(command)
+    return command
+
+
 def selecting(command: Command) -> Command:
     """All options that say what a command is about."""
     for option in (settings, prompts, behaviour, profile, store):
@@ -86,12 +124,12 @@ def selecting(command: Command) -> Command:
     return command
 
 
-def planner(store: str) -> Planner:
+def planner(store: str, upstream: Sequence[str] = ()) -> Planner:
     """A planner for this store, which need not exist yet. Raises StoreError."""
     from circuitstore.engine.planner import Planner
     from circuitstore.storage.layout import Store
 
-    return Planner(pipeline.load(), Store(store).check_or_new())
+    return Planner(pipeline.load(), Store(store, upstream).check_or_new())
 
 
 def selections(
@@ -105,11 +143,18 @@ def selections(
     return pipeline.services().settings.select(profile, behaviours, prompts, settings, phases)
 
 
-def refuse_one_text(phases: Sequence[str]) -> None:
-    """Raise UsageError for the phase of one text, which only its own command gives a text."""
-    phase = pipeline.services().one_text.phase
-    if phase in phases:
-        from circuitstore.errors import UsageError
+def said(profile: str) -> str | None:
+    """A command's profile if it was typed; else None, and what is found by key or tag may be another's."""
+    source = click.get_current_context().get_parameter_source("profile")
+    return profile if source is click.core.ParameterSource.COMMANDLINE else None
 
-        remedy = f"run `circuitstore {phase} TEXT`"
-        raise UsageError(f"phase {phase}", expected="one text", got="none", remedy=remedy)
+
+def refuse_one_text(phases: Sequence[str]) -> None:
+    """Raise UsageError for a phase of one text, which only its own command gives a text."""
+    asked = pipeline.services().of_one_text
+    for phase in phases:
+        if phase in asked:
+            from circuitstore.errors import UsageError
+
+            remedy = f"run `circuitstore {asked[phase]}`"
+            raise UsageError(f"phase {phase}", expected="one text", got="none", remedy=remedy)

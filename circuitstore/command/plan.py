@@ -8,6 +8,7 @@ import click
 
 from circuitstore import pipeline
 from circuitstore.command import options, terminal
+from circuitstore.command.groups import Group
 
 
 @click.command(short_help="What a build would cost.")
@@ -101,7 +102,7 @@ def _time(seconds: float | None) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-@click.group(short_help="List profiles and show settings.")
+@click.group(cls=Group, short_help="List profiles and show settings.")
 def profile() -> None:
     """Profiles: which there are, and every setting of one."""
 
@@ -127,8 +128,9 @@ def show_profile(profile: str, settings: tuple[str, ...], as_json: bool) -> None
     if as_json:
         terminal.print_json({"settings": rows})
         return
-    for row in rows:
-        terminal.echo(f"{row.section + '.' + row.field:<36}{_shown(row.value):<44}{row.origin}")
+    shown = [(f"{row.section}.{row.field}", _shown(row.value), row.origin) for row in rows]
+    for line in terminal.table(shown):
+        terminal.echo(line)
 
 
 def _shown(value: object) -> str:

@@ -14,11 +14,13 @@ from __future__ import annotations
 import io
 import os
 import sys
+import warnings
 from typing import Any
 
 from circuitstore.errors import InputError
 
 STDOUT, STDERR = 1, 2
+LIBRARIES = r"(transformers|tokenizers|huggingface_hub|torch|zarr|xarray|matplotlib)(\.|$)"
 
 
 class _Messages(io.FileIO):
@@ -48,7 +50,12 @@ class _Data(io.FileIO):
 
 
 def prepare() -> None:
-    """Replace the standard streams of this process. For a process that is nothing but this command."""
+    """Replace the standard streams of this process. For a process that is nothing but this command.
+
+    Warnings that libraries mean for programmers are kept off stderr; what matters to users is an error here.
+    """
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    warnings.filterwarnings("ignore", module=LIBRARIES)
     _open_closed()
     encoding = sys.stdout.encoding if sys.stdout else "utf-8"
     # Paths that are not UTF-8 come out as the bytes that they are.

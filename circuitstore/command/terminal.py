@@ -6,6 +6,8 @@ and other separators of lines are shown as escapes. Source: Unicode TR 36, secti
 
 from __future__ import annotations
 
+from collections.abc import Container, Sequence
+
 import click
 import msgspec
 
@@ -29,6 +31,19 @@ def visible(text: object, *, one_line: bool = False) -> str:
 def echo(text: object = "", *, err: bool = False) -> None:
     """Print text to stdout, or with `err` to stderr."""
     click.echo(visible(text), err=err)
+
+
+def table(rows: Sequence[Sequence[str]], right: Container[int] = ()) -> list[str]:
+    """Rows as lines whose columns do not run into one another; the columns of `right` end at one place."""
+    rows = [[visible(cell, one_line=True) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            cell.rjust(width) if i in right else cell.ljust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
 
 
 def print_json(value: object) -> None:

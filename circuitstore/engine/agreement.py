@@ -72,7 +72,7 @@ def _compare(
         shapes = [dict(zip(each.dims, each.shape, strict=True)) for each in (stored, made)]
         return [_unequal(name, f"{shapes[0]} and {shapes[1]}, or another kind of value")]
     encoding = str(stored.attrs.get("encoding", stored.dtype.name))
-    ours, theirs = _numbers(stored, encoding), _numbers(made, encoding)
+    ours, theirs = numbers(stored), numbers(made)
     allowed = max(tolerance, STEPS.get(encoding, 0.0))
     if task is not None and name in task.ranked:
         return [_of_ranked(name, ours, theirs, allowed)]
@@ -111,10 +111,10 @@ def _of_ranked(name: str, ours: Array, theirs: Array, allowed: float) -> Differe
     return Difference(name, problem, None, count <= (RANKED * ours.size if allowed else 0))
 
 
-def _numbers(variable: xr.Variable, encoding: str) -> Array:
+def numbers(variable: xr.Variable) -> Array:
     """The values, floating-point ones in double precision."""
     values = np.asarray(variable.values)
-    if encoding == "bfloat16":
+    if variable.attrs.get("encoding") == "bfloat16":
         values = (values.astype(np.uint32) << 16).view(np.float32)
     return values.astype(np.float64) if values.dtype.kind == "f" else values
 

@@ -14,102 +14,122 @@ the files that are hashed, and to nothing else (`tasks/inputs/files.py`).
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 import threading
+import weakref
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from types import FrameType
 
-from circuitstore.engine.territory import Cover, Kind, folders, kind, source_of
-from circuitstore.errors import StaleCodeError, UndeclaredReadError
+from circuitstore.engine import heard
+from circuitstore.engine.fingerprint import package_folder
+from circuitstore.engine.heard import READS, Read
+from circuitstore.engine.remedies import remedy_for
+from circuitstore.engine.territory import OWN, Cover, folders, kind, source_of, whole
+from circuitstore.errors import InputError, StaleCodeError, UndeclaredReadError
 from circuitstore.memo import file_hash
 
-WRITE_ONLY = os.O_WRONLY | os.O_RDWR
-READERS_OF_SOURCE = ("linecache", "tokenize")  # modules that show lines of code, in a warning for instance
-WHERE = '(CONTRIBUTING.md, "Files that a key covers")'
-REMEDY_FOR_CODE = (
-    "move it into the package of the phases and import it by its name; if the name is made at run time, "
-    f"list it in MODULES of the behaviour or in modules= of the Task {WHERE}"
-)
-REMEDY_FOR_INPUT = (
-    f"a loader tells the content of what it reads in `identity`, and its path in `sources` {WHERE}"
-)
-REMEDY_FOR_DATA = (
-    "move it into the folder of the module that reads it, "
-    f"and list it in FILES of the behaviour or in files= of the Task {WHERE}"
-)
+
+class _Here(threading.local):
+    """What this thread is doing: the reads of the module that it executes, and whether it hashes a file."""
+
+    reads: set[Read] | None = None
+    hashing = False
+
 
 _watches: list[Watch] = []
-_executing = threading.local()
-_remembered: dict[str, str] = {}  # file that a phase or behaviour declares → sha256 when it was first read
-_reads: dict[str, dict[str, str]] = {}  # module → file that was read while it was executed → sha256, or ""
+_here = _Here()
+_remembered: dict[str, str] = {}  # file of data of the package of the phases → sha256 when first in use
+_packages: tuple[str, ...] = ()  # the folder of that package, by its path and by what the path leads to
+_alone = threading.RLock()  # phases share loaded models and the settings of torch: one computes at a time
+_reads: dict[str, dict[Read, str]] = {}  # module → what was read while it was executed → sha256, or ""
+_workers: weakref.WeakSet[threading.Thread] = weakref.WeakSet()  # started by code of phases, at any time
 _installed: list[bool] = []
+_known: set[str] = set()  # files, by whole paths, whose reads all watches of now have let pass
 
 
 class Watch:
     """Reads while cells of one phase are computed.
 
-    Heard are the thread that began it and threads that started since. Others, as a notebook's, go their way.
+    Heard are the thread that began it, threads that code of phases started, and threads that these started.
+    Others, as a notebook's or a server's, go their way.
     """
 
     def __init__(self, phase: str, cover: Cover):
         self.phase, self.cover = phase, cover
         self.owner = threading.get_ident()
-        self._bystanders = {thread.ident for thread in threading.enumerate()} - {self.owner}
+        others = (thread for thread in threading.enumerate() if thread.ident != self.owner)
+        self._bystanders = weakref.WeakSet(thread for thread in others if thread not in _workers)
         self._refused: list[UndeclaredReadError] = []
         self._allowed: frozenset[str] = frozenset()
+        self._loading = False
 
     @contextmanager
     def allowing(self, files: Iterable[str]) -> Iterator[None]:
-        """Let these files be read inside the block, although the key tells nothing of their content."""
-        before, self._allowed = self._allowed, frozenset(map(os.path.realpath, files))
+        """Let these files be read inside the block, although the key tells nothing of their content.
+
+        A loader may also list the folders of inputs, as it did to tell their identity.
+        """
+        before = self._allowed, self._loading
+        self._allowed, self._loading = frozenset(map(os.path.realpath, files)), True
         try:
             yield
         finally:
-            self._allowed = before
+            self._allowed, self._loading = before
 
-    def covers(self, path: str) -> bool:
-        """Whether a file may be read at present."""
-        return self.cover.covers(path) or (bool(self._allowed) and os.path.realpath(path) in self._allowed)
+    def covers(self, read: Read) -> bool:
+        """Whether a file may be read at present, or the names in a folder."""
+        if self.cover.covers(read.path, read.text) or self._is_allowed(read.path):
+            return True
+        return self._loading and os.path.isdir(read.path) and self.cover.of_input(read.path)
+
+    def _is_allowed(self, path: str) -> bool:
+        return bool(self._allowed) and os.path.realpath(path) in self._allowed
 
     def hears(self, thread: int) -> bool:
         """Whether a thread's reads are those of this phase."""
-        owners = {watch.owner for watch in _watches}
-        return thread == self.owner or (thread not in owners and thread not in self._bystanders)
+        if thread == self.owner:
+            return True
+        # A thread that has ended leaves its number to others.
+        others = {each.ident for each in self._bystanders if each.is_alive()}
+        return thread not in others and all(thread != watch.owner for watch in _watches)
 
-    def see(self, path: str) -> None:
+    def follow(self, starter: int, started: threading.Thread) -> None:
+        """Take note of a thread that is about to start."""
+        if self.hears(starter):
+            _workers.add(started)
+        else:
+            self._bystanders.add(started)
+
+    def see(self, read: Read) -> None:
         """Take note of a read. Raises UndeclaredReadError, and remembers it in case the code goes on."""
-        if not self.covers(path):
-            got = source_of(os.path.abspath(path))
+        if not self.covers(read):
+            path = source_of(whole(read.path))
             error = UndeclaredReadError(
                 f"phase {self.phase}",
                 expected="to read only what its key covers",
-                got=got,
-                remedy=self._remedy(got),
+                got=f"the names in {path}" if os.path.isdir(path) else path,
+                remedy=remedy_for(self.cover, path, read.text),
             )
             self._refused.append(error)
             raise error
 
-    def _remedy(self, path: str) -> str:
-        """What to do about a read of this path."""
-        if path.endswith(".py"):
-            return REMEDY_FOR_CODE
-        return REMEDY_FOR_INPUT if self.cover.of_input(path) else REMEDY_FOR_DATA
-
     def check_imports(self, modules: Iterable[str]) -> None:
         """See again what was read while these modules were executed. Raises UndeclaredReadError."""
         for module in modules:
-            for path in _reads.get(module, ()):
-                self.see(path)
+            for read in _reads.get(module, ()):
+                self.see(read)
 
     def check_remembered(self) -> None:
-        """Raise StaleCodeError for a declared file that changed since this process first read it.
+        """Raise StaleCodeError for a declared file that changed since this process first had use for it.
 
-        A function may have kept what it read (`functools.lru_cache`), and not read it again.
+        That is when it was first read, as far as that could be heard, and at the latest when it was first in
+        a key. A function may have kept what it read (`functools.lru_cache`), and not read it again.
         """
-        for path, content in _remembered.items():
-            if self.cover.declares(path) and content != _content(path):
+        for path in self.cover.declared:
+            content = _content(path, text=True)
+            if content != _remembered.setdefault(path, content):
                 raise StaleCodeError(
                     path,
                     expected="what it was when this process first read it",
@@ -126,98 +146,137 @@ class Watch:
 
 @contextmanager
 def watching(phase: str, cover: Cover) -> Iterator[Watch]:
-    """Hear what is read inside the block."""
+    """Hear what is read inside the block. Another thread that computes waits until it ends."""
     _install()
-    watch = Watch(phase, cover)
-    _watches.append(watch)
-    try:
-        yield watch
-    finally:
-        _watches.remove(watch)
+    with _alone:
+        watch = Watch(phase, cover)
+        _watches.append(watch)
+        _known.clear()
+        try:
+            yield watch
+        finally:
+            _watches.remove(watch)
+            _known.clear()
 
 
 @contextmanager
 def executing(module: str) -> Iterator[None]:
     """Remember what this thread reads inside the block, where `module` is executed."""
     _install()
-    outer: set[str] | None = getattr(_executing, "paths", None)
-    paths: set[str] = set()
-    _executing.paths = paths
+    outer: set[Read] | None = _here.reads
+    _here.reads = reads = set[Read]()
     try:
         yield
     finally:
-        _executing.paths = outer
+        _here.reads = outer
     territory = folders("", os.getcwd())
-    read = {source_of(path) for path in paths}
-    own = (path for path in sorted(read) if kind(territory, path) is Kind.PROJECT and os.path.isfile(path))
-    _reads[module] = {path: _content(path) for path in own}
+    own = (
+        each
+        for each in sorted(reads)
+        if {kind(territory, each.path), kind(territory, os.path.realpath(each.path))} & {*OWN}
+    )
+    _reads[module] = {each: _content(*each) for each in own if os.path.exists(each.path)}
 
 
 def check_reads(modules: Iterable[str]) -> None:
     """Raise StaleCodeError if a file changed since it was read while one of these modules was executed."""
     for module in modules:
-        for path, content in _reads.get(module, {}).items():
-            if content != _content(path):
+        for read, content in _reads.get(module, {}).items():
+            if content != _content(*read):
                 raise StaleCodeError(
-                    path,
+                    read.path,
                     expected=f"what it was when {module} was imported",
                     got="another content",
                     remedy="restart this process (a notebook's kernel, a worker) and build again",
                 )
 
 
-def _content(path: str) -> str:
-    """The sha256 of a file; "" for source, which is checked as code, and for a file that is gone."""
+def _content(path: str, text: bool) -> str:
+    """The sha256 of a file; "" for source that is read as code, for a folder, and for what is gone."""
     try:
-        return "" if path.endswith(".py") else file_hash(path)
+        return "" if path.endswith(".py") and not text else file_hash(path)
     except OSError:
         return ""
 
 
+def remember(package: str) -> None:
+    """From now on remember what files of data in the folder of the package of the phases were first."""
+    global _packages
+    if not _packages:
+        try:
+            folder = package_folder(package)
+        except InputError:  # a user's own module has that name, and who needs the package says so
+            return
+        _packages = tuple(
+            os.path.join(each, "") for each in {os.path.abspath(folder), os.path.realpath(folder)}
+        )
+        _install()
+
+
 def _install() -> None:
+    """Hear what is read and which threads start, for good, since Python takes no audit hook away."""
     if not _installed:
         _installed.append(True)
-        sys.addaudithook(_hook)  # for good, since Python takes none away
+        sys.addaudithook(_hook)
+        start = threading.Thread.start
+
+        @functools.wraps(start)  # Python 3.11 raises no event when a thread starts
+        def follow_and_start(thread: threading.Thread) -> None:
+            _follow(thread)
+            start(thread)
+
+        threading.Thread.start = follow_and_start  # type: ignore[assignment]
 
 
 def _hook(event: str, arguments: tuple[object, ...]) -> None:
-    if event != "open" and event != "import":
+    if event not in READS or _here.hashing:
         return
-    executing: set[str] | None = getattr(_executing, "paths", None)
+    executing: set[Read] | None = _here.reads
+    if event == "open":  # most reads by far, and most of them again and again
+        named = arguments[0]
+        if isinstance(named, int) or (executing is None and type(named) is str and named in _known):
+            return
+    if _packages and event in heard.OPENS:
+        _remember(event, arguments)
     if not _watches and executing is None:
         return
-    path = _path_read(event, arguments)
-    if path is None:
+    read = heard.read(event, arguments, __file__)
+    if read is None:
         return
-    if executing is not None and path not in executing and not _shows_source(path):
-        executing.add(path if os.path.isabs(path) else os.path.abspath(path))
+    if executing is not None:
+        executing.add(Read(source_of(whole(read.path)), read.text))
     thread = threading.get_ident()
+    watches = tuple(_watches)
+    for watch in watches:
+        if not watch.covers(read) and watch.hears(thread):
+            watch.see(read)
+    plain = event == "open" and os.path.isabs(read.path) and not read.path.endswith(heard.SOURCE)
+    passed = plain and watches and all(watch.cover.covers(read.path) for watch in watches)
+    if passed and os.path.exists(read.path):  # else it may be another file at the next look
+        _known.add(read.path)
+
+
+def _remember(event: str, arguments: tuple[object, ...]) -> None:
+    """Take note of the first read of a file of data in the package of the phases, at any time."""
+    named = heard.named(event, arguments)
+    plain = named.startswith("/") and "/." not in named and "//" not in named
+    if not named or (plain and not named.startswith(_packages)):
+        return  # most files lie elsewhere, as can be seen without making a path of it
+    path = whole(named)
+    read = heard.read(event, arguments, __file__) if path.startswith(_packages) else None
+    if read is None or (path.endswith(heard.SOURCE) and not read.text):
+        return
+    if (real := os.path.realpath(path)) not in _remembered:
+        _here.hashing = True
+        try:
+            _remembered[real] = _content(real, text=True)
+        finally:
+            _here.hashing = False
+
+
+def _follow(thread: threading.Thread) -> None:
+    """Take note of a thread that is about to start."""
+    if _here.reads is not None:
+        _workers.add(thread)
     for watch in tuple(_watches):
-        if path not in _remembered and watch.cover.declares(path):
-            _remembered[path] = ""  # hashing reads the file, too
-            _remembered[path] = _content(path)
-        if not watch.covers(path) and watch.hears(thread) and not _shows_source(path):
-            watch.see(path)
-
-
-def _path_read(event: str, arguments: tuple[object, ...]) -> str | None:
-    """The file that an event reads; None for what is only written, and for what is no path."""
-    if event == "import":
-        named = arguments[1]
-    else:
-        flags = arguments[2]
-        created = isinstance(flags, int) and flags & WRITE_ONLY and flags & (os.O_TRUNC | os.O_EXCL)
-        if created or (isinstance(flags, int) and flags & WRITE_ONLY == os.O_WRONLY):
-            return None
-        named = arguments[0]
-    return os.fsdecode(named) if isinstance(named, (str, bytes, os.PathLike)) and named else None
-
-
-def _shows_source(path: str) -> bool:
-    """Whether the read only serves to show a line of code."""
-    if not path.endswith((".py", ".pyi")) and not path.startswith("<"):
-        return False
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None and frame.f_code.co_filename == __file__:
-        frame = frame.f_back
-    return frame is not None and frame.f_globals.get("__name__") in READERS_OF_SOURCE
+        watch.follow(threading.get_ident(), thread)

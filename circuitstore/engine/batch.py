@@ -11,7 +11,8 @@ from itertools import groupby
 
 import msgspec
 
-from circuitstore.engine.planner import PlannedCell, Step
+from circuitstore.engine.lookup import PlannedCell
+from circuitstore.engine.planner import Step
 from circuitstore.engine.task import Machine, Resource, Selection, Task
 from circuitstore.storage.actions import Entry
 from circuitstore.storage.layout import Store

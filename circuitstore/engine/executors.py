@@ -6,7 +6,8 @@ order they finish.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
+from itertools import takewhile
 from typing import Protocol
 
 from circuitstore.engine.batch import Batch, Result
@@ -18,8 +19,10 @@ from circuitstore.errors import BuildError
 class Executor(Protocol):
     """Computes batches."""
 
-    def run(self, work: Sequence[Batch], progress: Progress) -> Iterator[Result]:
+    def run(self, work: Iterable[Batch], progress: Progress) -> Iterator[Result]:
         """Yield the result of each batch.
+
+        Batches are taken one by one, as they can be computed.
 
         `progress` hears how many cells were dealt with since it was last called.
         """
@@ -28,7 +31,7 @@ class Executor(Protocol):
 class ThisProcess:
     """One batch after the other, here."""
 
-    def run(self, work: Sequence[Batch], progress: Progress) -> Iterator[Result]:
+    def run(self, work: Iterable[Batch], progress: Progress) -> Iterator[Result]:
         for batch in work:
             yield run_batch(batch, progress)
 
@@ -36,20 +39,20 @@ class ThisProcess:
 class Joblib:
     """Several batches at a time, each in a worker process of this machine."""
 
-    def __init__(self, jobs: int):
-        self.jobs = jobs
+    def __init__(self, jobs: int, phase: str):
+        self.jobs, self.phase = jobs, phase
 
-    def run(self, work: Sequence[Batch], progress: Progress) -> Iterator[Result]:
+    def run(self, work: Iterable[Batch], progress: Progress) -> Iterator[Result]:
         from joblib import Parallel, delayed
         from joblib.externals.loky import get_reusable_executor
         from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-        jobs = min(self.jobs, len(work))  # a worker without work would not know when to end
-        running = Parallel(n_jobs=jobs, return_as="generator_unordered")
+        running = Parallel(n_jobs=self.jobs, return_as="generator_unordered")
         relay = Relay(_worker_processes)
         with relay.relaying():
             try:
-                for result in running(delayed(_in_worker)(batch) for batch in work if not relay.number):
+                wanted = takewhile(lambda batch: not relay.number, work)
+                for result in running(delayed(_in_worker)(batch) for batch in wanted):
                     if result is None:
                         continue
                     progress(len(result.entries) + len(result.failures))
@@ -58,7 +61,7 @@ class Joblib:
                 if not relay.number:
                     got = "a worker process that was killed, as systems do when memory runs out"
                     remedy = "use fewer --jobs: each has a model of its own (see `circuitstore plan`)"
-                    raise BuildError(f"phase {work[0].task.name}", got=got, remedy=remedy) from error
+                    raise BuildError(f"phase {self.phase}", got=got, remedy=remedy) from error
             finally:
                 if relay.number:  # workers that were told to end begin no other batch
                     get_reusable_executor().shutdown(wait=True, kill_workers=True)
@@ -82,6 +85,8 @@ def _worker_processes() -> list[int]:
     return [child.pid for child in active_children() if isinstance(child, LokyProcess) and child.pid]
 
 
-def executor(jobs: int, batches: int) -> Executor:
+def executor(jobs: int, batches: int, phase: str) -> Executor:
     """The executor for so many jobs and batches: worker processes only where they can share the work."""
-    return ThisProcess() if jobs == 1 or batches <= 1 else Joblib(jobs)
+    if jobs == 1 or batches <= 1:
+        return ThisProcess()
+    return Joblib(min(jobs, batches), phase)  # a worker without work would not know when to end

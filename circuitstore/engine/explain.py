@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from circuitstore.errors import DamageError
-from circuitstore.storage.artifact import Artifact, read_artifact
+from circuitstore.storage.artifact import Artifact, apart, read_artifact
 from circuitstore.storage.layout import Store
 from circuitstore.storage.records import Components
 
@@ -25,7 +25,7 @@ def changes(
     lines = []
     for kind in KINDS:
         before, after = getattr(previous.components, kind), getattr(now, kind)
-        lines += [_change(kind, path, old, new) for path, old, new in differences(before, after)]
+        lines += [change(kind, path, old, new) for path, old, new in differences(before, after)]
     contents = previous.components.upstream
     for name, artifact in (upstream or {}).items():
         if contents.get(name) != artifact.content:
@@ -47,12 +47,19 @@ def _upstream_change(store: Store, previous: Artifact, name: str, artifact: Arti
     """How the cells of an upstream phase differ from those that the newest artifact was made from."""
     try:
         old = read_artifact(store, previous.upstream.get(name, "0" * 64))
+        then = previous.components.upstream.get(name)  # its key may have another content by now
+        leaves = apart(old, artifact) if old and old.content == then else None
     except DamageError:
-        old = None
-    if old is None:
+        leaves = None
+    if leaves is None:
         return "content changed"
     before, after = (
-        {tuple(sorted(cell.coords.items())): cell.content for cell in each.cells} for each in (old, artifact)
+        {
+            tuple(sorted(coords.items())): content
+            for leaf in each
+            for coords, content in zip(leaf.coordinates, leaf.content, strict=True)
+        }
+        for each in leaves
     )
     groups = {
         "changed": [c for c in after if c in before and after[c] != before[c]],
@@ -60,17 +67,17 @@ def _upstream_change(store: Store, previous: Artifact, name: str, artifact: Arti
         "removed": [c for c in before if c not in after],
     }
     parts = [f"{len(cells)} {verb} ({_some(cells)})" for verb, cells in groups.items() if cells]
-    return f"of {len(after)} cells " + ", ".join(parts) if parts else "order changed"
+    return f"of {artifact.count} cells " + ", ".join(parts) if parts else "order changed"
 
 
-def _change(kind: str, path: str, old: Any, new: Any) -> str:
+def change(kind: str, path: str, old: Any, new: Any) -> str:
     if kind == "code":
         verb = "no longer used" if new is None else "newly used" if old is None else "changed"
-        return f"code: {path} {verb} ({_short(old)} → {_short(new)})"
-    return f"{kind}: {path} {_short(old)} → {_short(new)}"
+        return f"code: {path} {verb} ({short(old)} → {short(new)})"
+    return f"{kind}: {path} {short(old)} → {short(new)}"
 
 
-def _short(value: Any) -> str:
+def short(value: Any) -> str:
     text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
     if len(text) == 64 and all(c in "0123456789abcdef" for c in text):
         return text[:12] + "…"

@@ -13,10 +13,13 @@ import ast
 import hashlib
 import importlib.machinery
 import os
+import sys
+import sysconfig
 from collections.abc import Iterable
 from functools import lru_cache
 
-from circuitstore.engine.hidden import FOR_TYPES, hidden_input
+from circuitstore.engine.hidden import hidden_input
+from circuitstore.engine.imports import around, imports
 from circuitstore.engine.trees import plain_tree
 from circuitstore.errors import InputError
 from circuitstore.memo import Memo, file_hash
@@ -25,11 +28,13 @@ from circuitstore.storage.encoding import digest as digest  # for all who make k
 # The rooms of the library that compute content, and one module; the others carry it.
 ROOMS = tuple(f"circuitstore.{room}" for room in ("models", "transcoders", "circuits", "statistics"))
 COMPUTE = (*ROOMS, "circuitstore.texts")
-# Rooms of a tasks package whose code decides no result: what settings say is in keys by value, and costs and
-# exports come after.
-DECLARING = (".settings", ".costs", ".exports", ".inputs.resources")
-CARRYING, ERRORS = ".inputs", "circuitstore.errors"
-MEMO_VERSION = 4  # of what is remembered of a source
+# Rooms of a tasks package whose code decides no result: what settings say is in keys by value, labels are
+# inputs by their content, and costs, exports and the explorer come after.
+DECLARING: tuple[str, ...] = (".settings", ".costs", ".exports", ".exploring", ".labelling", ".variables")
+DECLARING += (".inputs.resources",)
+STANDARD = sys.stdlib_module_names
+CARRYING, ERRORS = ".inputs", "circuitstore.errors"  # messages are no results
+MEMO_VERSION = 7  # of what is remembered of a source
 TREE_VERSION = 2  # of the encoding of syntax trees; one more whenever it changes
 
 
@@ -60,6 +65,7 @@ class Code:
     def __init__(self, package: str, memo: Memo):
         self.package, self.memo = package, memo
         self._read: dict[str, tuple[str, list[str]]] = {}
+        self._outside: dict[str, list[str]] = {}
         self._files: dict[str, str | None] = {}
 
     def closure(self, *modules: str) -> dict[str, str]:
@@ -68,12 +74,12 @@ class Code:
         Raises InputError.
         """
         hashes: dict[str, str] = {}
-        waiting = [*modules, *_around(modules)]
+        waiting = [*modules, *around(modules)]
         while waiting:
             module = waiting.pop()
             if module not in hashes and (file := self.locate(module)) is not None:
-                hashes[module], imports = self._module(module, file)
-                waiting += imports
+                hashes[module], imported = self._module(module, file)
+                waiting += imported
         return dict(sorted(hashes.items()))
 
     def declared(self, module: str, names: Iterable[str]) -> dict[str, str]:
@@ -86,6 +92,10 @@ class Code:
             for path, digest in ((path, _sha256(path)) for path in declared_paths(module, names))
         }
 
+    def outside(self, module: str) -> list[str]:
+        """The top-level names of other packages that a module of a closure may import."""
+        return self._outside.get(module, [])
+
     def locate(self, module: str) -> str | None:
         """File of a module that computes content, else None."""
         if module not in self._files:
@@ -97,7 +107,7 @@ class Code:
             return None
         top, _, inner = module.partition(".")
         base = os.path.join(package_folder(top), *inner.split("."))
-        files = (base.rstrip(os.sep) + ".py", os.path.join(base, "__init__.py"))
+        files = (os.path.join(base, "__init__.py"), base.rstrip(os.sep) + ".py")  # as Python chooses
         return next(filter(os.path.isfile, files), None)
 
     def _module(self, module: str, file: str) -> tuple[str, list[str]]:
@@ -109,44 +119,78 @@ class Code:
             known = self.memo.get(key)
             if known is None:
                 try:
-                    names = _imports(module, os.path.basename(file) == "__init__.py", source)
+                    tree = ast.parse(source)
                 except SyntaxError as error:
                     raise InputError(
                         f"{file}:{error.lineno}", expected="Python source", got=error.msg
                     ) from error
+                names, values = imports(module, os.path.basename(file) == "__init__.py", tree)
                 covered = [name for name in names if computes(name, self.package)]
-                known = [source_hash(source), covered, self._uncovered(module, names)]
-                known.append(hidden_input(ast.parse(source)))
+                known = [source_hash(source), covered, names, hidden_input(tree), values]
                 self.memo.put(key, known)
-            if known[2]:
-                remedy = "move what it needs to a room that computes, or import it for types only"
-                raise InputError(file, expected="imports that a key covers", got=known[2], remedy=remedy)
-            if known[3]:
-                expected = "code that does what its syntax tree says, which alone is in a key"
-                raise InputError(file, expected=expected, got=known[3], remedy="write it as a constant")
+            self._check(module, file, *known[2:])
+            tops = sorted({name.partition(".")[0] for name in known[2]})
+            self._outside[module] = [top for top in tops if top not in (self.package, "circuitstore")]
             self._read[module] = known[0], known[1]
         return self._read[module]
+
+    def _check(self, module: str, file: str, names: list[str], hidden: str, values: list[str]) -> None:
+        """Refuse code that may use what its key would not cover. Raises InputError."""
+        if whole := next((name for name in values if _is_package(name)), ""):
+            expected = "imports of single modules, for a package leads to all code in it"
+            remedy = f"import what it needs by its name: from {whole}.MODULE import NAME"
+            raise InputError(file, expected=expected, got=f"the package {whole}", remedy=remedy)
+        if uncovered := self._uncovered(module, names):
+            remedy = f"move what it needs into a module of {self.package} that phases share, as in parts/"
+            raise InputError(file, expected="imports that a key covers", got=uncovered, remedy=remedy)
+        if hidden:
+            expected = "code that does what its syntax tree says, which alone is in a key"
+            raise InputError(file, expected=expected, got=hidden, remedy="write it as a constant")
 
     def _uncovered(self, module: str, names: list[str]) -> str:
         """A module that a phase may not import, because no key covers its code; "" if none.
 
         What turns files into inputs may import all of the library: it only carries what it is given.
         """
-        carries = module.startswith(COMPUTE) or _within(module, self.package + CARRYING)
+        beside = sorted({name.partition(".")[0] for name in names})
+        if own := next((name for name in beside if self._lies_beside(name)), ""):
+            return f"{own}, which is of this project and lies outside of the package {self.package}"
+        if module.startswith(COMPUTE) or _within(module, self.package + CARRYING):
+            return ""
+        return next((name for name in names if self._is_uncovered(name)), "")
+
+    def _is_uncovered(self, name: str) -> bool:
+        """Whether a name of our packages stands in no key: of other rooms, and what a package itself says."""
+        if any(_within(name, self.package + room) for room in (*DECLARING, CARRYING)):
+            return True
+        around = name.rpartition(".")[0]
+        if around in ("circuitstore", *ROOMS, self.package) and not _is_module(name):
+            return True
         allowed = (ERRORS, *COMPUTE)
-        rooms = [self.package + room for room in DECLARING]
-        uncovered = (
-            name
-            for name in names
-            if (name.startswith("circuitstore.") and not name.startswith(allowed) and _is_module(name))
-            or any(_within(name, room) for room in rooms)
-        )
-        return "" if carries else next(uncovered, "")
+        return name.startswith("circuitstore.") and not name.startswith(allowed) and _is_module(name)
+
+    def _lies_beside(self, name: str) -> bool:
+        """Whether a module outside of the package is the user's own, and not an installed one."""
+        if name in (self.package, "circuitstore"):
+            return False
+        folder = os.path.dirname(package_folder(self.package))
+        if name in STANDARD or folder in sysconfig.get_paths().values():
+            return False
+        base = os.path.join(folder, name)
+        return os.path.isfile(base + ".py") or os.path.isfile(os.path.join(base, "__init__.py"))
 
 
+@lru_cache(maxsize=4096)
 def _is_module(name: str) -> bool:
-    base = os.path.join(package_folder("circuitstore"), *name.split(".")[1:])
+    top, *inner = name.split(".")
+    base = os.path.join(package_folder(top), *inner)
     return os.path.isfile(base + ".py") or os.path.isdir(base)
+
+
+@lru_cache(maxsize=4096)
+def _is_package(name: str) -> bool:
+    top, *inner = name.split(".")
+    return os.path.isdir(os.path.join(package_folder(top), *inner))
 
 
 def declared_paths(module: str, names: Iterable[str]) -> list[str]:
@@ -179,38 +223,3 @@ def package_folder(package: str) -> str:
     if spec is None or spec.submodule_search_locations is None:
         raise InputError(f"package {package}", expected="a package that can be imported", got="none")
     return str(spec.submodule_search_locations[0])
-
-
-def _imports(module: str, is_package: bool, source: bytes) -> list[str]:
-    """Absolute names of all that a module may import, at any depth.
-
-    A name that is no module is simply not located.
-    """
-    here = module if is_package else module.rpartition(".")[0]
-    names: set[str] = set()
-    tree = ast.parse(source)
-    for_types = {id(inner) for node in ast.walk(tree) if _is_for_types(node) for inner in ast.walk(node)}
-    for node in ast.walk(tree):
-        if id(node) in for_types:
-            continue  # it is never executed
-        if isinstance(node, ast.Import):
-            names.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            base = node.module or ""
-            if node.level:
-                above = ".".join(here.split(".")[: len(here.split(".")) - node.level + 1])
-                base = f"{above}.{base}" if base else above
-            names.add(base)
-            names.update(f"{base}.{alias.name}" for alias in node.names)
-    return sorted(names | _around(names))
-
-
-def _around(modules: Iterable[str]) -> set[str]:
-    """The packages around modules, which run when these are imported."""
-    return {name.rsplit(".", depth)[0] for name in modules for depth in range(1, name.count(".") + 1)}
-
-
-def _is_for_types(node: ast.AST) -> bool:
-    """Whether this is `if TYPE_CHECKING:` without an else."""
-    test = node.test if isinstance(node, ast.If) and not node.orelse else None
-    return isinstance(test, ast.Name) and test.id == FOR_TYPES

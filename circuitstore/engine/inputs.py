@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import xarray as xr
 
-from circuitstore.engine.limits import KEPT_BYTES, OPEN_OBJECTS
+from circuitstore.engine.limits import KEPT_BYTES, SMALL_BYTES
 from circuitstore.errors import BuildError
 from circuitstore.storage.artifact import Cell, content_of
 from circuitstore.storage.layout import Store
@@ -60,8 +60,8 @@ class Upstream:
         if cell.object not in self._readers:
             reader = ObjectReader(self.store, cell.object)
             most = 2 * self._wanted[cell.object] >= len(reader.manifest.cells)
-            self._readers[cell.object] = reader.preload() if most else reader
-            while len(self._readers) > 1 and (len(self._readers) > OPEN_OBJECTS or self._kept() > KEPT_BYTES):
+            self._readers[cell.object] = reader.preload() if most or reader.nbytes <= SMALL_BYTES else reader
+            while len(self._readers) > 1 and self._kept() > KEPT_BYTES:
                 self._readers.popitem(last=False)
         self._readers.move_to_end(cell.object)
         return self._readers[cell.object].holding(cell.content, cell.row).cell(cell.row)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-OPEN_OBJECTS = 8  # cells are read in order, so few objects are in use at a time
 KEPT_BYTES = 1 << 26  # of all open objects together, whatever their number
+SMALL_BYTES = 1 << 21  # an object of at most so many is read whole, however few of its cells are asked for
 
 # How far numbers of one cell may differ between machines, as a share of the largest value of their variable.
 # `docs/keys.md` says what was measured.

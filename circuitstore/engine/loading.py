@@ -30,7 +30,9 @@ _sources: dict[str, bytes] = {}
 class _SourceLoader(importlib.machinery.SourceFileLoader):
     def get_code(self, fullname: str) -> CodeType:
         path = self.get_filename(fullname)
-        _sources[fullname] = source = bytes(self.get_data(path))
+        source = bytes(self.get_data(path))
+        # The first source counts: when a module is loaded again, others go on with what they took of it.
+        _sources.setdefault(fullname, source)
         code = _kept(path, source)
         if code is None:
             code = compile(source, path, "exec", dont_inherit=True)
@@ -38,8 +40,14 @@ class _SourceLoader(importlib.machinery.SourceFileLoader):
         return code
 
     def exec_module(self, module: ModuleType) -> None:
-        with audit.executing(module.__name__):
-            super().exec_module(module)
+        again = module.__name__ in _sources
+        try:
+            with audit.executing(module.__name__):
+                super().exec_module(module)
+        except BaseException:
+            if not again:  # nobody has anything of a module that failed
+                _sources.pop(module.__name__, None)
+            raise
 
 
 class _SourceFinder:
@@ -54,6 +62,7 @@ class _SourceFinder:
         if not computes(fullname, self.package):
             return None
         spec = importlib.machinery.PathFinder.find_spec(fullname, path, target)
+        audit.remember(self.package)
         if spec is not None and type(spec.loader) is importlib.machinery.SourceFileLoader:
             spec.loader = _SourceLoader(fullname, spec.loader.path)
         return spec
@@ -86,7 +95,9 @@ def check_loaded(expected: Mapping[str, str]) -> None:
         if "/" in module:
             _check_declared(module, wanted)
             continue
-        if module not in sys.modules or (module in _sources and source_hash(_sources[module]) == wanted):
+        if module in _sources and source_hash(_sources[module]) == wanted:
+            continue
+        if module not in _sources and module not in sys.modules:
             continue
         first = "" if module in _sources else f" and import circuitstore before {module}"
         raise StaleCodeError(

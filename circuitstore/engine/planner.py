@@ -9,45 +9,41 @@ A selection is planned once. A phase whose upstream phases must run first has ne
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 
+from circuitstore.engine.code_of import code_of
 from circuitstore.engine.explain import changes
 from circuitstore.engine.fingerprint import Code
 from circuitstore.engine.holdings import Holdings
-from circuitstore.engine.keys import artifact_key, cell_key
+from circuitstore.engine.increment import Alignment, Label, align, comparable, reads, touched
+from circuitstore.engine.lookup import Lookup, PlannedCell
 from circuitstore.engine.task import Pipeline, Resource, Selection, Task
-from circuitstore.errors import DamageError, InputError, UsageError
+from circuitstore.errors import DamageError, UsageError
 from circuitstore.memo import Memo, shared
-from circuitstore.storage.actions import Copy, Entry, add_copy, copies
-from circuitstore.storage.artifact import Artifact, Cell, read_artifact
+from circuitstore.storage.actions import Copy, Entry
+from circuitstore.storage.artifact import Artifact, read_artifact
+from circuitstore.storage.hold import hold
+from circuitstore.storage.key import artifact_key
 from circuitstore.storage.layout import Store
-from circuitstore.storage.records import Components, Coords
+from circuitstore.storage.records import Components
 from circuitstore.storage.refs import Name, read_ref, referred
+from circuitstore.storage.tree import Kept
+
+if TYPE_CHECKING:
+    from circuitstore.storage.remote_upstream import Upstream
 
 FRESH, STALE, MISSING = "fresh", "stale", "missing"
-
-
-class PlannedCell(msgspec.Struct, frozen=True):
-    """A cell to be had: its coordinates, its key, and the cells it reads of each upstream phase.
-
-    `copy` is an intact copy of its content, if the store holds one. `first` is the content that counts for
-    its key, lost or not, "" if there was none.
-    """
-
-    coords: Coords
-    key: str
-    reads: dict[str, list[Cell]]
-    copy: Copy | None = None
-    first: str = ""
 
 
 class Step(msgspec.Struct, frozen=True):
     """One phase of one selection, as far as it can be known before anything runs.
 
     `waits` names the upstream phase that must run first; then neither key nor cells are known yet. `artifact`
-    is there when the phase is fresh.
+    is there when the phase is fresh. `kept` are leaves of the newest artifact that stand as they are, each
+    with how many of `cells` come before it; `cells` are all others, in order.
     """
 
     task: Task
@@ -60,6 +56,7 @@ class Step(msgspec.Struct, frozen=True):
     upstream: dict[str, str] = {}  # phase → key of the artifact it reads
     artifact: Artifact | None = None
     cells: list[PlannedCell] = []
+    kept: list[tuple[int, Kept]] = []
     waits: str = ""
 
     @property
@@ -76,7 +73,7 @@ class Step(msgspec.Struct, frozen=True):
     def count(self) -> int:
         """Cells of the phase as its declaration counts them: one, the whole, when it has no cell axes."""
         if self.artifact is None:
-            return len(self.cells)
+            return len(self.cells) + sum(leaf.ref.count for _, leaf in self.kept)
         return self.artifact.count if self.task.per else 1
 
 
@@ -87,8 +84,9 @@ class Planner:
         self.pipeline, self.store = pipeline, store
         self.memo = memo or shared()
         self.code = Code(pipeline.package, self.memo)
-        self._holdings = Holdings(store)
-        self._copies: dict[str, dict[str, list[Copy]]] = {}  # phase → cell key → copies
+        self.holdings = Holdings(store)
+        self.holding = False  # a build that has something to write holds what it finds, from then on
+        self.upstream: Upstream | None = None  # asked by builds alone (`engine.upstream`)
 
     def steps(self, selection: Selection, tasks: Sequence[Task]) -> list[Step]:
         """Plan these phases (in order) for one selection.
@@ -112,7 +110,7 @@ class Planner:
         upstream = {name: done[name] for name in self.pipeline.upstream(task)}
         contents = {name: artifact.content for name, artifact in upstream.items()}
         components = msgspec.structs.replace(step.components, upstream=contents)
-        key = artifact_key(task, components)
+        key = artifact_key(task.name, task.declared, components)
         known = msgspec.structs.replace(
             step,
             components=components,
@@ -121,15 +119,20 @@ class Planner:
             waits="",
         )
         artifact = self.intact_artifact(key)
+        if artifact is None and self._came(lambda upstream: upstream.artifact(key)):
+            artifact = self.intact_artifact(key)
         if artifact is not None:
             return msgspec.structs.replace(known, state=FRESH, why=[], artifact=artifact)
         previous = self._previous(known.name)
-        cells = self.cells(known, upstream, previous)
+        known = self.planned(known, upstream, previous)
+        wanted = [] if task.rows else [cell.key for cell in known.todo]
+        if wanted and self._came(lambda upstream: upstream.cells(task.name, wanted)):
+            known = self.planned(known, upstream, previous)
         why = changes(self.store, previous, components, upstream)
         if previous and not why:
-            why = [f"{sum(cell.copy is None for cell in cells)} cells are missing or damaged in the store"]
+            why = [f"{len(known.todo)} cells are missing or damaged in the store"]
         state = STALE if previous else MISSING
-        return msgspec.structs.replace(known, state=state, why=why or ["never built"], cells=cells)
+        return msgspec.structs.replace(known, state=state, why=why or ["never built"])
 
     def check(self, steps: Iterable[Step]) -> list[str]:
         """Check each resource that an unbuilt phase reads; returns a line for each warning.
@@ -147,20 +150,25 @@ class Planner:
 
     def learn(self, task: Task, object_id: str, entries: Iterable[Entry]) -> None:
         """Take note of cells that were just committed, so that nobody has to look for them in the store."""
-        entries = list(entries)
-        self._holdings.learn(object_id, (entry.content for entry in entries))
-        if task.name in self._copies:
-            for entry in entries:
-                add_copy(self._copies[task.name], entry, object_id)
+        self.holdings.learn(task.name, object_id, list(entries))
 
     def intact_artifact(self, key: str) -> Artifact | None:
         """The artifact of this key, if all its objects are there and of full size."""
+        if self.holding and not hold(self.store.artifact(key)):
+            return None
         try:
             artifact = read_artifact(self.store, key)
+            whole = artifact is not None and all(map(self.holdings.intact, artifact.objects))
         except DamageError:
             return None
-        complete = artifact is not None and all(self._holdings.intact(name) for name in artifact.objects)
-        return artifact if complete else None
+        return artifact if whole else None
+
+    def _came(self, asked: Callable[[Upstream], bool]) -> bool:
+        """Whether something was found upstream; it is here then."""
+        came = self.upstream is not None and asked(self.upstream)
+        if came:
+            self.holdings = Holdings(self.store)
+        return came
 
     def _step(
         self,
@@ -175,9 +183,8 @@ class Planner:
             if name not in identities:
                 identities[name] = used[name].identity()
         config = task.settings(selection)
-        module = task.module(self.pipeline.package)
         components = Components(
-            code=self.code.closure(*self._modules(task, used)) | self.code.declared(module, task.files),
+            code=code_of(self.code, task, selection, used),
             config={
                 name: getattr(config, name) for name in config.__struct_fields__ if name not in task.bounds
             },
@@ -192,46 +199,51 @@ class Planner:
         why = [*changes(self.store, previous, components), f"{waits} must run first"]
         return msgspec.structs.replace(step, state=STALE if previous else MISSING, why=why, waits=waits)
 
-    def _modules(self, task: Task, resources: Mapping[str, Resource]) -> list[str]:
-        """The modules whose code, with all they import, is in the key of a phase."""
-        choosing = [task.coordinates.__module__] if task.coordinates else []
-        loading = [module for resource in resources.values() for module in resource.code]
-        named = [*task.modules, *(module for each in resources.values() for module in each.modules)]
-        for module in named:  # nobody would miss it, for a name that is no module is not in a closure
-            if self.code.locate(module) is None:
-                expected = f"a module of {self.pipeline.package} that computes"
-                raise InputError(f"module {module}, which is declared", expected=expected, got="none")
-        return [task.module(self.pipeline.package), *choosing, *task.modules, *loading]
+    def planned(self, step: Step, upstream: Mapping[str, Artifact], previous: Artifact | None = None) -> Step:
+        """A step whose upstream phases are there, with its cells and what the store has of them.
 
-    def cells(
-        self, step: Step, upstream: Mapping[str, Artifact], previous: Artifact | None = None
-    ) -> list[PlannedCell]:
-        """All cells of a step whose upstream phases are there, with what the store has of them.
-
-        Where a key has two contents, the one that the `previous` artifact of this name has counts, else the
-        one that was published first.
+        What stands as it stood in the `previous` artifact of this name is taken from there. Where a key has
+        two contents, the one in that artifact counts, else the one that was published first.
         """
-        task, standing = step.task, _of_cells(previous)
-        axes = [[(axis, at) for at in self._coordinates(step, axis, upstream)] for axis in task.per]
-        by_axes = {name: _index(artifact, task.per) for name, artifact in upstream.items()}
+        task = step.task
+        axes = [self._coordinates(step, axis, upstream) for axis in task.per]
+        order: list[Label] = list(itertools.product(*axes))
+        standing = Alignment([], list(range(len(order))), {})
+        if previous is not None and comparable(task, step.components, previous):
+            standing = self._aligned(step, upstream, previous, order) or standing
+        anew = [at for at in standing.loose if order[at] not in standing.old]
+        wanted = [order[at] for at in anew]
+        read = {name: reads(artifact, task.per, wanted) for name, artifact in upstream.items()}
+        find = Lookup(task, step.components, step.key, self.holdings, previous)
         cells = []
-        for combination in itertools.product(*axes):
-            coords: Coords = dict(combination)
-            reads = {
-                name: index.get(tuple(coords[axis] for axis in common), [])
-                for name, (common, index) in by_axes.items()
-            }
-            if task.rows:  # one computation, many rows: it is there only as a whole, as an artifact
-                cells.append(PlannedCell(coords, step.key, reads))
-                continue
-            key = cell_key(task, step.components, coords, reads)
-            known = self._known_copies(task).get(key, [])
-            if len(known) > 1:
-                kept = standing.get(frozenset(combination))
-                known = sorted(known, key=lambda copy: copy.content != kept)
-            copy = next(filter(self._holdings.holds, known), None)
-            cells.append(PlannedCell(coords, key, reads, copy, known[0].content if known else ""))
-        return cells
+        for at in standing.loose:
+            label = order[at]
+            if (cell := standing.old.get(label)) is not None:
+                copy = Copy(cell.content, cell.object, cell.row)
+                cells.append(PlannedCell(cell.coords, "", {}, copy, cell.content))
+            else:
+                seen = {name: of.get(tuple([label[i] for i in on]), []) for name, (on, of) in read.items()}
+                cells.append(find.cell(dict(zip(task.per, label, strict=True)), seen))
+        return msgspec.structs.replace(step, cells=cells, kept=standing.kept)
+
+    def _aligned(
+        self, step: Step, upstream: Mapping[str, Artifact], previous: Artifact, order: list[Label]
+    ) -> Alignment | None:
+        """How the cells of a step lie on the previous artifact; None where only keys can tell."""
+        contents, changed = previous.components.upstream, []
+        try:
+            for name, artifact in upstream.items():
+                if contents[name] != artifact.content:
+                    old = read_artifact(self.store, previous.upstream.get(name, "0" * 64))
+                    if old is not None and old.content != contents[name]:  # its key has another one now
+                        return None
+                    found = touched(old, artifact, step.task.per)
+                    if found is None:
+                        return None
+                    changed.append(found)
+            return align(previous, step.task.per, order, changed, self.holdings.intact)
+        except DamageError:
+            return None
 
     def _coordinates(self, step: Step, axis: str, upstream: Mapping[str, Artifact]) -> list[str | int]:
         for artifact in upstream.values():
@@ -252,11 +264,6 @@ class Planner:
             if axis not in given:
                 self._coordinates(step, axis, {})
 
-    def _known_copies(self, task: Task) -> dict[str, list[Copy]]:
-        if task.name not in self._copies:
-            self._copies[task.name] = copies(self.store, task.name)
-        return self._copies[task.name]
-
     def _previous(self, name: Name) -> Artifact | None:
         try:
             ref = read_ref(self.store, name)
@@ -270,22 +277,3 @@ def _resource(task: Task, name: str, resources: Mapping[str, Resource]) -> Resou
         known = ", ".join(resources)
         raise UsageError(f"phase {task.name} needs {name!r}", expected=f"a phase above it, or one of {known}")
     return resources[name]
-
-
-def _of_cells(artifact: Artifact | None) -> dict[frozenset[tuple[str, str | int]], str]:
-    """Coordinates → content of the cells of an artifact; none of one that is damaged."""
-    try:
-        return {frozenset(cell.coords.items()): cell.content for cell in artifact.cells} if artifact else {}
-    except DamageError:
-        return {}
-
-
-def _index(
-    artifact: Artifact, per: tuple[str, ...]
-) -> tuple[tuple[str, ...], dict[tuple[str | int, ...], list[Cell]]]:
-    """The axes that an artifact shares with a phase, and its cells by their coordinates on these."""
-    common = tuple(axis for axis in per if axis in artifact.axes)
-    index: dict[tuple[str | int, ...], list[Cell]] = {}
-    for cell in artifact.cells:
-        index.setdefault(tuple(cell.coords[axis] for axis in common), []).append(cell)
-    return common, index

@@ -18,7 +18,7 @@ PACKAGES = (
     "safetensors",
     "numpy",
     "scipy",
-    "zarr",
+    "numcodecs",
     "xarray",
 )
 # By these, libraries choose how they multiply matrices.
@@ -27,14 +27,8 @@ VARIABLES = ("MKL_CBWR", "MKL_ENABLE_INSTRUCTIONS", "ATEN_CPU_CAPABILITY", "ONED
 
 def provenance(machine: Machine, started: float) -> dict[str, object]:
     """What is recorded of a batch that was `started` (seconds since the epoch) and has just ended."""
-    versions = {}
-    for name in PACKAGES:
-        try:
-            versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            versions[name] = "not installed"
     return {
-        "versions": {"python": platform.python_version(), **versions},
+        "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
         "host": platform.node(),
         "platform": platform.platform(),
         "processor": _processor(),
@@ -43,6 +37,15 @@ def provenance(machine: Machine, started: float) -> dict[str, object]:
         "seconds": round(time.time() - started, 3),
         "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
     }
+
+
+@lru_cache
+def _version(package: str) -> str:
+    """What is installed of a package; finding out takes a millisecond."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "not installed"
 
 
 @lru_cache

@@ -21,7 +21,7 @@ from circuitstore.engine.executors import ThisProcess
 from circuitstore.engine.limits import TOLERANCE
 from circuitstore.engine.planner import FRESH, Planner, Step
 from circuitstore.engine.twins import contrast, environment
-from circuitstore.errors import DamageError, MissingError, some_of
+from circuitstore.errors import DamageError, MissingError, PromptError, UndeclaredReadError, some_of
 from circuitstore.storage.actions import journals
 from circuitstore.storage.artifact import Artifact, Cell
 from circuitstore.storage.layout import Store
@@ -98,7 +98,7 @@ def rebuild(
             f"results in {planner.store.root} to compute again",
             expected="a phase that is fresh by `circuitstore status`",
             got=why or "none",
-            remedy="name the --profile, --prompts and --set that it was built with",
+            remedy="name the --profile, --prompts and --set of its build, or build what changed since",
         )
     drawn = random.SystemRandom().sample(every, min(count, len(every)))
     report = Rebuilt(len(every), len(drawn), tolerance, skipped=skipped)
@@ -127,12 +127,13 @@ def _candidates(planner: Planner, steps: Sequence[Step]) -> tuple[list[_Candidat
 
 def _anew(planner: Planner, step: Step, done: Mapping[str, Artifact]) -> Step:
     """A fresh step as if nothing of it were there: with all of its cells, each to be computed."""
-    cells = planner.cells(step, {name: done[name] for name in planner.pipeline.upstream(step.task)})
+    above = {name: done[name] for name in planner.pipeline.upstream(step.task)}
+    cells = planner.planned(step, above).cells
     missing = [msgspec.structs.replace(cell, copy=None, first="") for cell in cells]
     return msgspec.structs.replace(step, artifact=None, cells=missing)
 
 
-class _Scratch:
+class Scratch:
     """A scratch store with the cells of one phase that were computed again."""
 
     def __init__(self, folder: str, step: Step):
@@ -150,10 +151,14 @@ class _Scratch:
             msgspec.structs.replace(batch, target=self.store)
             for batch in batches(pipeline.package, step, planner.store, pipeline.machine)
         ]
-        for result in ThisProcess().run(work, progress):
-            for entry in result.entries:
-                self._cells[_at(entry.coords)] = Cell(entry.coords, entry.content, result.object, entry.row)
-            self._failed.update({_at(failure.coords): failure.reason for failure in result.failures})
+        try:
+            for result in ThisProcess().run(work, progress):
+                for entry in result.entries:
+                    cell = Cell(entry.coords, entry.content, result.object, entry.row)
+                    self._cells[_at(entry.coords)] = cell
+                self._failed.update({_at(failure.coords): failure.reason for failure in result.failures})
+        except (PromptError, UndeclaredReadError) as error:  # it was possible when the cells were stored
+            self._failed[_at({})] = str(error)
 
     def compared(self, store: Store, cell: Cell, tolerance: float) -> tuple[list[Difference], str]:
         """How a cell of a store differs from what was made of it here, or why that cannot be said."""
@@ -186,7 +191,7 @@ def _rebuild(
     """Compute some cells of one phase again, and add what came of it to the report."""
     step = candidate.step
     with tempfile.TemporaryDirectory(prefix="circuitstore-") as folder:
-        scratch = _Scratch(folder, step)
+        scratch = Scratch(folder, step)
         scratch.compute(planner, cells, progress)
         compared = [(cell, *scratch.compared(planner.store, cell, report.tolerance)) for cell in cells]
         here = scratch.environment()

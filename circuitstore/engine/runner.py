@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
+from circuitstore.engine.holdings import Holdings
 from circuitstore.engine.planner import Planner, Step
+from circuitstore.engine.publishing import Publisher
+from circuitstore.engine.sharing import Sharing, hold, stands
 from circuitstore.engine.task import Selection, Task
-from circuitstore.errors import BuildError, CircuitstoreError, DamageError, GateError, UsageError
-from circuitstore.storage.artifact import Artifact, Cell, content_of, write_artifact
-from circuitstore.storage.refs import read_ref, write_ref
+from circuitstore.engine.upstream import plan_steps
+from circuitstore.errors import BuildError, CircuitstoreError, DamageError, GateError, StoreError, UsageError
+from circuitstore.storage.artifact import Artifact
+from circuitstore.storage.format import VERSION
+from circuitstore.storage.index import update
+from circuitstore.storage.lease import Lease
 
 if TYPE_CHECKING:
     from circuitstore.engine.batch import Failure, Result
@@ -40,6 +47,7 @@ class Reporter(Protocol):
     def progress(self, cells: int) -> None: ...
     def end(self, report: PhaseReport) -> None: ...
     def warn(self, text: str) -> None: ...
+    def note(self, text: str) -> None: ...
 
 
 class Options(msgspec.Struct, frozen=True):
@@ -48,6 +56,7 @@ class Options(msgspec.Struct, frozen=True):
     jobs: int = 1
     keep_going: bool = False
     ignore_gate: bool = False
+    must_name: bool = True  # if not, a hit needs no name in a store that may only be read
 
 
 def build(
@@ -64,25 +73,84 @@ def build(
     first failure: BuildError, GateError.
     """
     tasks = planner.pipeline.closure(goals)
-    steps = {selection.behaviour: planner.steps(selection, tasks) for selection in selections}
-    # Whatever can be known to be wrong stops here, before anything is written.
-    for note in planner.check(step for planned in steps.values() for step in planned):
-        reporter.warn(note)
-    if any(step.artifact is None for planned in steps.values() for step in planned):
-        if sys.flags.optimize:
-            expected = "all that code says, which includes what it asserts"
-            raise UsageError("Python", expected=expected, got="the option -O", remedy="leave out -O")
+
+    def plan() -> dict[str, list[Step]]:
+        return plan_steps(planner, selections, tasks, reporter.warn)
+
+    steps: dict[str, list[Step]] | None = None
+    try:
+        steps = plan()
+    except DamageError:  # or it is being collected at this moment: that can be told once it is held
+        if not os.access(planner.store.root, os.W_OK):
+            raise
+    if steps is not None:
+        _check(planner, steps, reporter)
+        if all(stands(planner, step) for step in _every(steps)) or _only_read(planner, steps, options):
+            planner.memo.save()
+            _Build(planner, tasks, reporter, options).run(steps)
+            return
+    prepare(planner, reporter)
+    with Lease(planner.store) as lease:
+        planner.holding = True
+        if steps is None:
+            planner.holdings = Holdings(planner.store)
+            steps = plan()
+            _check(planner, steps, reporter)
+        while not hold(planner, _every(steps)):
+            steps = plan()
+        planner.memo.save()
+        _Build(planner, tasks, reporter, options, lease).run(steps)
+
+
+def _only_read(planner: Planner, steps: Mapping[str, list[Step]], options: Options) -> bool:
+    """Whether all is there, and names need not move since the store may only be read."""
+    if options.must_name or any(step.artifact is None for step in _every(steps)):
+        return False
+    try:
         planner.store.check_writable()
-        planner.store.sweep()
-    planner.memo.save()
-    _Build(planner, tasks, reporter, options).run(steps)
+    except StoreError:
+        return True
+    return False
+
+
+def _every(steps: Mapping[str, list[Step]]) -> list[Step]:
+    return [step for planned in steps.values() for step in planned]
+
+
+def _check(planner: Planner, steps: Mapping[str, list[Step]], reporter: Reporter) -> None:
+    """Stop here for whatever can be known to be wrong before anything is written."""
+    for note in planner.check(_every(steps)):
+        reporter.warn(note)
+
+
+def prepare(planner: Planner, reporter: Reporter) -> None:
+    """Make sure that the store can be written, and tidy up after builds that were killed."""
+    if sys.flags.optimize:
+        expected = "all that code says, which includes what it asserts"
+        raise UsageError("Python", expected=expected, got="the option -O", remedy="leave out -O")
+    store = planner.store
+    store.check_writable()
+    store.sweep()
+    if store.exists() and store.version() != VERSION:
+        store.create()
+        refused = "versions of circuitstore that know only the earlier one refuse it from now on"
+        reporter.warn(f"store {store.root} is of format version {VERSION} now; {refused}")
 
 
 class _Build:
     """One build under way: what is done, and what failures block."""
 
-    def __init__(self, planner: Planner, tasks: Sequence[Task], reporter: Reporter, options: Options):
+    def __init__(
+        self,
+        planner: Planner,
+        tasks: Sequence[Task],
+        reporter: Reporter,
+        options: Options,
+        lease: Lease | None = None,
+    ):
+        """Without a lease there is nothing to write."""
         self.planner, self.tasks, self.reporter, self.options = planner, tasks, reporter, options
+        self.lease, self.publisher = lease, Publisher(planner, reporter.warn)
         self.done: dict[str, dict[str, Artifact]] = {}
         self.blocked: set[tuple[str, str]] = set()
         self.errors: list[CircuitstoreError] = []
@@ -111,125 +179,67 @@ class _Build:
             self.blocked |= self._blocked_by(phase, behaviour)
 
     def _bring_up_to_date(self, step: Step) -> Artifact:
-        started = time.monotonic()
+        started, computed, impatient = time.monotonic(), 0, False
         if step.waits:
-            step = self.planner.complete(step, self.done[step.selection.behaviour])
-        artifact, computed = step.artifact, 0
-        if artifact is None:
-            computed = len(step.todo)
-            artifact = self._compute(step)
-        self._point_ref(step, artifact)
+            step = self._planned(step)
+        artifact = step.artifact
+        while artifact is None:
+            assert self.lease is not None
+            sharing = Sharing(self.planner, self.lease, step, impatient)
+            artifact, new = self._compute(step, sharing)
+            computed += new
+            if artifact is None:
+                impatient = not sharing.wait(self.reporter.note)
+                self.planner.holdings.refresh(step.task.name)
+                step = self._planned(step)
+                artifact = step.artifact
+        if self.lease is not None:
+            self.publisher.point_ref(step, artifact)
         seconds = round(time.monotonic() - started, 3)
         hits = step.count - computed
         task, behaviour = step.task.name, step.selection.behaviour
         self.reporter.end(PhaseReport(task, behaviour, step.count, hits, computed, 0, seconds, artifact.key))
         return artifact
 
-    def _compute(self, step: Step) -> Artifact:
-        """Compute the missing cells of a step, and publish its artifact."""
+    def _planned(self, step: Step) -> Step:
+        """A step as it can be planned now, with all that it takes from the store."""
+        while True:
+            planned = self.planner.complete(step, self.done[step.selection.behaviour])
+            if hold(self.planner, [planned]):
+                return planned
+
+    def _compute(self, step: Step, sharing: Sharing) -> tuple[Artifact | None, int]:
+        """Compute the missing cells of a step but those that other builds compute.
+
+        Gives its artifact, published, or None if cells are left, and how many cells were computed.
+        """
         from circuitstore.engine.batch import batches
-        from circuitstore.engine.executors import (
-            executor,  # and with it xarray, which a warm build leaves alone
-        )
+        from circuitstore.engine.executors import executor  # and xarray, which a warm build leaves alone
 
         gc.enable()
         self.reporter.begin(step)
-        pipeline, store = self.planner.pipeline, self.planner.store
+        pipeline, store, phase = self.planner.pipeline, self.planner.store, step.task.name
         work = batches(pipeline.package, step, store, pipeline.machine)
         results: list[Result] = []
         failures: list[Failure] = []
-        for result in executor(self.options.jobs, len(work)).run(work, self.reporter.progress):
-            for warning in result.warnings:
-                self.reporter.warn(f"{step.task.name} of {step.selection.behaviour}: {warning}")
-            self.planner.learn(step.task, result.object, result.entries)
-            results.append(result)
-            failures += result.failures
-        if failures:
-            raise self._failed(step, failures)
-        return self._publish(step, self._cells(step, results))
-
-    def _cells(self, step: Step, results: Iterable[Result]) -> list[Cell]:
-        """The cells of a step in order: those that were there, and those that workers returned."""
-        computed = {
-            entry.key: Cell(entry.coords, entry.content, result.object, entry.row)
-            for result in results
-            for entry in result.entries
-        }
-        if step.task.rows:
-            rows = sum(len(result.entries) for result in results)
-            if len(computed) < rows:
-                expected, got = "rows whose coordinates differ", f"{rows - len(computed)} of {rows} twice"
-                raise BuildError(f"phase {step.task.name}", expected=expected, got=got)
-            return list(computed.values())
-        cells, other = [], {}
-        for planned in step.cells:
-            if planned.copy is not None:
-                copy = planned.copy
-                cells.append(Cell(planned.coords, copy.content, copy.object, copy.row))
-                continue
-            cell = computed[planned.key]
-            if planned.first and planned.first != cell.content:
-                other[planned.key] = planned.first, cell
-            cells.append(cell)
-        if other:
-            self._warn_of_lost_contents(step, other)
-        return cells
-
-    def _publish(self, step: Step, cells: list[Cell]) -> Artifact:
-        """Publish a step's output, unless another process published one under the same key meanwhile."""
-        artifact = Artifact(
-            phase=step.task.name,
-            behaviour=step.selection.behaviour,
-            key=step.key,
-            content=content_of(cells),
-            axes=list(step.task.axes),
-            count=len(cells),
-            objects=list(dict.fromkeys(cell.object for cell in cells)),
-            components=step.components,
-            upstream=step.upstream,
-            summary=self._summary(step, cells),
-            table=msgspec.Raw(msgspec.json.encode(cells)),
-        )
-        standing = self.planner.intact_artifact(step.key)
-        if standing is None:
-            write_artifact(self.planner.store, artifact)
-            return artifact
-        if standing.content != artifact.content:
-            ours = {tuple(cell.coords.items()): cell for cell in cells}
-            both = [(cell, ours.get(tuple(cell.coords.items()))) for cell in standing.cells]
-            apart = [(one, two) for one, two in both if two is not None and one.content != two.content]
-            self._warn_of_two_contents(step, apart, "another build published the first one; it is kept")
-        return standing
-
-    def _summary(self, step: Step, cells: list[Cell]) -> dict[str, object]:
-        if not step.task.summary:
-            return {}
-        from circuitstore.engine.audit import watching
-        from circuitstore.engine.cover import cover
-        from circuitstore.engine.inputs import Cells
-        from circuitstore.engine.loading import check_loaded, load_module
-
-        pipeline, store, task = self.planner.pipeline, self.planner.store, step.task
-        name = task.module(pipeline.package)
-        covered = cover(task, name, step.components, {}, store)
-        with pipeline.machine.fixed(), watching(task.name, covered) as watch:
-            module = load_module(name, step.components.code)
-            watch.check_imports(step.components.code)
-            every = Cells(store, task.name, cells)
-            summary: dict[str, object] = module.summary(every, task.settings(step.selection))
-            check_loaded(step.components.code)
-            if refused := watch.refused():
-                raise refused
-        return summary
-
-    def _point_ref(self, step: Step, artifact: Artifact) -> None:
-        """Point the human name at the artifact; the last thing that is written."""
+        running = executor(self.options.jobs, sharing.count(work), phase)
         try:
-            ref = read_ref(self.planner.store, step.name)
-        except DamageError:  # what it said is known, so it is written anew
-            ref = None
-        if ref is None or (ref.artifact, ref.content) != (artifact.key, artifact.content):
-            write_ref(self.planner.store, step.name, artifact, time.time_ns())
+            for result in running.run(sharing.free(work), self.reporter.progress):
+                for warning in result.warnings:
+                    self.reporter.warn(f"{phase} of {step.selection.behaviour}: {warning}")
+                self.planner.learn(step.task, result.object, result.entries)
+                sharing.lease.release(phase, [entry.key for entry in result.entries])
+                results.append(result)
+                failures += result.failures
+            if failures:
+                raise self._failed(step, failures)
+            if sharing.left:
+                return None, sum(len(result.entries) for result in results)
+            artifact = self.publisher.publish(step, results)
+        finally:
+            sharing.lease.release(phase)
+        update(store, phase)
+        return artifact, len(step.todo)
 
     def _failed(self, step: Step, failures: Sequence[Failure]) -> BuildError:
         """The error of a step some of whose cells failed, which is reported too."""
@@ -241,7 +251,7 @@ class _Build:
         cell = ", ".join(f"{axis} {at}" for axis, at in failures[0].coords.items())
         where = f"phase {phase}, behaviour {behaviour}" + (f", {cell}" if cell else "")
         kept = "the others are kept, the next build tries these again"
-        remedy = f"{len(failures)} of {len(step.cells)} cells failed; {kept}"
+        remedy = f"{len(failures)} of {step.count} cells failed; {kept}"
         return BuildError(where, got=failures[0].reason, remedy=remedy)
 
     def _gate(self, artifact: Artifact, *, last: bool) -> None:
@@ -254,27 +264,7 @@ class _Build:
             remedy = "choose another model or behaviour, or pass --ignore-gate"
             raise GateError(where, got=verdict, remedy=remedy)
 
-    def _warn_of_lost_contents(self, step: Step, other: dict[str, tuple[str, Cell]]) -> None:
-        """Warn of cells whose content (key → content hash) is lost, and is another one now."""
-        from circuitstore.engine.twins import first_cells
-
-        lost = {key: content for key, (content, _) in other.items()}
-        first = first_cells(self.planner.store, step.task.name, lost)
-        pairs = [(first[key], cell) for key, (_, cell) in other.items()]
-        self._warn_of_two_contents(step, pairs, "this one is used, and what reads it is computed again")
-
-    def _warn_of_two_contents(self, step: Step, pairs: Sequence[tuple[Cell, Cell]], remedy: str) -> None:
-        """Warn that cells, each given with its first content and its other one, have two contents."""
-        from circuitstore.engine.twins import of_pairs, told
-
-        if pairs:
-            found = of_pairs(self.planner.store, step.name, pairs, step.task)
-            self.reporter.warn(f"{told(found)}; {remedy}")
-
     def _blocked_by(self, phase: str, behaviour: str) -> set[tuple[str, str]]:
-        from circuitstore.engine.graph import (  # networkx takes longer to import than a warm build
-            blocked_by,
-            jobs,
-        )
+        from circuitstore.engine.graph import blocked_by, jobs  # networkx takes longer than a warm build
 
         return blocked_by(jobs(self.planner.pipeline, self.tasks, list(self.done)), (phase, behaviour))

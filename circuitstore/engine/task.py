@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
-from circuitstore.errors import UsageError
+from circuitstore.errors import unknown
 from circuitstore.storage.layout import Store
 
 
@@ -63,6 +63,8 @@ class Resource(msgspec.Struct, frozen=True):
     part: says which part `load` reads, some layers for instance, so that another part is loaded anew. It is
         no part of a key.
     sources: the files that may be read for it while cells are computed, if there are any.
+    keep: writes into the store what a result must remember of it, such as the commit of a branch. It is
+        called when cells are computed with it, also if it was loaded before, for another store.
     """
 
     identity: Callable[[], dict[str, Any]]
@@ -71,6 +73,7 @@ class Resource(msgspec.Struct, frozen=True):
     check: Callable[[], Iterable[str]] | None = None
     part: Callable[[], object] | None = None
     sources: Callable[[], Sources] | None = None
+    keep: Callable[[], None] | None = None
 
     @property
     def code(self) -> tuple[str, ...]:
@@ -213,8 +216,7 @@ class Pipeline(msgspec.Struct, frozen=True):
         for task in self.every:
             if task.name == name:
                 return task
-        known = ", ".join(task.name for task in self.every)
-        raise UsageError(f"unknown phase {name!r}", expected=f"one of {known}")
+        raise unknown("phase", name, [task.name for task in self.every])
 
     @property
     def every(self) -> tuple[Task, ...]:

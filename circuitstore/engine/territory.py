@@ -17,6 +17,7 @@ import tempfile
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
+from types import ModuleType
 
 from circuitstore.engine.fingerprint import computes, package_folder
 from circuitstore.memo import cache_folder
@@ -45,7 +46,11 @@ class Kind(enum.Enum):
     FREE = "caches and scratch"
     BESIDE = "inputs directly in it, and not below"
     PROJECT = "code and data of the user"
+    CODE = "the packages of phases and of the library, with all that lies in them"
     INPUT = "files of a model or of transcoders"
+
+
+OWN = (Kind.PROJECT, Kind.CODE)
 
 
 @dataclass(frozen=True)
@@ -61,34 +66,41 @@ class Cover:
     files: Iterable[str] = ()
     inputs: Iterable[str] = ()
     stores: Iterable[str] = ()
-    _known: dict[str, bool] = field(default_factory=dict, compare=False)
-    _declared: dict[str, bool] = field(default_factory=dict, compare=False)
+    _known: dict[tuple[str, bool], bool] = field(default_factory=dict, compare=False)
 
-    def covers(self, path: str) -> bool:
+    def covers(self, path: str, text: bool = False) -> bool:
         """Whether the key covers a read of this path, or nothing has to.
 
-        A link counts by where it lies and by what it leads to.
+        text: whether source is read as text, of which the key has only the syntax tree. A link counts by
+        where it lies and by what it leads to. Of a folder the names in it are meant, which no key has.
         """
-        if path not in self._known:
-            self._known[path] = self._covers(os.path.abspath(path))
-        return self._known[path]
+        if path.startswith(self._records) and "/." not in path:
+            return True  # most reads are such
+        path = whole(path)
+        if (path, text) in self._known:
+            return self._known[path, text]
+        covered = self._covers(path, text)
+        if covered is not None:  # what is not there may be at the next look
+            self._known[path, text] = covered
+        return covered is not False
 
-    def declares(self, path: str) -> bool:
-        """Whether a path is a file of data in the package of the phases whose content is in the key."""
-        if path not in self._declared:
-            real = os.path.realpath(path)
-            inside = real.startswith(os.path.join(os.path.realpath(package_folder(self.package)), ""))
-            self._declared[path] = inside and real in self._files and not real.endswith(".py")
-        return self._declared[path]
+    @cached_property
+    def declared(self) -> frozenset[str]:
+        """The files in the package of the phases whose content is in the key, links followed."""
+        folder = package_folder(self.package)
+        tops = tuple(os.path.join(each, "") for each in (os.path.abspath(folder), os.path.realpath(folder)))
+        both = ((os.path.abspath(path), os.path.realpath(path)) for path in self.files)
+        return frozenset(real for path, real in both if path.startswith(tops) or real.startswith(tops))
 
     def of_input(self, path: str) -> bool:
         """Whether a path lies in a folder of a model or of transcoders."""
         return Kind.INPUT in (
-            kind(self._kinds, os.path.abspath(path)),
+            kind(self._kinds, whole(path)),
             kind(self._kinds, os.path.realpath(path)),
         )
 
-    def _covers(self, path: str) -> bool:
+    def _covers(self, path: str, text: bool) -> bool | None:
+        """Whether a read is covered; None for a file that is not there, as many names that importers try."""
         path = source_of(path)
         if (named := kind(self._kinds, path)) in (Kind.PACKAGES, Kind.STORE):
             return True  # without asking the file system, for most reads are such
@@ -96,18 +108,24 @@ class Cover:
         if real in self._files:
             return True
         kinds = named, kind(self._kinds, real)
-        if Kind.INPUT in kinds:
-            return not os.path.isfile(real)
-        if Kind.PROJECT not in kinds:
+        if not {Kind.INPUT, *OWN} & {*kinds}:
             return True
-        if not os.path.isfile(real):  # a folder, or one of the many names that importers try
-            return True
-        module = module_of(real, self.package)
-        return module is not None and (module in self.code or not computes(module, self.package))
+        if not os.path.exists(real):
+            return None
+        module = module_of(path, self.package) or module_of(real, self.package)
+        if text or module is None or Kind.INPUT in kinds:
+            return False
+        return module in self.code or not computes(module, self.package)
 
     @cached_property
     def _files(self) -> frozenset[str]:
         return frozenset(map(os.path.realpath, self.files))
+
+    @cached_property
+    def _records(self) -> tuple[str, ...]:
+        """The beginnings of paths in stores that have no folder of another kind inside."""
+        stores = (os.path.join(folder, "") for folder, kind in self._kinds.items() if kind is Kind.STORE)
+        return tuple(each for each in stores if not any(known.startswith(each) for known in self._kinds))
 
     @cached_property
     def _kinds(self) -> Mapping[str, Kind]:
@@ -115,6 +133,11 @@ class Cover:
         _add(known, self.stores, Kind.STORE)
         _add(known, self.inputs, Kind.INPUT)
         return known
+
+
+def whole(path: str) -> str:
+    """A path from the root. Behind a link, ".." leads out of the folder that the link leads to."""
+    return os.path.realpath(path) if ".." in path else os.path.abspath(path)
 
 
 def kind(folders: Mapping[str, Kind], path: str) -> Kind:
@@ -146,13 +169,31 @@ def folders(package: str, working: str) -> Mapping[str, Kind]:
     _add(known, [working], Kind.BESIDE if everything else Kind.PROJECT)
     _add(known, map(os.path.dirname, parts), Kind.PROJECT)
     caches = [os.environ[name] for name in CACHES if os.environ.get(name)]
-    _add(known, [cache_folder(), tempfile.gettempdir(), *caches], Kind.FREE)
+    # The project stays what it is, whatever else lies in it, and by whatever name.
+    own = {os.path.realpath(path) for path in (working, *map(os.path.dirname, parts))}
+    free = [cache_folder(), tempfile.gettempdir(), *caches]
+    _add(known, (path for path in free if os.path.realpath(path) not in own), Kind.FREE)
     _add(known, ("/proc", "/sys", "/dev"), Kind.FREE)
-    usual = sys.prefix, sys.base_prefix, site.getusersitepackages(), *sysconfig.get_paths().values()
-    _add(known, usual, Kind.PACKAGES)
-    _add(known, (path for path in sys.path if path.endswith(METADATA)), Kind.PACKAGES)
-    _add(known, parts, Kind.PROJECT)  # last, for an installed package has them inside site-packages
+    usual = [sys.prefix, sys.base_prefix, site.getusersitepackages(), *sysconfig.get_paths().values()]
+    usual += filter(_holds_packages, sys.path)
+    _add(known, (path for path in usual if os.path.realpath(path) not in own), Kind.PACKAGES)
+    _add(known, parts, Kind.CODE)  # last, for an installed package has them inside site-packages
     return known
+
+
+def is_own(module: ModuleType, package: str) -> bool:
+    """Whether a loaded module is of the project, and not of Python, a package or a tool."""
+    files = getattr(module, "__file__", None), *list(getattr(module, "__path__", ()))
+    kinds = folders(package, os.getcwd())
+    return any(kind(kinds, os.path.realpath(file)) in OWN for file in files if file)
+
+
+def _holds_packages(folder: str) -> bool:
+    """Whether packages were installed into a folder, as by `pip install --target`."""
+    try:
+        return folder.endswith(METADATA) or any(name.endswith(".dist-info") for name in os.listdir(folder))
+    except OSError:
+        return False
 
 
 def module_of(path: str, package: str) -> str | None:
@@ -163,8 +204,8 @@ def module_of(path: str, package: str) -> str | None:
     if not path.endswith(".py"):
         return None
     for folder, name in ((package_folder(package), package), (LIBRARY, "circuitstore")):
-        top = os.path.join(os.path.realpath(folder), "")
-        if path.startswith(top):
+        tops = (os.path.join(each, "") for each in (os.path.realpath(folder), os.path.abspath(folder)))
+        if top := next(filter(path.startswith, tops), ""):
             *parts, last = path.removeprefix(top).split(os.sep)
             parts += [] if last == "__init__.py" else [last.removesuffix(".py")]
             return ".".join([name, *parts])

@@ -22,7 +22,7 @@ from circuitstore.engine.fingerprint import digest
 from circuitstore.engine.finite import check_finite
 from circuitstore.engine.inputs import Upstream
 from circuitstore.engine.loading import check_loaded, load_module
-from circuitstore.engine.planner import PlannedCell
+from circuitstore.engine.lookup import PlannedCell
 from circuitstore.engine.provenance import provenance
 from circuitstore.errors import BuildError, CircuitstoreError
 from circuitstore.storage.actions import Entry, write_journal
@@ -74,7 +74,7 @@ def run_batch(batch: Batch, progress: Progress = lambda cells: None) -> Result:
     compute = _compute_rows if batch.task.rows else _compute_cells
     covered = cover(batch.task, batch.module, batch.components, batch.resources, batch.store)
     while_loading = {name: consulted(resource) for name, resource in batch.resources.items()}
-    with batch.machine.fixed() as fix, watching(batch.task.name, covered) as watch:
+    with watching(batch.task.name, covered) as watch, batch.machine.fixed() as fix:
         module = load_module(batch.module, batch.components.code)
         watch.check_remembered()
         _check_summary(batch, module)
@@ -221,6 +221,8 @@ def _inputs(run: _Run) -> dict[str, Any]:
         else:
             with run.watch.allowing(run.consulted[name]):
                 inputs[name] = loaded.get(batch, name)
+                if keep := batch.resources[name].keep:
+                    keep()
     return inputs
 
 

@@ -17,8 +17,8 @@ class Place(Protocol):
     def origin(self) -> dict[str, Any]:
         """What is recorded of the place beside its files: repository and commit, or nothing."""
 
-    def names(self) -> list[str]:
-        """The names of the files directly in the place, sorted. Raises ModelError."""
+    def names(self, most: int = 0) -> list[str]:
+        """The names of the files in the place, up to ``most`` folders deep, sorted. Raises ModelError."""
 
     def has(self, name: str) -> bool:
         """Whether the place has a file of this name, in a folder inside it too. Raises ModelError."""

@@ -8,7 +8,7 @@ and most of the time.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -18,7 +18,10 @@ from torch import Tensor
 from circuitstore.errors import LimitError, UsageError
 from circuitstore.models.bits import raised
 from circuitstore.models.finite import all_finite, require_finite
+from circuitstore.models.hooks import Hooks, scale
 from circuitstore.models.load import LanguageModel
+
+NATIVE = Hooks()
 
 
 @dataclass(frozen=True)
@@ -28,25 +31,36 @@ class Capture:
     tokens: Tensor  # (position,) int64
     residual: Tensor  # (layer, position, d_model): the input of each layer; [0] is the token embeddings
     final_residual: Tensor  # (position, d_model): the output of the last layer
-    mlp_input: Tensor  # (layer, position, d_model): after the norm, what transcoders read
-    mlp_output: Tensor  # (layer, position, d_model): what transcoders predict
+    mlp_input: Tensor  # (layer, position, d_model): what transcoders read, by ``hooks``
+    mlp_output: Tensor  # (layer, position, d_model): what transcoders predict, by ``hooks``
     logits: Tensor  # (position, token) float32, nats; the last position only when asked for
+    uncapped: Tensor  # the same before their cap: the same tensor in a model without one
     attention_scale: Tensor  # (layer, position) float32: 1 / denominator of the norm before attention
     mlp_scale: Tensor  # (layer, position) float32: 1 / denominator of the norm before the MLP
     final_scale: Tensor  # (position,) float32: 1 / denominator of the final norm
+    # (layer, position) float32: 1 / denominator of the norms after attention and after the MLP; None in a
+    # model without them
+    post_attention_scale: Tensor | None
+    post_mlp_scale: Tensor | None
     # (layer, head, query position, key position) float32, rows sum to 1; when asked for
     patterns: Tensor | None
+    hooks: Hooks
 
 
 @torch.no_grad()
 def capture(
-    model: LanguageModel, tokens: Sequence[int], *, patterns: bool = False, last_only: bool = False
+    model: LanguageModel,
+    tokens: Sequence[int],
+    *,
+    patterns: bool = False,
+    last_only: bool = False,
+    hooks: Hooks = NATIVE,
 ) -> Capture:
     """Run ``tokens`` (position,) through the model once.
 
-    With ``patterns`` attention patterns are kept. With ``last_only`` the logits of the last position alone
-    are computed. Logits are float32 whatever the model's dtype, because half precision would round them to
-    steps of 1/16.
+    ``hooks`` say what is kept of each MLP. With ``patterns`` attention patterns are kept. With ``last_only``
+    the logits of the last position alone are computed. Logits are float32 whatever the model's dtype, because
+    half precision would round them to steps of 1/16.
 
     Raises UsageError for tokens that the model does not have, LimitError for more tokens than it has
     positions, and NonFiniteError for a NaN or an infinity, by layer and position.
@@ -58,42 +72,60 @@ def capture(
     mlp_output: list[Tensor] = []
     attention: list[Tensor] = []
     final: list[Tensor] = []  # input and output of the final norm
-    with ExitStack() as hooks:
+    epsilon = model.parts.norm_epsilon
+    after: dict[str, list[Tensor]] = {"post_attention_norm": [], "post_mlp_norm": []}
+    with ExitStack() as stack:
         for layer in model.parts.layers:
-            for hook in (
+            handles = [
                 layer.attention_norm.register_forward_pre_hook(lambda _, args: residual.append(args[0][0])),
                 layer.mlp_norm.register_forward_pre_hook(lambda _, args: middle.append(args[0][0])),
-                layer.mlp_norm.register_forward_hook(lambda _, args, output: mlp_input.append(output[0])),
-                layer.mlp.register_forward_hook(lambda _, args, output: mlp_output.append(output[0])),
-            ):
-                hooks.callback(hook.remove)
+                hooks.on_read(layer, epsilon, lambda read: mlp_input.append(read[0])),
+                hooks.writer(layer).register_forward_hook(
+                    lambda _, args, output: mlp_output.append(output[0])
+                ),
+            ]
+            for name, kept in after.items():
+                if (norm := getattr(layer, name)) is not None:
+                    handles.append(norm.register_forward_pre_hook(_keeping(kept)))
             if patterns:
-                hook = layer.attention.register_forward_hook(
-                    lambda _, args, output: attention.append(output[1][0])
+                handles.append(
+                    layer.attention.register_forward_hook(
+                        lambda _, args, output: attention.append(output[1][0])
+                    )
                 )
-                hooks.callback(hook.remove)
-        hook = model.parts.final_norm.register_forward_hook(
+            for handle in handles:
+                stack.callback(handle.remove)
+        handle = model.parts.final_norm.register_forward_hook(
             lambda _, args, output: final.extend([args[0][0], output[0]])
         )
-        hooks.callback(hook.remove)
+        stack.callback(handle.remove)
         model.parts.trunk(ids[None], use_cache=False)
     final_residual, final_output = final
-    epsilon = model.parts.norm_epsilon
     residuals = torch.stack(residual)
+    uncapped = unembed(model, final_output[-1:] if last_only else final_output)
+    scales = [scale(torch.stack(kept), epsilon) if kept else None for kept in after.values()]
     run = Capture(
         tokens=ids,
         residual=residuals,
         final_residual=final_residual,
         mlp_input=torch.stack(mlp_input),
         mlp_output=torch.stack(mlp_output),
-        logits=unembed(model, final_output[-1:] if last_only else final_output),
-        attention_scale=_scale(residuals, epsilon),
-        mlp_scale=_scale(torch.stack(middle), epsilon),
-        final_scale=_scale(final_residual, epsilon),
+        logits=model.parts.capped(uncapped),
+        uncapped=uncapped,
+        attention_scale=scale(residuals, epsilon),
+        mlp_scale=scale(torch.stack(middle), epsilon),
+        final_scale=scale(final_residual, epsilon),
+        post_attention_scale=scales[0],
+        post_mlp_scale=scales[1],
         patterns=torch.stack(attention).float() if patterns else None,
+        hooks=hooks,
     )
     _check_finite(run)
     return run
+
+
+def _keeping(kept: list[Tensor]) -> Callable[..., None]:
+    return lambda _, args: kept.append(args[0][0])
 
 
 def _check_finite(run: Capture) -> None:
@@ -130,13 +162,8 @@ def check_tokens(model: LanguageModel, tokens: Sequence[int]) -> Tensor:
     return ids.to(model.device)
 
 
-def _scale(residual: Tensor, epsilon: float) -> Tensor:
-    """1 / denominator of an RMS norm: (…, d_model) → (…,) float32."""
-    return torch.rsqrt(residual.float().pow(2).mean(-1) + epsilon)
-
-
 def unembed(model: LanguageModel, x: Tensor) -> Tensor:
-    """Logits (…, token) float32 of the final norm's output (…, d_model)."""
+    """Logits before their cap, (…, token) float32, of the final norm's output (…, d_model)."""
     unembedding = model.parts.unembedding
     if unembedding.dtype == torch.float32:
         return torch.nn.functional.linear(x, unembedding)

@@ -1,4 +1,4 @@
-"""Configurations: a model folder's config.json, and YAML files. Imports no torch."""
+"""Small files: a model folder's config.json, YAML files, and which files there are. Imports no torch."""
 
 from __future__ import annotations
 
@@ -123,3 +123,19 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
             return file.read()
     except OSError as error:
         raise ModelError(str(path), expected="a readable file", got=error.strerror or error) from error
+
+
+def names_below(folder: str | os.PathLike[str], most: int) -> list[str]:
+    """The names of the files in a folder and up to ``most`` folders deep in it, with "/", sorted.
+
+    Raises OSError.
+    """
+    found, waiting = [], [("", os.fspath(folder))]
+    while waiting:
+        start, path = waiting.pop()
+        for entry in os.scandir(path):
+            if entry.is_file():
+                found.append(start + entry.name)
+            elif start.count("/") < most and entry.is_dir():
+                waiting.append((f"{start}{entry.name}/", entry.path))
+    return sorted(found)

@@ -10,7 +10,6 @@ Language Model* (Anthropic, 2025).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
 import torch
@@ -43,7 +42,7 @@ def extreme_tokens(model: LanguageModel, directions: Tensor, count: int) -> Extr
     returned if there are fewer than ``count``. Ids that the tokenizer does not have are left out.
     """
     unembedding, known = model.parts.unembedding, len(model.tokenizer)
-    scaled = directions.to(model.device, torch.float32) * cast(Tensor, model.parts.final_norm.weight).float()
+    scaled = directions.to(model.device, torch.float32) * model.parts.gain(model.parts.final_norm)
     blocks = scaled.split(_DIRECTIONS)
     means = [(block @ model.parts.mean_unembedding)[:, None] for block in blocks]
     running = [(_Running(count, largest=True), _Running(count, largest=False)) for _ in blocks]

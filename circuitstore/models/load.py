@@ -164,6 +164,17 @@ def tokenize(tokenizer: PreTrainedTokenizerBase, text: str, *, prepend: str = "a
     return ids if ids[:1] and ids[0] in marks else [token, *ids]
 
 
+def answer_ids(tokenizer: PreTrainedTokenizerBase, text: str, answer: str) -> list[int] | None:
+    """What ``answer`` adds to the token ids of ``text``; None if it changes the last of them.
+
+    The answer is never tokenized by itself: tokenizers of SentencePiece's kind put a space before whatever
+    they are given, so that " are" alone would be two tokens.
+    """
+    before = list(tokenizer.encode(text, add_special_tokens=False))
+    both = list(tokenizer.encode(text + answer, add_special_tokens=False))
+    return both[len(before) :] if both[: len(before)] == before else None
+
+
 def _device(device: str) -> torch.device:
     try:
         return torch.empty(0, device=device).device

@@ -46,8 +46,9 @@ def settings(torch: Any) -> Iterator[Setting]:
         if hasattr(owner, "fp32_precision"):
             yield _attribute(f"{backend} fp32_precision".lstrip(), owner, "fp32_precision", None)
     yield Setting("default_dtype", torch.get_default_dtype, torch.set_default_dtype, torch.float32)
-    deterministic = torch.are_deterministic_algorithms_enabled, torch.use_deterministic_algorithms
-    yield Setting("deterministic_algorithms", *deterministic, False)
+    # `torch.use_deterministic_algorithms` says the same, but imports torch's compiler, which takes seconds.
+    deterministic = torch.get_deterministic_debug_mode, torch.set_deterministic_debug_mode
+    yield Setting("deterministic_debug_mode", *deterministic, 0)
     for device in DEVICES:
         yield _autocast(torch, device)
     yield Setting("grad_enabled", torch.is_grad_enabled, torch.set_grad_enabled, True)

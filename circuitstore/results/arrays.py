@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from circuitstore.errors import LimitError
 from circuitstore.results.grid import Grid
 from circuitstore.storage.artifact import Cell
 from circuitstore.storage.objects import ObjectReader
-from circuitstore.storage.sparse import COUNT, PARTS
+from circuitstore.storage.sparse import COUNT, SparseCells
 from circuitstore.texts import text_array
 
 DENSE_LIMIT = 2 << 30  # bytes one selection of a sparse variable may take when made dense
@@ -86,13 +87,20 @@ class CellArray(BackendArray):
         chosen = [np.arange(n)[k] for n, k in zip(self.grid.shape, outer, strict=True)]
         cells = self._cells(chosen)
         self._check(cells, inner)
-        self._prefetch_most(cells)
         of_cell = _indexed(np.broadcast_to(np.zeros((), dtype=bool), self.inner_shape), inner).shape
         shape = (*(index.size for index in chosen if index.ndim), *of_cell)
-        parts = [self._part(cell, inner) for cell in cells]
+        return self._values(cells, inner).reshape(shape)
+
+    def _values(self, cells: list[Cell | None], inner: Key) -> Array:
+        """The values of these cells where they are indexed, cell by cell; any shape of so many values."""
+        opened = self._opened(cells)
+        for name, count in Counter(cell.object for cell in cells if cell is not None).items():
+            if 2 * count >= len(opened[name].manifest.cells):  # read at once what is mostly asked for
+                opened[name].whole(self.name)
+        parts = [_indexed(self._padded(cell, opened), inner) for cell in cells]
         if self.dtype.kind == "T":
-            return text_array([part.tolist() for part in parts]).reshape(shape)
-        return np.array(parts, dtype=self.dtype).reshape(shape)
+            return text_array([part.tolist() for part in parts])
+        return np.array(parts, dtype=self.dtype)
 
     def _cells(self, chosen: list[Array]) -> list[Cell | None]:
         """The cells at the chosen indices of each axis, in C order."""
@@ -101,33 +109,34 @@ class CellArray(BackendArray):
         flat = np.ravel_multi_index(np.ix_(*map(np.atleast_1d, chosen)), self.grid.shape)
         return [self.grid.cells[number] for number in flat.ravel()]
 
-    def _prefetch_most(self, cells: list[Cell | None]) -> None:
-        """Read an object at once when most of its cells are asked for."""
-        wanted = Counter(cell.object for cell in cells if cell is not None)
-        for cell in {cell.object: cell for cell in cells if cell is not None}.values():
-            opened = self.grid.reader(cell)
-            if 2 * wanted[cell.object] >= len(opened.manifest.cells):
-                self._prefetch(opened)
+    def _opened(self, cells: list[Cell | None]) -> dict[str, ObjectReader]:
+        """The objects of cells, by name. Raises DamageError if one does not hold a cell as it should."""
+        opened: dict[str, ObjectReader] = {}
+        for cell in cells:
+            if cell is not None:
+                if cell.object not in opened:
+                    opened[cell.object] = self.grid.reader(cell)
+                opened[cell.object].holding(cell.content, cell.row)
+        return opened
 
     def _check(self, cells: list[Cell | None], inner: Key) -> None:
         """Nothing to refuse: what is dense on disk may be read as dense."""
 
-    def _prefetch(self, opened: ObjectReader) -> None:
-        opened.whole(self.name)
-
-    def _part(self, cell: Cell | None, inner: Key) -> Array:
-        """One cell's values where they are indexed."""
+    def _padded(self, cell: Cell | None, opened: Mapping[str, ObjectReader]) -> Array:
+        """One cell's values, padded in front."""
         shape = self.inner_shape
+        values = None if cell is None else opened[cell.object].part(self.name, cell.row)
+        if values is not None and self.is_bfloat16:
+            values = (values.astype(np.uint32) << 16).view(np.float32)
+        if values is not None and values.shape == shape:
+            return values
         padded = np.full(shape, _padding(self.dtype), dtype=self.dtype)
-        if cell is not None:
-            values = self.grid.reader(cell).part(self.name, cell.row)
-            if self.is_bfloat16:
-                values = (values.astype(np.uint32) << 16).view(np.float32)
+        if values is not None:
             ends = zip(shape, values.shape, self.dims, strict=True)
             padded[tuple(slice(n - m, None) if dim == POSITION else slice(None) for n, m, dim in ends)] = (
                 values
             )
-        return _indexed(padded, inner)
+        return padded
 
 
 class SparseArray(CellArray):
@@ -155,31 +164,66 @@ class SparseArray(CellArray):
                 remedy="select layers, prompts or features first, or open the entries with sparse=True",
             )
 
-    def _prefetch(self, opened: ObjectReader) -> None:
-        for part in PARTS:
-            opened.whole(self.name + part)
+    def _values(self, cells: list[Cell | None], inner: Key) -> Array:
+        (length, count), (row_key, column_key) = self.inner_shape, inner
+        rows, row_again = _asked(row_key, length)
+        columns, column_again = _asked(column_key, count)
+        dense = np.zeros((len(cells), rows.size, columns.size), dtype=self.dtype)
+        wanted: dict[str, list[int]] = {}
+        for number, cell in enumerate(cells):
+            if cell is None:
+                dense[number] = np.nan
+            else:
+                wanted.setdefault(cell.object, []).append(number)
+        opened = self._opened(cells)
+        for name, numbers in wanted.items():
+            stored = np.array([cell.row for number in numbers if (cell := cells[number]) is not None])
+            found = opened[name].sparse_cells(self.name, stored)
+            _fill(dense, np.array(numbers), found, rows, columns, length)
+        dense = dense if row_again is None else dense[:, row_again]
+        return dense if column_again is None else dense[:, :, column_again]
 
-    def _part(self, cell: Cell | None, inner: Key) -> Array:
-        length, count = self.inner_shape
-        rows, columns = np.arange(length)[inner[0]], np.arange(count)[inner[1]]
-        shape = (*rows.shape, *columns.shape)
-        if cell is None:
-            return np.full(shape, np.nan, dtype=self.dtype)
-        asked, again = np.unique(columns, return_inverse=True)  # a feature may be asked for twice
-        dense = np.zeros((rows.size, asked.size), dtype=self.dtype)
-        opened = self.grid.reader(cell)
-        pointer, feature, value, own = opened.sparse(self.name, cell.row)
-        lead = length - (len(pointer) - 1)
-        for i, row in enumerate(np.atleast_1d(rows)):
-            if row < lead:
-                dense[i] = np.nan
-                continue
-            entries = slice(pointer[row - lead], pointer[row - lead + 1])
-            column = np.searchsorted(asked, feature[entries])
-            hit = np.append(asked, -1)[column] == feature[entries]
-            dense[i, column[hit]] = value[entries][hit]
-        dense[:, asked >= own] = np.nan
-        return dense[:, again.ravel()].reshape(shape)
+
+def _asked(key: Any, size: int) -> tuple[Array, Array | None]:
+    """The different indices that are asked for, ascending; which of them to take where, None for all."""
+    indices = np.arange(size)[key]
+    if isinstance(key, slice) and (key.step is None or key.step > 0):
+        return indices, None
+    asked, again = np.unique(indices, return_inverse=True)
+    return asked, again.ravel()
+
+
+def _fill(dense: Array, numbers: Array, found: SparseCells, rows: Array, columns: Array, length: int) -> None:
+    """Put the cells of a sparse variable into the places `numbers` of dense (cell, row, column).
+
+    `rows` and `columns` are the indices that are asked for, ascending, of `length` padded positions and of
+    features.
+    """
+    column, hit = _places(columns, found.feature)
+    hits = np.flatnonzero(hit)
+    row = np.searchsorted(found.start, hits, side="right") - 1
+    lead = length - np.diff(found.first)  # how many positions are padded in front
+    cell = np.searchsorted(found.first, row, side="right") - 1
+    at, inside = _places(rows, row - found.first[cell] + lead[cell])
+    dense[numbers[cell[inside]], at[inside], column[hits[inside]]] = found.value[hits[inside]]
+    if lead.any():
+        padded = np.zeros(dense.shape[:2], dtype=bool)
+        padded[numbers] = rows < lead[:, None]
+        dense[padded] = np.nan
+    if columns.size and columns[-1] >= found.width.min():
+        for number, own in zip(numbers, found.width, strict=True):
+            dense[number, :, columns >= own] = np.nan
+
+
+def _places(asked: Array, indices: Array) -> tuple[Array, Array]:
+    """Where indices stand among those that are asked for, ascending, and whether they do."""
+    if not asked.size:
+        return np.zeros(indices.shape, dtype=np.int64), np.zeros(indices.shape, dtype=bool)
+    first, last = int(asked[0]), int(asked[-1])
+    if last - first + 1 == asked.size:  # all between: no search
+        return indices - first, (indices >= first) & (indices <= last)
+    place = np.minimum(np.searchsorted(asked, indices), asked.size - 1)
+    return place, asked[place] == indices
 
 
 def _padding(dtype: np.dtype[Any]) -> Any:

@@ -8,12 +8,12 @@ correlation. Imports no torch.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence, Set
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from circuitstore.errors import InputError
-from circuitstore.results.graph_file import GraphFile, identity, read_file
+from circuitstore.results.graph_file import GraphFile, identity, read_file, token_texts
 from circuitstore.results.interchange import to_file
 
 if TYPE_CHECKING:
@@ -26,11 +26,13 @@ Identity = tuple[str, int, int, int]  # kind, layer, position, feature or token 
 class Comparable:
     """What is compared of a graph.
 
-    influence: the cumulative share of each node, None for logits; weight: that of each edge.
+    influence: the cumulative share of each node, None for logits; weight: that of each edge; texts: what
+    tokens are called, by id.
     """
 
     influence: dict[Identity, float | None]
     weight: dict[tuple[Identity, Identity], float]  # (source, target)
+    texts: dict[int, str] = field(default_factory=dict)
 
 
 def of_file(file: GraphFile) -> Comparable:
@@ -39,6 +41,7 @@ def of_file(file: GraphFile) -> Comparable:
     graph = Comparable(
         {names[node.node_id]: node.influence for node in file.nodes},
         {(names[link.source], names[link.target]): link.weight for link in file.links},
+        token_texts(file),
     )
     _check_finite(graph)
     return graph
@@ -47,9 +50,10 @@ def of_file(file: GraphFile) -> Comparable:
 def _check_finite(graph: Comparable) -> None:
     """Raise InputError for a number that is not finite: it differs from itself, so it cannot be compared."""
     numbers: dict[str, float | None] = {
-        f"influence of {text(node)}": value for node, value in graph.influence.items()
+        f"influence of {text(node, graph.texts)}": value for node, value in graph.influence.items()
     }
-    numbers |= {f"weight of {text(s)} → {text(t)}": value for (s, t), value in graph.weight.items()}
+    for (source, target), weight in graph.weight.items():
+        numbers[f"weight of {text(source, graph.texts)} → {text(target, graph.texts)}"] = weight
     for what, value in numbers.items():
         if value is not None and not math.isfinite(value):
             raise InputError(
@@ -75,6 +79,7 @@ def compare(a: Comparable, b: Comparable, *, top: int = 10) -> dict[str, Any]:
     influence_spearman over nodes that have one in both; largest: [{source, target, a, b}], None where a graph
     lacks the edge. Correlations of fewer than three values, or of constants, are None.
     """
+    texts = b.texts | a.texts
     both = sorted(a.weight.keys() & b.weight.keys())
     shared = sorted(
         node
@@ -96,8 +101,8 @@ def compare(a: Comparable, b: Comparable, *, top: int = 10) -> dict[str, Any]:
         ),
         "largest": [
             {
-                "source": text(edge[0]),
-                "target": text(edge[1]),
+                "source": text(edge[0], texts),
+                "target": text(edge[1], texts),
                 "a": a.weight.get(edge),
                 "b": b.weight.get(edge),
             }
@@ -107,12 +112,11 @@ def compare(a: Comparable, b: Comparable, *, top: int = 10) -> dict[str, Any]:
     }
 
 
-def text(node: Identity) -> str:
-    """A node as people read it."""
+def text(node: Identity, texts: Mapping[int, str]) -> str:
+    """A node as people read it, with the names of `circuitstore.circuits.nodes`."""
     kind, layer, position, number = node
-    what = {"feature": f"feature {layer}.{number}", "error": f"error {layer}"}.get(
-        kind, f"{kind} of token {number}"
-    )
+    token = repr(texts[number]) if number in texts else f"of token {number}"
+    what = {"feature": f"L{layer} #{number}", "error": f"error L{layer}"}.get(kind, f"{kind} {token}")
     return f"{what} at {position}"
 
 

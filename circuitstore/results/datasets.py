@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 import xarray as xr
 
+from circuitstore import pipeline
 from circuitstore.results.arrays import (
     FEATURE_DIM,
     POSITION,
@@ -22,8 +23,9 @@ from circuitstore.results.arrays import (
     LazyArray,
     SparseArray,
 )
+from circuitstore.results.described import described, with_nodes
 from circuitstore.results.grid import BEHAVIOUR, PROMPT, Grid, grid_of, grid_of_all
-from circuitstore.storage.artifact import Artifact
+from circuitstore.storage.artifact import Artifact, Cell
 from circuitstore.storage.layout import Store
 from circuitstore.storage.sparse import POINTER
 
@@ -31,24 +33,42 @@ STRUCTURE, TREES = "structure", ("tree", "graph")  # "graph" is the older spelli
 
 
 def open_artifacts(
-    store: Store, artifacts: Mapping[str, Artifact], all_behaviours: bool = False
+    store: Store, artifacts: Mapping[str, Artifact], all_behaviours: bool = False, *, profile: str = ""
 ) -> xr.Dataset | xr.DataTree:
     """The cells of one behaviour's artifact, or with `all_behaviours` of all of them.
 
     All of them have a dim `behaviour` in front.
 
-    `artifacts` are by behaviour. Raises DamageError.
+    `artifacts` are by behaviour, `profile` is the name of theirs. Raises DamageError.
     """
     first = next(iter(artifacts.values()))
+    attributes = provenance(profile, artifacts, all_behaviours)
     grid = grid_of_all(store, artifacts) if all_behaviours else grid_of(store, first)
     if grid.axes and grid.first.attributes(grid.present[0].row).get(STRUCTURE) in TREES:
-        return _tree(grid)
-    attributes = {"phase": first.phase}
+        return described(_tree(grid, attributes), first.phase)
+    opened = with_nodes(_dataset(grid, attributes))
+    add = pipeline.services().columns.get(first.phase)
+    return described(add(opened) if add else opened, first.phase)
+
+
+def provenance(profile: str, artifacts: Mapping[str, Artifact], all_behaviours: bool) -> dict[str, str]:
+    """What a result is and where it came from.
+
+    That is phase, profile, behaviour, key and content hash, and as JSON settings, upstream and summary. With
+    `all_behaviours`, the last five are there for each behaviour, under names such as `key_plural`.
+    """
+    first = next(iter(artifacts.values()))
+    attributes = {"phase": first.phase, "profile": profile}
+    if not all_behaviours:
+        attributes["behaviour"] = next(iter(artifacts))
     for behaviour, artifact in artifacts.items():
+        told = {"key": artifact.key, "content": artifact.content}
+        told["settings"] = msgspec.json.encode(artifact.components.config).decode()
+        told["upstream"] = msgspec.json.encode(artifact.upstream).decode()
         if artifact.summary:
-            name = f"summary_{behaviour}" if all_behaviours else "summary"
-            attributes[name] = msgspec.json.encode(artifact.summary).decode()
-    return _dataset(grid, attributes)
+            told["summary"] = msgspec.json.encode(artifact.summary).decode()
+        attributes |= {f"{name}_{behaviour}" if all_behaviours else name: text for name, text in told.items()}
+    return attributes
 
 
 def _dataset(grid: Grid, attributes: dict[str, str]) -> xr.Dataset:
@@ -75,17 +95,25 @@ def _dataset(grid: Grid, attributes: dict[str, str]) -> xr.Dataset:
     return xr.Dataset(variables, coordinates, attributes)
 
 
-def _tree(grid: Grid) -> xr.DataTree:
+def _tree(grid: Grid, attributes: dict[str, str]) -> xr.DataTree:
     """One node a cell, named by its coordinates."""
-    nodes = {}
+    nodes = {"/": xr.Dataset(attrs=attributes)}
     for index, cell in zip(np.ndindex(*grid.shape), grid.cells, strict=True):
         if cell is not None:
-            single = Grid(grid.store, [], [], {(): cell})
-            opened = grid.reader(cell)
-            variables = {name: _stored(single, name, 0) for name in opened.variables}
             path = "/".join(str(cell.coords.get(axis, grid.labels[0][index[0]])) for axis in grid.axes)
-            nodes[path] = xr.Dataset(variables, attrs=opened.attributes(cell.row))
+            nodes[path] = _one_cell(grid.store, cell, attributes)
     return xr.DataTree.from_dict(nodes)
+
+
+def one_cell(store: Store, cell: Cell, attributes: Mapping[str, str]) -> xr.Dataset:
+    """One cell by itself, as a node of a tree. Raises DamageError."""
+    return described(_one_cell(store, cell, attributes), attributes["phase"])
+
+
+def _one_cell(store: Store, cell: Cell, attributes: Mapping[str, str]) -> xr.Dataset:
+    single = Grid(store, [], [], {(): cell})
+    variables = {name: _stored(single, name, 0) for name in single.first.variables}
+    return with_nodes(xr.Dataset(variables, attrs={**attributes, **single.first.attributes(cell.row)}))
 
 
 def _prompt_ids(grid: Grid) -> Array:

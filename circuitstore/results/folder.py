@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from circuitstore.errors import InputError
+from circuitstore.errors import InputError, UsageError
 from circuitstore.storage.artifact import Artifact, read_artifact
 from circuitstore.storage.layout import Store
 from circuitstore.storage.names import FILE_NAME, is_file_name, shown
@@ -50,7 +50,7 @@ def write_files(
         "profile": name.profile,
         "behaviour": name.behaviour,
         name.phase: {"artifact": artifact.key, "content": artifact.content},
-        "artifacts": _above(store, artifact, {}),
+        "artifacts": above(store, artifact, {}),
     }
     before = _listed(folder)
     try:
@@ -81,6 +81,43 @@ def write_files(
     return written
 
 
+def is_one_file(destination: str | None, files: Mapping[str, bytes]) -> bool:
+    """Whether a destination names the one file to write, by ending as its own name does, and no folder.
+
+    Raises UsageError when it ends so and there are several.
+    """
+    endings = {os.path.splitext(each)[1] for each in files}
+    if (
+        not destination
+        or os.path.isdir(destination)
+        or os.path.splitext(destination)[1] not in endings - {""}
+    ):
+        return False
+    if len(files) > 1:
+        remedy = "name a folder, or choose one prompt with --prompt"
+        raise UsageError(destination, expected="one file to write", got=len(files), remedy=remedy)
+    return True
+
+
+def write_one(path: str, data: bytes, *, force: bool = False) -> Written:
+    """Write one file alone.
+
+    Raises InputError for a place that is not writable, or where another file lies (unless `force`).
+    """
+    try:
+        changed = not os.path.lexists(path) or _hash_of(*os.path.split(path)) != _sha256(data)
+        if changed and os.path.lexists(path) and not force:
+            remedy = "name another, or pass --force to overwrite"
+            raise InputError(
+                path, expected="nothing, or what was exported", got="another file", remedy=remedy
+            )
+        if changed:
+            _write(path, data)
+    except OSError as error:
+        raise InputError(path, expected="a file that can be written", got=error.strerror or error) from error
+    return Written(path, changed)
+
+
 def _refuse_foreign(
     folder: str, files: Mapping[str, bytes], present: Mapping[str, str], before: Mapping[str, str]
 ) -> None:
@@ -98,7 +135,7 @@ def _refuse_foreign(
         raise InputError(where, expected="nothing, or what was exported", got=got, remedy=remedy)
 
 
-def _above(store: Store, artifact: Artifact, collected: dict[str, Any]) -> dict[str, Any]:
+def above(store: Store, artifact: Artifact, collected: dict[str, Any]) -> dict[str, Any]:
     """Every artifact that one was made from: phase → key, content and the components of its key."""
     for phase, key in artifact.upstream.items():
         upstream = read_artifact(store, key) if phase not in collected else None
@@ -108,7 +145,7 @@ def _above(store: Store, artifact: Artifact, collected: dict[str, Any]) -> dict[
                 "content": upstream.content,
                 "components": upstream.components,
             }
-            _above(store, upstream, collected)
+            above(store, upstream, collected)
     return collected
 
 

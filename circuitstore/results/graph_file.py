@@ -4,14 +4,15 @@ The structs below are the schema. A file that does not fit them is refused, with
 feature's field `feature` is the Cantor pairing of layer and feature. `influence` is the share of all
 influence that a node and those above it hold.
 
-Source: circuit-tracer 0.4.1 (`graph_models`), whose files have these fields, and Neuronpedia's graph schema,
-which adds optional ones. Imports no torch.
+Source: circuit-tracer (`graph_models`), whose files have these fields, and Neuronpedia's graph schema 1.0.0,
+which adds optional ones. Errors are named as circuit-tracer names them from 0.5.1 on. Imports no torch.
 """
 
 from __future__ import annotations
 
 import math
 import os
+import re
 from typing import Any, Literal
 
 import msgspec
@@ -25,14 +26,14 @@ ERROR: Literal["mlp reconstruction error"] = "mlp reconstruction error"
 
 
 class Node(msgspec.Struct):
-    """One node; `layer` is "E" for tokens.
+    """One node; `layer` is "E" for tokens, and a text or an integer for others.
 
     `clerp` is its label. Logits have a token_prob, features an activation.
     """
 
     node_id: str
     feature: int | None
-    layer: str
+    layer: str | int
     ctx_idx: int
     feature_type: Literal["cross layer transcoder", "mlp reconstruction error", "embedding", "logit"]
     token_prob: float | None = 0.0
@@ -62,8 +63,10 @@ class Metadata(msgspec.Struct):
     prompt: str
     transcoder_list: list[str] = []
     node_threshold: float | None = None
-    schema_version: int = 1
+    schema_version: int | str | None = 1
     info: dict[str, Any] | None = None
+    generation_settings: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
+    pruning_settings: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
 
 
 class QParams(msgspec.Struct):
@@ -116,12 +119,39 @@ def read_file(path: str) -> GraphFile:
         what, _, at = str(error).partition(" - at ")
         where = f"{path} {at}" if at else path
         raise InputError(where, expected="a graph as circuit-tracer writes it", got=what) from error
+    _separate(file)
     _check_nodes(path, file)
     known = {node.node_id for node in file.nodes}
     for i, link in enumerate(file.links):
         if missing := [end for end in (link.source, link.target) if end not in known]:
             raise InputError(f"{path} `$.links[{i}]`", expected="the node_id of a node", got=repr(missing[0]))
     return file
+
+
+def error_id(layer: object, position: int) -> str:
+    """The name of an error node, as circuit-tracer gives it from 0.5.1 on."""
+    return f"{layer}_-1_{position}"
+
+
+def _separate(file: GraphFile) -> None:
+    """Rename errors whose name is also a feature's, as in files of circuit-tracer before 0.5.1.
+
+    No edge ends at an error. Of two edges from such a name to the same node, the first is the feature's and
+    the second the error's, which is the order in which they are written. A single one counts as the
+    feature's.
+    """
+    features = {node.node_id for node in file.nodes if node.feature_type == FEATURE}
+    renamed = {}
+    for node in file.nodes:
+        if node.feature_type == ERROR and node.node_id in features:
+            renamed[node.node_id] = error_id(node.layer, node.ctx_idx)
+            node.node_id = renamed[node.node_id]
+    seen = set()
+    for link in file.links if renamed else ():
+        if link.source in renamed:
+            ends = link.source, link.target
+            link.source = renamed[link.source] if ends in seen else link.source
+            seen.add(ends)
 
 
 def _check_nodes(path: str, file: GraphFile) -> None:
@@ -156,8 +186,22 @@ def identity(node: Node) -> tuple[str, int, int, int]:
     return "feature", layer, node.ctx_idx, feature
 
 
-def _number(text: str) -> int:
-    if not text.isdecimal():
+def token_texts(file: GraphFile) -> dict[int, str]:
+    """Token id → text, of the tokens that are nodes, as far as the file tells it."""
+    tokens, texts = file.metadata.prompt_tokens, dict[int, str]()
+    for node in file.nodes:
+        answer = re.match(r'Output "(.*)" ', node.clerp or "", re.DOTALL)
+        if node.feature_type == "logit" and answer:
+            texts[identity(node)[3]] = answer[1]
+        elif node.feature_type == "embedding" and 0 <= node.ctx_idx < len(tokens):
+            texts[identity(node)[3]] = tokens[node.ctx_idx]
+    return texts
+
+
+def _number(text: str | int) -> int:
+    if isinstance(text, int) and text >= 0:
+        return text
+    if not str(text).isdecimal():
         raise ValueError(f"{text!r} in place of a number")
     return int(text)
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import circuitstore.results.open as results
 from circuitstore import pipeline
 from circuitstore.circuits.nodes import nodes, to_networkx
-from circuitstore.errors import UsageError
+from circuitstore.results.find import to_read
+from circuitstore.results.which import NEWEST, Which, which
 
 if TYPE_CHECKING:
     import networkx as nx
     import xarray as xr
 
+PROVENANCE = ("phase", "profile", "behaviour", "key", "content", "settings", "upstream")
 __all__ = ["dataset", "graph", "nodes", "to_networkx"]
 
 
@@ -23,26 +26,33 @@ def graph(
     behaviour: str,
     store: str | os.PathLike[str] | None = None,
     profile: str | None = None,
+    settings: Mapping[str, object] | Sequence[str] = (),
+    key: str | None = None,
+    tag: str | None = None,
     pruned: bool = True,
 ) -> nx.DiGraph:
     """The attribution graph of one prompt of a behaviour, see `to_networkx`.
 
+    It is the newest, unless `settings`, `key` or `tag` say otherwise (`circuitstore.open`). What it is stands
+    in the attributes of the graph.
+
     Raises MissingError, UsageError, DamageError.
     """
-    return to_networkx(dataset(prompt, behaviour=behaviour, store=store, profile=profile), pruned=pruned)
+    from circuitstore.results.html import GraphNetwork
+
+    kept = dataset(prompt, behaviour, store, profile, which(key, tag, settings))
+    made = GraphNetwork(to_networkx(kept, pruned=pruned))
+    made.graph.update({name: kept.attrs[name] for name in PROVENANCE if name in kept.attrs})
+    return made
 
 
 def dataset(
-    prompt: str, *, behaviour: str, store: str | os.PathLike[str] | None = None, profile: str | None = None
+    prompt: str,
+    behaviour: str,
+    store: str | os.PathLike[str] | None,
+    profile: str | None,
+    meant: Which = NEWEST,
 ) -> xr.Dataset:
     """The same graph as the store keeps it. Raises MissingError, UsageError, DamageError."""
     phase = pipeline.services().graphs
-    tree: Any = results.open(phase, behaviour=behaviour, store=store, profile=profile)
-    if prompt not in tree.children:
-        known = ", ".join(list(tree.children)[:3])
-        count = len(tree.children)
-        raise UsageError(
-            f"prompt {prompt!r} of {behaviour}", expected=f"one of its {count} prompts ({known}, …)"
-        )
-    kept: xr.Dataset = tree.children[prompt].to_dataset()
-    return kept
+    return results.open_one(to_read(store), phase, behaviour, {"prompt": prompt}, profile, meant)

@@ -1,25 +1,37 @@
 """Attribution graphs of the store as the JSON of circuit-tracer and Neuronpedia, and as GraphML.
 
 Both hold what pruning kept. In the JSON a node is named by what it is: feature
-`{layer}_{feature}_{position}`, error `0_{layer}_{position}`, token `E_{token id}_{position}`, logit
-`{n_layers + 1}_{token id}_{position}`. The name of an error can be that of a feature of layer 0. A name is
-given once, so such an error's name then ends in `-error`.
+`{layer}_{feature}_{position}`, error `{layer}_-1_{position}`, token `E_{token id}_{position}`, logit
+`{n_layers + 1}_{token id}_{position}`. The label of a suppressed feature says so.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from circuitstore._version import __version__
 from circuitstore.circuits.nodes import nodes, to_networkx
-from circuitstore.results.graph_file import ERROR, FEATURE, GraphFile, Link, Metadata, Node, QParams, cantor
+from circuitstore.results.graph_file import (
+    ERROR,
+    FEATURE,
+    GraphFile,
+    Link,
+    Metadata,
+    Node,
+    QParams,
+    cantor,
+    error_id,
+)
 
 if TYPE_CHECKING:
     import xarray as xr
 
+FEATURES = ("feature", "suppressed")  # kinds of nodes that the format knows as features
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 Labels = Mapping[tuple[int, int], str]  # (layer, feature) → label
 
 
@@ -30,43 +42,57 @@ def to_file(
     scan: str,
     node_threshold: float | None = None,
     labels: Labels | None = None,
+    subgraph: QParams | None = None,
 ) -> GraphFile:
-    """The nodes and edges that pruning kept of an attribution graph; `labels` name its features."""
+    """The nodes and edges that pruning kept of an attribution graph; `labels` name its features.
+
+    `subgraph` has the pinned nodes and supernodes that a viewer shows at first; those of another file are the
+    `qParams` of `read_file`.
+    """
     rows = nodes(graph)
-    taken = {_name(row) for row in rows if row["kept"] and row["kind"] == "feature"}
-    made = {i: _node(i, rows, graph, labels or {}, taken) for i, row in enumerate(rows) if row["kept"]}
+    made = {i: _node(i, rows, graph, labels or {}) for i, row in enumerate(rows) if row["kept"]}
     kept = graph.prune_edge_mask.values
     columns = (graph[name].values[kept].tolist() for name in ("edge_source", "edge_target", "edge_weight"))
     ends = zip(*columns, strict=True)
     links = [Link(made[source].node_id, made[target].node_id, weight) for source, target, weight in ends]
     tokens = [str(text) for text in graph.token_text.values]
-    metadata = Metadata(slug, scan, tokens, "".join(tokens), node_threshold=node_threshold, info=_info())
-    return GraphFile(metadata, QParams(), list(made.values()), links)
+    prompt = str(graph.prompt_text.values) if "prompt_text" in graph else "".join(tokens)
+    metadata = Metadata(slug, scan, tokens, prompt, node_threshold=node_threshold, info=_info())
+    return GraphFile(metadata, subgraph or QParams(), list(made.values()), links)
 
 
-def to_graphml(graph: xr.Dataset) -> bytes:
-    """What pruning kept, with the attributes of `nodes`; those that a node does not have are left out."""
+def to_graphml(graph: xr.Dataset, labels: Labels | None = None) -> bytes:
+    """What pruning kept, with the attributes of `nodes`; those that a node does not have are left out.
+
+    `labels` name the features, as attribute `label`. Characters that XML cannot hold are written as escapes,
+    such as \\x1b.
+    """
     import networkx as nx
 
     network = to_networkx(graph)
     for _, data in network.nodes(data=True):
+        data["label"] = (labels or {}).get((data["layer"], data["feature"])) or None
         for name in [name for name, value in data.items() if value is None]:
             del data[name]
-    network.graph["tokens"] = json.dumps(network.graph["tokens"], ensure_ascii=False)
+        data.update({name: _xml(value) for name, value in data.items() if isinstance(value, str)})
+    network.graph["tokens"] = json.dumps([_xml(text) for text in network.graph["tokens"]], ensure_ascii=False)
     written = BytesIO()
     nx.write_graphml(network, written, named_key_ids=True)
     return written.getvalue()
 
 
-def _node(index: int, rows: list[dict[str, Any]], graph: xr.Dataset, labels: Labels, taken: set[str]) -> Node:
-    """The node of one row, `taken` being the names of features."""
+def _xml(text: str) -> str:
+    """A text with what XML 1.0 cannot hold as escapes. Source: XML 1.0, section 2.2, production Char."""
+    return _NOT_XML.sub(lambda found: ascii(found[0])[1:-1], text)
+
+
+def _node(index: int, rows: list[dict[str, Any]], graph: xr.Dataset, labels: Labels) -> Node:
+    """The node of one row."""
     row = rows[index]
     if row["kind"] == "logit":
         return _logit(graph, index - (len(rows) - graph.sizes["logit"]))
     node = _inner(row, graph, labels)
     node.influence = float(graph.node_cumulative.values[index])
-    if row["kind"] == "error" and node.node_id in taken:
-        node.node_id += "-error"
     return node
 
 
@@ -77,15 +103,17 @@ def _name(row: dict[str, Any]) -> str:
 def _inner(row: dict[str, Any], graph: xr.Dataset, labels: Labels) -> Node:
     """A feature, an error or a token."""
     position, layer = row["position"], row["layer"]
-    if row["kind"] == "feature":
+    if row["kind"] in FEATURES:
         feature = row["feature"]
         node = Node(_name(row), cantor(layer, feature), str(layer), position, FEATURE)
         node.jsNodeId = f"{layer}_{feature}-0"
         node.clerp, node.activation = labels.get((layer, feature), ""), row["activation"]
+        if row["kind"] == "suppressed":
+            node.clerp = f"suppressed: {node.clerp}".removesuffix(": ")
         return node
     if row["kind"] == "error":
-        name = f"0_{layer}_{position}"
-        return Node(name, -1, str(layer), position, ERROR, jsNodeId=f"{layer}_{position}-0")
+        name = error_id(layer, position)
+        return Node(name, -1, str(layer), position, ERROR, jsNodeId=f"{layer}_-1-{position}")
     token = int(graph.input_tokens.values[position])
     name = f"E_{token}_{position}"
     return Node(name, position, "E", position, "embedding", jsNodeId=f"E_{token}-{position}")

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from circuitstore import pipeline
+from circuitstore.errors import MissingError, unknown
 from circuitstore.results.defaults import profile_name, store_path
-from circuitstore.storage.artifact import Artifact
+from circuitstore.results.find import find, to_read
+from circuitstore.results.which import Which, which
+from circuitstore.storage.artifact import Artifact, read_artifact
 from circuitstore.storage.layout import Store
-from circuitstore.storage.refs import Name, named, names
+from circuitstore.storage.records import Coords
+from circuitstore.storage.refs import Name, names
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -28,9 +33,13 @@ def open(
     behaviour: str | None = None,
     store: str | os.PathLike[str] | None = None,
     profile: str | None = None,
+    settings: Mapping[str, object] | Sequence[str] = (),
+    key: str | None = None,
+    tag: str | None = None,
     sparse: bool = False,
+    upstream: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = (),
 ) -> xr.Dataset | xr.DataTree:
-    """A phase's newest output, lazy and labelled. Only what is indexed is read.
+    """A phase's output, lazy and labelled. Only what is indexed is read.
 
     Dims are the phase's cell axes, then its own: `activations` are (prompt, layer, position, d_model),
     `features` are (layer, prompt, position, feature). Where prompts differ in length, `position` is counted
@@ -42,25 +51,90 @@ def open(
     variable come as a table with dim `entry`. A phase whose units people label comes with their labels
     (`circuitstore review`).
 
+    It is the newest result, unless `settings` ({"phase.field": value}, or words as `--set` takes them), the
+    `key` of an artifact or a `tag` say otherwise. The key or tag of a later phase gives what that was made
+    from. One of another profile or behaviour than the one that is named is refused. What the store lacks is
+    taken from those of `upstream`, if they have it (`docs/sharing.md`).
+
+    Variables and coordinates have a text (`long_name`) and numbers a unit (`docs/schema.md`). Graphs have
+    coordinates of their nodes: node_kind, node_layer, node_position, node_feature, node_token. `prompts` has
+    a column `label_NAME` for each label.
+
+    Attributes say what it is: phase, profile, behaviour, key, content (hash), and as JSON settings, upstream
+    (phase and key of what it was made from) and summary.
+
     Raises MissingError, DamageError, UsageError, and LimitError for reading too much as dense.
     """
-    opened = Store(store_path(store)).check()
-    wanted = profile_name(profile)
-    behaviours = [behaviour] if behaviour else sorted(_behaviours(opened, wanted, phase))
-    artifacts = {each: named(opened, Name(wanted, each, phase)) for each in behaviours or ["any"]}
-    from circuitstore.results.datasets import open_artifacts
-    from circuitstore.results.entries import open_entries
-
+    opened = to_read(store, upstream)
+    artifacts, wanted, alone = _found(opened, phase, behaviour, profile, which(key, tag, settings))
     if sparse:
-        return open_entries(opened, list(artifacts.values()))
-    result = open_artifacts(opened, artifacts, all_behaviours=behaviour is None)
-    review = pipeline.services().review
-    return _with_labels(opened, wanted, artifacts, result) if phase == review.phase else result
+        from circuitstore.results.entries import open_entries
+
+        return open_entries(opened, artifacts, wanted)
+    return opened_from(opened, wanted, artifacts, all_behaviours=not alone)
 
 
-def _behaviours(store: Store, profile: str, phase: str) -> set[str]:
-    """The behaviours for which a phase is built."""
-    return {name.behaviour for name in names(store) if (name.profile, name.phase) == (profile, phase)}
+def opened_from(
+    store: Store, profile: str, artifacts: dict[str, Artifact], *, all_behaviours: bool = False
+) -> xr.Dataset | xr.DataTree:
+    """A phase's artifacts, by behaviour, as `open` gives them, with labels. Raises DamageError."""
+    from circuitstore.results.datasets import open_artifacts
+
+    result = open_artifacts(store, artifacts, all_behaviours=all_behaviours, profile=profile)
+    reviewed = next(iter(artifacts.values())).phase == pipeline.services().review.phase
+    return _with_labels(store, profile, artifacts, result) if reviewed else result
+
+
+def open_key(store: Store, name: Name, key: str) -> xr.Dataset:
+    """The artifact of a key, opened under a name. Raises MissingError, DamageError."""
+    from circuitstore.results.datasets import open_artifacts
+
+    artifact = read_artifact(store, key)
+    if artifact is None:
+        raise MissingError(f"artifact {key} in {store.root}", got="nothing any more")
+    artifacts = {name.behaviour: artifact}
+    opened: Any = open_artifacts(store, artifacts, all_behaviours=False, profile=name.profile)
+    result: xr.Dataset = opened
+    return result
+
+
+def open_one(
+    opened: Store, phase: str, behaviour: str, coords: Coords, profile: str | None, meant: Which
+) -> xr.Dataset:
+    """One cell of a phase whose cells open as a tree: the node at these coordinates, without the others.
+
+    `profile` is as it was typed. Raises MissingError, DamageError, UsageError.
+    """
+    artifacts, wanted, _ = _found(opened, phase, behaviour, profile, meant)
+    from circuitstore.results.datasets import one_cell, provenance
+
+    (artifact,) = artifacts.values()
+    cell = next((cell for cell in artifact.cells if cell.coords == coords), None)
+    if cell is None:
+        for axis, label in coords.items():
+            if label not in artifact.coordinates(axis):
+                raise unknown(f"{axis} of {behaviour}", str(label), map(str, artifact.coordinates(axis)))
+        raise MissingError(f"{phase} of {behaviour} at {coords}", got="no such cell")
+    return one_cell(opened, cell, provenance(wanted, artifacts, False))
+
+
+def _found(
+    opened: Store, phase: str, behaviour: str | None, profile: str | None, meant: Which
+) -> tuple[dict[str, Artifact], str, bool]:
+    """The artifacts that are meant, by behaviour; the name of their profile; whether one is meant."""
+    wanted = profile_name(profile)
+    artifacts = find(opened, profile, behaviour, phase, meant)
+    if (meant.key or meant.tag) and profile is None:
+        wanted = next(iter(artifacts.values())).profile or wanted
+    return artifacts, wanted, behaviour is not None or bool(meant.key or meant.tag)
+
+
+def artifact_of(opened: xr.Dataset | xr.DataTree, store: Store) -> Artifact:
+    """The artifact of one behaviour that a result was opened from. Raises MissingError, DamageError."""
+    artifact = read_artifact(store, opened.attrs["key"])
+    if artifact is None:
+        raise MissingError(f"artifact {opened.attrs['key']} in {store.root}", got="nothing any more")
+    return artifact
 
 
 def _with_labels(
@@ -72,11 +146,16 @@ def _with_labels(
     """
     import xarray as xr
 
+    from circuitstore.results.described import described
+
     review = pipeline.services().review
     labelled = {}
     for behaviour, artifact in artifacts.items():
         dataset = result if isinstance(result, xr.Dataset) else result[behaviour].to_dataset()
-        labelled[behaviour] = review.shown(store, Name(profile, behaviour, review.phase), artifact, dataset)
+        shown = review.shown(store, Name(profile, behaviour, review.phase), artifact, dataset)
+        labelled[behaviour] = described(shown, review.phase)
     if isinstance(result, xr.Dataset):
         return next(iter(labelled.values()))
-    return xr.DataTree.from_dict(labelled)
+    tree = xr.DataTree.from_dict(labelled)
+    tree.attrs = dict(result.attrs)
+    return tree

@@ -104,20 +104,3 @@ def journals(store: Store, phase: str) -> list[Journal]:
         except (DamageError, FileNotFoundError):
             continue
     return [journal for journal, _ in sorted(readable, key=lambda pair: (pair[0].time_ns, pair[1]))]
-
-
-def copies(store: Store, phase: str) -> dict[str, list[Copy]]:
-    """Cell key → the copies of its content, in order of publication; the first that is intact counts.
-
-    A cell has several copies when builds overlapped, or when damage was mended.
-    """
-    by_key: dict[str, list[Copy]] = {}
-    for journal in journals(store, phase):
-        for cell in journal.cells:
-            add_copy(by_key, cell, journal.object)
-    return by_key
-
-
-def add_copy(by_key: dict[str, list[Copy]], cell: Entry, object_id: str) -> None:
-    """Append a finished cell to the copies of its key."""
-    by_key.setdefault(cell.key, []).append(Copy(cell.content, object_id, cell.row))

@@ -11,14 +11,15 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
-from circuitstore.errors import DamageError
-from circuitstore.storage import pins, reviews
+from circuitstore.errors import DamageError, MissingError
+from circuitstore.storage import answers, pins, reviews, tags
 from circuitstore.storage.actions import read_journal
 from circuitstore.storage.artifact import read_artifact
 from circuitstore.storage.files import damaged
-from circuitstore.storage.layout import Store
+from circuitstore.storage.layout import Store, is_hash, is_name
 from circuitstore.storage.records import ENDING, record_paths
 from circuitstore.storage.refs import DEPTH, name_of, read_ref, referred
+from circuitstore.storage.tree import read_piece_file
 
 
 class Kind(msgspec.Struct, frozen=True):
@@ -39,7 +40,9 @@ def _read_artifact(store: Store, path: str) -> object:
     artifact = read_artifact(store, os.path.basename(path).removesuffix(ENDING))
     if artifact is None:
         raise FileNotFoundError(path)
-    if artifact.cells:  # which proves them
+    cells = artifact.cells  # which proves them
+    artifact.table.check_cut(cells)
+    if cells:
         return artifact
     raise damaged(path, "cells", "none")
 
@@ -59,15 +62,44 @@ def _read_ref(store: Store, path: str) -> object:
         return None  # the artifact is damaged, not the ref
 
 
+def _read_tag(store: Store, path: str) -> object:
+    tag = tags.read_tag(store, path)
+    try:
+        return tags.tagged(store, tag)
+    except MissingError as error:
+        raise damaged(store.artifact(tag.artifact), f"the artifact of tag {tag.tag}", error.got) from None
+    except DamageError as error:
+        if error.where == path:
+            raise
+        return None  # the artifact is damaged, not the tag
+
+
 # In the reverse of the order of publishing: what a record names was published before it, so that what a
 # running build is publishing is never missed.
 KINDS = (
     Kind("ref", ("refs",), _read_ref, DEPTH, hashed=False),
+    Kind("tag", tags.FOLDER, _read_tag, hashed=False),
     Kind("artifact", ("artifacts",), _read_artifact),
+    Kind("piece", ("pieces",), read_piece_file, 1),
     Kind("journal", ("actions",), read_journal, 1),
     Kind("review", reviews.FOLDER, reviews.read_review, 2),
+    Kind("answer", answers.FOLDER, answers.read_answer),
     Kind("pin", pins.FOLDER, pins.read_pin),
 )
+
+
+def lies(kind: Kind, path: str) -> bool:
+    """Whether a record of this kind may lie at a path, which counts from the store and has `/` in it."""
+    *folders, name = path.split("/")
+    top = len(kind.folder)
+    stem = name.removesuffix(ENDING)
+    return (
+        tuple(folders[:top]) == kind.folder
+        and len(folders) == top + kind.depth
+        and all(map(is_name, folders[top:]))
+        and name != stem
+        and (is_hash if kind.hashed else is_name)(stem)
+    )
 
 
 def records(store: Store, problems: list[DamageError]) -> Iterator[tuple[Kind, str]]:

@@ -10,7 +10,7 @@ import hashlib
 import math
 import struct
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -34,6 +34,7 @@ DTYPES = {
     "float64",
 }
 STRING = "string"
+_NAMES = {np.dtype(name): name for name in DTYPES}  # numpy takes long to name a dtype
 
 
 def dtype_name(array: np.ndarray) -> str:
@@ -41,11 +42,12 @@ def dtype_name(array: np.ndarray) -> str:
 
     Raises StoreError for any other dtype.
     """
+    if array.dtype in _NAMES:
+        return _NAMES[array.dtype]
     if array.dtype.kind in "UT":
         return STRING
-    if (
-        array.dtype.name not in DTYPES
-    ):  # objects would need pickle, and nothing read from a store is ever executed
+    # objects would need pickle, and nothing read from a store is ever executed
+    if array.dtype.name not in DTYPES:
         raise StoreError(
             f"dtype {array.dtype}",
             expected=f"one of {sorted(DTYPES)} or text",
@@ -81,20 +83,30 @@ def canonical(value: object) -> bytes:
     return msgspec.json.encode(value, order="deterministic")
 
 
+class Values(NamedTuple):
+    """A variable of a cell: its dims, its attributes, and its values."""
+
+    dims: tuple[str, ...]
+    attrs: Mapping[Any, Any]
+    array: np.ndarray
+
+
 def content_hash(cell: xr.Dataset) -> str:
     """sha256 (hexadecimal) of one cell's content: its variables in order of name, and its attributes."""
+    variables = {
+        str(name): Values(tuple(map(str, each.dims)), each.attrs, np.asarray(each.data))
+        for name, each in cell.variables.items()
+    }
+    return hash_of(cell.attrs, variables)
+
+
+def hash_of(attributes: Mapping[Any, Any], variables: Mapping[str, Values]) -> str:
+    """The same of a cell that is no dataset."""
     digest = hashlib.sha256(b"circuitstore cell 1\n")
-    digest.update(_framed(canonical(plain(cell.attrs))))
-    for name in sorted(map(str, cell.variables)):
-        variable = cell.variables[name]
-        array = np.asarray(variable.data)
-        head = [
-            name,
-            list(map(str, variable.dims)),
-            dtype_name(array),
-            list(array.shape),
-            plain(variable.attrs),
-        ]
+    digest.update(_framed(canonical(plain(attributes))))
+    for name in sorted(variables):
+        dims, attrs, array = variables[name]
+        head = [name, list(dims), dtype_name(array), list(array.shape), plain(attrs)]
         digest.update(_framed(canonical(head)))
         body = raw_bytes(array)
         digest.update(struct.pack("<Q", len(body)))
@@ -114,6 +126,8 @@ def plain(attributes: Mapping[Any, Any]) -> dict[str, object]:
             f"attribute of type {type(value).__name__}", expected="text, numbers, lists or dicts of them"
         )
 
+    if not attributes:
+        return {}
     found = {str(name): msgspec.to_builtins(value, enc_hook=convert) for name, value in attributes.items()}
     _require_finite(found)
     return found

@@ -46,3 +46,23 @@ def _tagged(tag: bytes, body: bytes) -> bytes:
 def digest(kind: str, value: object) -> str:
     """sha256 (hexadecimal) of plain data; `kind` keeps hashes of different meaning apart."""
     return hashlib.sha256(encode([f"circuitstore {kind} 1", value])).hexdigest()
+
+
+class HashOfList:
+    """`digest` of lists that begin alike: `of(rest)` is `digest(kind, [*first, *rest])`."""
+
+    def __init__(self, kind: str, first: list[object]):
+        self._kind, self._first = encode(f"circuitstore {kind} 1"), b"".join(map(encode, first))
+        self._begun: dict[int, hashlib._Hash] = {}  # by the length of the rest, which stands before all
+
+    def of(self, rest: list[object]) -> str:
+        """sha256 (hexadecimal) of the whole list."""
+        body = b"".join(map(encode, rest))
+        if len(body) not in self._begun:
+            size = len(self._first) + len(body)
+            inner = b"l" + struct.pack("<Q", size) + self._first
+            outer = b"l" + struct.pack("<Q", len(self._kind) + 9 + size) + self._kind
+            self._begun[len(body)] = hashlib.sha256(outer + inner)
+        found = self._begun[len(body)].copy()
+        found.update(body)
+        return found.hexdigest()

@@ -39,9 +39,10 @@ def check_folders(root: str, path: str) -> None:
 
     Raises DamageError, FileNotFoundError (one of them is not there).
     """
-    at = root
-    for part in os.path.relpath(os.path.dirname(path), root).split(os.sep):
-        at = os.path.join(at, part)
+    at, folder = root, os.path.dirname(path)
+    inside = folder[len(root) + 1 :] if folder.startswith(root + os.sep) else os.path.relpath(folder, root)
+    for part in inside.split(os.sep):
+        at = f"{at}{os.sep}{part}"
         try:
             mode = os.lstat(at).st_mode if part != "." else stat.S_IFDIR
         except FileNotFoundError:

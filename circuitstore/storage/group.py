@@ -1,32 +1,32 @@
-"""Writing a batch of cells as a Zarr v3 group, as the format has it (`store/README.md`)."""
+"""A batch of cells as the files of a Zarr v3 group, as the format has it (`store/README.md`)."""
 
 from __future__ import annotations
 
 import math
-import os
+from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import numpy as np
 import xarray as xr
-import zarr
-from zarr.codecs import ZstdCodec
 
 from circuitstore.errors import StoreError
+from circuitstore.storage.chunks import encoded, metadata
 from circuitstore.storage.content import STRING, dtype_name, plain
-from circuitstore.storage.files import sha256_of
+from circuitstore.storage.listed import StoredArray
+from circuitstore.storage.manifest import METADATA
 
 SIZE = "size."
 CHUNK_BYTES = 1 << 18  # one read of a small cell should not decompress megabytes
 
 
-def write_group(folder: str, cells: list[xr.Dataset]) -> None:
-    """Write cells as the group `folder`.
+def files_of(cells: list[xr.Dataset]) -> Iterator[tuple[str, bytes]]:
+    """The path and the bytes of each file of a group of cells.
 
     Raises StoreError: cells of different variables, dtypes no store may hold.
     """
-    group = zarr.create_group(
-        folder, zarr_format=3, attributes={"cell_attributes": [plain(cell.attrs) for cell in cells]}
-    )
+    attributes = {"cell_attributes": [plain(cell.attrs) for cell in cells]}
+    yield METADATA, _json({"attributes": attributes, "zarr_format": 3, "node_type": "group"})
     first = cells[0]
     if any(set(cell.variables) != set(first.variables) for cell in cells):
         raise StoreError(
@@ -37,7 +37,7 @@ def write_group(folder: str, cells: list[xr.Dataset]) -> None:
     varying = {d for cell in cells for d, n in cell.sizes.items() if n != first.sizes.get(d)}
     for dim in sorted(map(str, varying)):
         sizes = np.array([cell.sizes[dim] for cell in cells], dtype=np.int64)
-        _write_array(group, SIZE + dim, sizes, ["cell"], {}, sizes.itemsize)
+        yield from _array(SIZE + dim, sizes, ["cell"], {}, sizes.itemsize)
     for name in sorted(map(str, first.variables)):
         variables = [cell.variables[name] for cell in cells]
         dims, attrs = list(map(str, variables[0].dims)), plain(variables[0].attrs)
@@ -55,44 +55,26 @@ def write_group(folder: str, cells: list[xr.Dataset]) -> None:
         arrays = [np.asarray(v.data) for v in variables]
         if varying.intersection(dims):
             joined = np.concatenate(arrays)
-            _write_array(group, name, joined, dims, attrs, joined[:1].nbytes)
+            yield from _array(name, joined, dims, attrs, joined[:1].nbytes)
         else:
-            _write_array(group, name, np.stack(arrays), ["cell", *dims], attrs, arrays[0].nbytes)
+            yield from _array(name, np.stack(arrays), ["cell", *dims], attrs, arrays[0].nbytes)
 
 
-def _write_array(
-    group: zarr.Group, name: str, array: np.ndarray, dims: list[str], attrs: dict[str, Any], row_bytes: int
-) -> None:
-    if dtype_name(array) == STRING:
-        array = array.astype(np.dtypes.StringDType())
-    rows = len(array)
+def _array(
+    name: str, values: np.ndarray, dims: list[str], attrs: dict[str, Any], row_bytes: int
+) -> Iterator[tuple[str, bytes]]:
+    if dtype_name(values) == STRING:
+        values = values.astype(np.dtypes.StringDType())
+    rows = len(values)
     per_chunk = max(1, min(rows, CHUNK_BYTES // max(1, row_bytes)))
-    chunk = (per_chunk, *(max(1, n) for n in array.shape[1:]))
+    chunk = (per_chunk, *(max(1, n) for n in values.shape[1:]))
     shard = (per_chunk * max(1, math.ceil(rows / per_chunk)), *chunk[1:])
-    stored = group.create_array(
-        name,
-        shape=array.shape,
-        dtype=array.dtype,
-        chunks=chunk,
-        shards=None if array.dtype.kind == "T" else shard,  # zarr cannot index shards of variable-length text
-        compressors=[ZstdCodec(level=1, checksum=True)],
-        dimension_names=dims,
-        attributes=attrs,
-        config={
-            "write_empty_chunks": True
-        },  # or a chunk of zeros would leave no file, and a lost file would look the same
-    )
-    stored[...] = array
+    # Texts differ in length, so a shard could not have an index of them.
+    file = chunk if values.dtype.kind == "T" else shard
+    array = StoredArray(name, values.shape, values.dtype, tuple(dims), attrs, file, chunk)
+    yield f"{name}/{METADATA}", _json(metadata(array))
+    yield from encoded(array, values)
 
 
-def inventory(folder: str) -> dict[str, tuple[int, str]]:
-    """Path of every file below a folder → size in bytes and sha256, in order of path."""
-    found = {}
-    for where, _, files in os.walk(folder):
-        for file in files:
-            path = os.path.join(where, file)
-            found[os.path.relpath(path, folder).replace(os.sep, "/")] = (
-                os.path.getsize(path),
-                sha256_of(folder, path),
-            )
-    return dict(sorted(found.items()))
+def _json(value: object) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(value), indent=2)

@@ -27,14 +27,19 @@ class Manifest(msgspec.Struct, frozen=True):
 
 
 class Files(msgspec.Struct, frozen=True):
-    """The part of a manifest that says which files there must be, and what its cells hold."""
+    """The part of a manifest that says which files there must be."""
 
     object: str
-    cells: list[str]
     files: dict[str, tuple[int, str]]
 
 
-Listed = TypeVar("Listed", Manifest, Files)
+class Contents(Files, frozen=True):
+    """The same, and what its cells hold."""
+
+    cells: list[str]
+
+
+Listed = TypeVar("Listed", Manifest, Files, Contents)
 
 
 def object_id(contents: list[str]) -> str:
@@ -125,13 +130,24 @@ def present_files(store: Store, folder: str) -> dict[str, tuple[int, str]]:
 
 
 def intact_cells(store: Store, name: str) -> list[str] | None:
-    """The contents of an object's cells; None unless its manifest is unaltered and its files of full size.
+    """The contents of an object's cells; None unless its manifest is unaltered and its files of full size."""
+    manifest = _whole(store, name, Contents)
+    return manifest.cells if manifest else None
 
-    A build with nothing to do asks this of every object, so it looks at each file once and at no folder in
-    the object; reading checks more.
+
+def intact(store: Store, name: str) -> bool:
+    """Whether the object's manifest is unaltered and all its files are present in full size."""
+    return _whole(store, name, Files) is not None
+
+
+def _whole(store: Store, name: str, kind: type[Listed]) -> Listed | None:
+    """The manifest of an object that is intact.
+
+    A build with nothing to do asks for every object, so it looks at each file once and at no folder in the
+    object; reading checks more.
     """
     try:
-        manifest = _read(store, name, Files)
+        manifest = _read(store, name, kind)
         top = store.object(name) + "/"
         for file, (size, _) in manifest.files.items():
             status = os.lstat(top + file)
@@ -139,12 +155,7 @@ def intact_cells(store: Store, name: str) -> list[str] | None:
                 return None
     except (DamageError, OSError):
         return None
-    return manifest.cells
-
-
-def intact(store: Store, name: str) -> bool:
-    """Whether the object's manifest is unaltered and all its files are present in full size."""
-    return intact_cells(store, name) is not None
+    return manifest
 
 
 def quarantined(store: Store) -> list[str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
 import msgspec
@@ -47,6 +47,11 @@ def seal(record: object) -> bytes:
     """The file's bytes for one record (a msgspec struct or plain data)."""
     body = msgspec.json.encode(record, order="deterministic")
     return HEAD + hashlib.sha256(body).hexdigest().encode() + MIDDLE + body + TAIL
+
+
+def seal_of(raw: bytes) -> str:
+    """The seal of a record, which its file states: the sha256 of the record's bytes."""
+    return raw[len(HEAD) : len(HEAD) + 64].decode(errors="replace")
 
 
 def unseal(raw: bytes, kind: type[T], where: str) -> T:
@@ -135,11 +140,18 @@ def expect(path: str, what: str, stated: object, found: object) -> None:
 
 def write_record(store: Store, path: str, record: object) -> None:
     """Publish one sealed record under `path`, replacing an earlier one. Raises StoreError."""
+    publish_all(store, {path: seal(record)})
+
+
+def publish_all(store: Store, files: Mapping[str, bytes]) -> None:
+    """Publish files (path → bytes), replacing what differs from them. Raises StoreError, DamageError."""
     try:
         with store.scratch() as scratch:
-            draft = os.path.join(scratch, "record.json")
-            with open(draft, "wb") as file:
-                file.write(seal(record))
-            store.publish(draft, path)
+            drafts = {}
+            for number, (path, raw) in enumerate(files.items()):
+                drafts[path] = os.path.join(scratch, f"{number}{ENDING}")
+                with open(drafts[path], "wb") as file:
+                    file.write(raw)
+            store.publish_all(drafts)
     except OSError as error:
         raise store.unwritable(error) from error

@@ -18,11 +18,17 @@ from circuitstore.storage.records import ENDING, expect, read_record, record_pat
 
 
 class Ref(msgspec.Struct, frozen=True):
-    """The newest artifact of a phase: its key, its content hash, and when it was named."""
+    """The newest artifact of a phase: its key, its content hash, and when it was named.
+
+    `profile`, `behaviour` and `phase` are its own name. Refs of version 1 have none.
+    """
 
     artifact: str
     content: str
     time_ns: int
+    profile: str = ""
+    behaviour: str = ""
+    phase: str = ""
 
 
 class Name(NamedTuple):
@@ -60,12 +66,15 @@ def read_ref(store: Store, name: Name) -> Ref | None:
         return None
     if not (is_hash(ref.artifact) and is_hash(ref.content)):
         raise damaged(path, "64 hexadecimal digits", repr(ref.artifact[:80]))
+    own = Name(ref.profile, ref.behaviour, ref.phase)
+    if any(own):
+        expect(path, "name", name, own)
     return ref
 
 
 def write_ref(store: Store, name: Name, artifact: Artifact, time_ns: int) -> None:
     """Point a name at an artifact. Raises StoreError."""
-    write_record(store, store.ref(*name), Ref(artifact.key, artifact.content, time_ns))
+    write_record(store, store.ref(*name), Ref(artifact.key, artifact.content, time_ns, *name))
 
 
 def referred(store: Store, name: Name, ref: Ref) -> Artifact | None:
@@ -86,10 +95,5 @@ def named(store: Store, name: Name) -> Artifact:
     ref = read_ref(store, name)
     artifact = referred(store, name, ref) if ref else None
     if artifact is None:
-        built = [str(other) for other in names(store)]
-        got = f"only {', '.join(built[:12])}" if built else "an empty store"
-        remedy = (
-            f"run `circuitstore build {name.phase} --behaviour {name.behaviour} --profile {name.profile}`"
-        )
-        raise MissingError(f"{name} in {store.root}", expected="a built artifact", got=got, remedy=remedy)
+        raise MissingError(f"{name} in {store.root}", expected="a built artifact", got="none of this name")
     return artifact

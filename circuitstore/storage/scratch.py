@@ -20,7 +20,7 @@ class Scratch:
     """A folder of its own below `parent`, removed at the end of a `with` block."""
 
     def __init__(self, parent: str):
-        self.folder = os.path.join(parent, f"{_machine()}-{os.getpid()}-{os.urandom(8).hex()}")
+        self.folder = os.path.join(parent, f"{machine()}-{os.getpid()}-{os.urandom(8).hex()}")
 
     def __enter__(self) -> str:
         os.makedirs(self.folder)
@@ -36,8 +36,8 @@ def sweep(folders: Iterable[os.DirEntry[str]]) -> list[str]:
     for entry in folders:
         if not entry.is_dir(follow_symlinks=False):
             continue
-        machine, _, rest = entry.name.rpartition("-")[0].rpartition("-")
-        gone = machine == _machine() and rest.isdecimal() and not _runs(int(rest))
+        maker, _, rest = entry.name.rpartition("-")[0].rpartition("-")
+        gone = maker == machine() and rest.isdecimal() and not runs(int(rest))
         if time.time() - _changed(entry.path) > (LEFT_SECONDS if gone else UNUSED_SECONDS):
             _remove(entry.path)
             removed.append(entry.name)
@@ -55,7 +55,7 @@ def _changed(folder: str) -> float:
     return newest or time.time()
 
 
-def _runs(process: int) -> bool:
+def runs(process: int) -> bool:
     """Whether there is a process of this number on this machine."""
     try:
         os.kill(process, 0)
@@ -66,7 +66,8 @@ def _runs(process: int) -> bool:
     return True
 
 
-def _machine() -> str:
+def machine() -> str:
+    """What this machine is called, as a part of a file name."""
     return "".join(c for c in socket.gethostname() if c.isalnum())[:40] or "host"
 
 

@@ -6,6 +6,9 @@ last one, and a pointer beyond the entries would silently shorten a row.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import numpy as np
 
 from circuitstore.storage.files import damaged
@@ -39,3 +42,45 @@ def check_sparse(
     inside[pointer[:-1][pointer[:-1] < len(feature)]] = False
     if (feature[1:] <= feature[:-1])[inside[1:]].any():
         raise damaged(where, "features that ascend within each row", "others")
+
+
+class SparseCells(NamedTuple):
+    """A sparse variable of several cells, their rows one after the other.
+
+    start (row + 1,) where the entries of each row begin; feature and value (entry,); first (cell + 1,) where
+    the rows of each cell begin; width (cell,) how many features each cell could have.
+    """
+
+    start: np.ndarray
+    feature: np.ndarray
+    value: np.ndarray
+    first: np.ndarray
+    width: np.ndarray
+
+    @property
+    def nbytes(self) -> int:
+        return sum(array.nbytes for array in self)
+
+    def take(self, cells: np.ndarray) -> SparseCells:
+        """Some of the cells, in the order in which they are given."""
+        if np.array_equal(cells, np.arange(len(self.width))):
+            return self
+        rows, first = ranges(self.first[cells], self.first[cells + 1])
+        entries, start = ranges(self.start[rows], self.start[rows + 1])
+        return SparseCells(start, self.feature[entries], self.value[entries], first, self.width[cells])
+
+
+def joined(cells: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray, int]]) -> SparseCells:
+    """Several cells, each its pointer, feature, value and feature count, which `check_sparse` has passed."""
+    pointers, features, values, counts = zip(*cells, strict=True)
+    first = np.cumsum([0, *(len(pointer) - 1 for pointer in pointers)])
+    entries = np.concatenate([np.diff(pointer) for pointer in pointers])
+    start = np.concatenate([[0], np.cumsum(entries)])
+    return SparseCells(start, np.concatenate(features), np.concatenate(values), first, np.array(counts))
+
+
+def ranges(begin: np.ndarray, end: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The numbers of each range, one range after the other, and (range + 1,) where each begins."""
+    sizes = end - begin
+    first = np.concatenate([[0], np.cumsum(sizes)])
+    return np.arange(first[-1]) + np.repeat(begin - first[:-1], sizes), first

@@ -36,7 +36,6 @@ from circuitstore.storage.records import Coords
 if TYPE_CHECKING:
     import xarray as xr
 
-
 LOOKS = 3  # at something that builders replace meanwhile
 
 
@@ -85,7 +84,7 @@ def verify(
         progress(1)
     found.damages += _missing_objects(store, set(names), found)
     for error in problems:
-        found.damages.append(Damage(os.path.relpath(error.where, store.root), str(error), [], 0, False))
+        found.damages.append(Damage(os.path.relpath(error.where, store.root), error.problem, [], 0, False))
     return Report(len(names), found.records, found.damages)
 
 
@@ -97,9 +96,20 @@ class _Found:
         self.journals: dict[str, list[Journal]] = {}  # by object
         self.needed: dict[str, None] = {}  # objects of named results
         self.claims: dict[str, list[tuple[str, int, str]]] = {}  # object → path of a record, row, content
+        self.missing: set[str] = set()  # paths of pieces, and of artifacts that have tags
+
+    def needed_record(self, store: Store, path: str) -> list[Damage]:
+        """A record that another one needs. One that is there is named where it is looked at itself.
+
+        The other one stays: it is whole again once a build, or a copy, has put there what it needs.
+        """
+        if path in self.missing or os.path.lexists(path):
+            return []
+        self.missing.add(path)
+        return [Damage(os.path.relpath(path, store.root), "no such file", [], 0, False)]
 
     def add(self, path: str, kind: str, record: object) -> None:
-        if isinstance(record, Artifact) and kind == "ref":
+        if isinstance(record, Artifact) and kind in ("ref", "tag"):
             self.needed.update(dict.fromkeys(record.objects))
         elif isinstance(record, Artifact):
             for cell in record.cells:
@@ -120,7 +130,10 @@ def _check_record(store: Store, kind: Kind, path: str, found: _Found) -> list[Da
         except FileNotFoundError:
             return []
         except CircuitstoreError as error:
-            problem = str(error)
+            problem = error.problem
+            elsewhere = error.where != path and error.where.startswith(store.path(""))
+            if elsewhere and stamp == _stamp(path):  # else it was collected meanwhile, with its pieces
+                return found.needed_record(store, error.where)
         if stamp == _stamp(path):
             break
     moved = _quarantine(store, path, stamp)
@@ -177,9 +190,9 @@ def _problem(store: Store, name: str, deep: bool) -> str | None:
         if deep:
             opened.preload()
             for row in range(len(manifest.cells)):
-                opened.cell(row)
+                opened.check(row)
     except CircuitstoreError as error:
-        return str(error).replace(store.object(name) + os.sep, "")
+        return error.problem.replace(store.object(name) + os.sep, "")
     return None
 
 
@@ -203,14 +216,14 @@ def _intact_rows(store: Store, name: str, known: list[Journal]) -> dict[int, xr.
     """Row → content of every cell that still hashes to what its journal says."""
     if not known:
         return {}
-    from circuitstore.storage.listed import ListedStore, count_cells
+    from circuitstore.storage.listed import ListedFiles, cell_attributes
     from circuitstore.storage.objects import ObjectReader
 
     cells = {cell.row: cell for journal in known for cell in journal.cells}
     intact: dict[int, xr.Dataset] = {}
     try:
         files = present_files(store, store.object(name))
-        rows = range(count_cells(ListedStore(store.root, store.object(name), files)))
+        rows = range(len(cell_attributes(ListedFiles(store.root, store.object(name), files))))
         contents = [cells[row].content if row in cells else "" for row in rows]
         coords = [cells[row].coords if row in cells else {} for row in rows]
         opened = ObjectReader(store, name, damaged_manifest=Manifest(name, contents, coords, files))

@@ -8,18 +8,21 @@ import torch
 from torch import Tensor
 
 from circuitstore.transcoders.activation import thresholded
-from circuitstore.transcoders.per_layer import Ids, LayerTranscoder
+from circuitstore.transcoders.layer import Ids, LayerTranscoder
 
 
 class FeatureRows:
-    """The features with these ids (feature,) of a transcoder. Raises UsageError for an id that it lacks.
-
-    ``decoders`` (feature, d_model) float32 are their rows of W_dec.
-    """
+    """The features with these ids (feature,) of a transcoder. Raises UsageError for an id that it lacks."""
 
     def __init__(self, transcoder: LayerTranscoder, features: Ids):
         self.transcoder, self.features = transcoder, torch.as_tensor(features)
-        self.decoders = transcoder.decoder_rows(self.features)
+        self._decoders = {transcoder.index: transcoder.decoder_rows(self.features, transcoder.index)}
+
+    def decoders(self, to: int) -> Tensor:
+        """Their rows of W_dec that write to a layer: (feature, d_model) float32."""
+        if to not in self._decoders:
+            self._decoders[to] = self.transcoder.decoder_rows(self.features, to)
+        return self._decoders[to]
 
     @cached_property
     def _encoders(self) -> Tensor:

@@ -1,11 +1,11 @@
-"""The layout of a folder of transcoders: what its files are called and hold, to read it and to write it.
+"""The layout of a folder of transcoders: what its files are called, to read it and to write it.
 
-The layout is that of circuit-tracer's repositories. One safetensors file a layer holds the tensors of
-`TENSORS`. config.yaml lists these files under ``transcoders``, layer by layer. An entry is a path relative to
-config.yaml, or an address of the Hugging Face hub, ``hf://owner/repo/path?revision=…`` or
-``hf://owner/repo@revision/path``. Without a list, the files are ``layer_0.safetensors``,
-``layer_1.safetensors``, … beside config.yaml. Where a layer is cut into several files, its index stands for
-it (`circuitstore.models.shards`): ``layer_0.safetensors.index.json``.
+config.yaml is that of circuit-tracer's repositories. It lists the files of layers under ``transcoders``,
+layer by layer. An entry is a path relative to config.yaml, or an address of the Hugging Face hub,
+``hf://owner/repo/path?revision=…`` or ``hf://owner/repo@revision/path``. Without a list, the files are found
+by the names that sets give them (`PATTERNS`). Where a layer is cut into several files, its index stands for
+it (`circuitstore.models.shards`): ``layer_0.safetensors.index.json``. What the files hold is told by their
+tensors (`layouts`).
 
 This module imports no torch. Source: circuit-tracer, `utils/hf_utils.py`.
 """
@@ -20,29 +20,35 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from circuitstore.errors import ModelError, some_of
-from circuitstore.models.config import parse_yaml, read_bytes
+from circuitstore.models.config import names_below, parse_yaml, read_bytes
+from circuitstore.models.hooks import ADDED, NORMALIZED, READS, WRITES, Hooks
 from circuitstore.models.shards import FILE, INDEX
+from circuitstore.transcoders.layouts import NATIVE
 
 CONFIG = "config.yaml"
-SUPPORTED = {  # key of config.yaml → the only value that is understood; each may be left out
-    "model_kind": "transcoder_set",
-    "feature_input_hook": "mlp.hook_in",
-    "feature_output_hook": "mlp.hook_out",
+ARCHIVE = ".npz"
+PER_LAYER, CROSS_LAYER = MODEL_KINDS = ("transcoder_set", "cross_layer_transcoder")
+SUPPORTED = {  # key of config.yaml → the values that are understood; each may be left out
+    "model_kind": MODEL_KINDS,
+    "feature_input_hook": READS,
+    "feature_output_hook": WRITES,
 }
 NAMES = ("model_name", "scan")  # keys of config.yaml that say what something is called, and compute nothing
 ACTIVATION = ("activation", "k", "top_k")
 KEYS = (*NAMES, *SUPPORTED, *ACTIVATION, "transcoders")
-THRESHOLD = "activation_function.threshold"
-TENSORS = {  # name in a dataset of trained transcoders → tensor in a file
-    "W_enc": "W_enc",
-    "b_enc": "b_enc",
-    "W_dec": "W_dec",
-    "b_dec": "b_dec",
-    "threshold": THRESHOLD,
-    "W_skip": "W_skip",
-}
-K = "k"  # a tensor of no axes that files of top-k transcoders may hold: config.yaml must say the same number
+# Name in a dataset of trained transcoders → tensor in a file.
+TENSORS = {role: name for role, name in NATIVE.tensors.items() if role != "k"}
 KINDS = ("relu", "jumprelu", "topk")
+PATTERNS = (  # of names, below the folder, of the files of one layer each; a set has files of one pattern
+    r"layer_(\d+)\.safetensors(?:\.index\.json)?",  # circuit-tracer, per layer
+    r"W_enc_(\d+)\.safetensors",  # circuit-tracer, cross-layer; beside W_dec_N.safetensors
+    r"params_layer_(\d+)\.safetensors",  # Gemma Scope 2, cross-layer
+    r"layer_(\d+)(?:_[^/]+)?/params\.safetensors",  # Gemma Scope 2, per layer
+    r"layer_(\d+)/(?:[^/]+/)*params\.npz",  # Gemma Scope
+    r"layers\.(\d+)\.mlp/sae\.safetensors",  # sparsify
+    r"(?:blocks\.|layers\.|layer_)(\d+)[^/]*/sae_weights\.safetensors",  # SAELens
+)
+MOST_FOLDERS = 3  # that lie in one another, from a set to the file of a layer
 _ADDRESS = re.compile(
     r"hf://(?P<repo>[\w.-]+/[\w.-]+)(@(?P<at>[\w.-]+))?/(?P<path>[^?]+?)(\?revision=(?P<revision>[\w./-]+))?"
 )
@@ -69,14 +75,23 @@ class Activation:
     top_k: int | None = None
 
     @classmethod
-    def of(cls, config: dict[str, Any], where: str) -> Activation:
-        """Read the mapping of a config.yaml.
+    def of(cls, config: dict[str, Any], where: str, k: int | None = None) -> Activation:
+        """Read the mapping of a config.yaml. ``k`` is that of top-k transcoders whose config.yaml lacks it.
 
         Raises ModelError for an unknown kind, for topk without k, and for a number that would be ignored.
         """
         kind = config.get("activation") or ""
         if kind not in ("", *KINDS):
             raise ModelError(f"activation in {where}", expected=" or ".join(KINDS), got=kind)
+        if k is not None:
+            said = kind or "relu" if config.get("top_k") is not None else kind
+            if said not in ("", "topk") or config.get("k") not in (None, k):
+                got = f"k: {config['k']}" if said == "topk" else f"activation: {said}"
+                raise ModelError(
+                    f"transcoders.k = {k} with {where}", expected="topk without k there", got=got
+                )
+            config = {**config, "activation": "topk", "k": k}
+            kind = "topk"
         key, other = ("k", "top_k") if kind == "topk" else ("top_k", "k")
         if config.get(other) is not None:
             expected = f"{key} with activation {kind or 'relu or jumprelu'}"
@@ -84,7 +99,8 @@ class Activation:
         top_k = config.get(key)
         if (top_k is not None or kind == "topk") and (type(top_k) is not int or top_k < 1):
             got = "none" if top_k is None else top_k
-            raise ModelError(f"{key} in {where}", expected="a positive integer", got=got)
+            remedy = "say it with --set transcoders.k=NUMBER" if kind == "topk" and top_k is None else None
+            raise ModelError(f"{key} in {where}", expected="a positive integer", got=got, remedy=remedy)
         return cls(kind, top_k)
 
 
@@ -99,11 +115,12 @@ def read_config(folder: str | os.PathLike[str]) -> dict[str, Any]:
     return parse_config(read_bytes(path), path) if os.path.isfile(path) else {}
 
 
-def check_supported(config: dict[str, Any], where: str) -> None:
+def check_supported(config: dict[str, Any], where: str, k: int | None = None) -> None:
     """Raise ModelError for a config.yaml that says anything which is not understood.
 
     That is an unknown key, another kind of transcoder, another place in the model, or an activation function
     that is not known. Ignoring any of these would compute another function than the one that was trained.
+    ``k`` is that of top-k transcoders whose config.yaml lacks it.
     """
     if unknown := [str(key) for key in config if key not in KEYS]:
         got = f"unknown {some_of(unknown, 3, ', ')}"
@@ -111,10 +128,28 @@ def check_supported(config: dict[str, Any], where: str) -> None:
     for key in NAMES:
         if not isinstance(config.get(key, ""), str):
             raise ModelError(f"{key} in {where}", expected="text", got=config[key])
-    Activation.of(config, where)
+    Activation.of(config, where, k)
     for key, supported in SUPPORTED.items():
-        if config.get(key, supported) != supported:
-            raise ModelError(f"{key} in {where}", expected=supported, got=config[key])
+        if config.get(key, supported[0]) not in supported:
+            raise ModelError(f"{key} in {where}", expected=" or ".join(supported), got=config[key])
+
+
+def hooks(config: dict[str, Any], file: str, beside: Hooks | None, where: str) -> Hooks:
+    """Where transcoders with this config.yaml, which is understood, read and write.
+
+    ``beside`` are the hooks that the configuration beside the ``file`` of a layer states. What neither says
+    is, for an archive of Gemma Scope, what its authors hard-code, and else the input and output of the MLP.
+    Raises ModelError where the two differ.
+    """
+    default = Hooks(NORMALIZED, ADDED) if file.endswith(ARCHIVE) else Hooks()
+    stated = default if beside is None else beside
+    found = Hooks(
+        config.get("feature_input_hook", stated.reads), config.get("feature_output_hook", stated.writes)
+    )
+    if beside is not None and found != beside:
+        got = f"{beside.reads} and {beside.writes} in the configuration beside {file}"
+        raise ModelError(f"hooks in {where}", expected=f"{found.reads} and {found.writes}", got=got)
+    return found
 
 
 def listed(config: dict[str, Any], where: str) -> list[Entry] | None:
@@ -124,30 +159,61 @@ def listed(config: dict[str, Any], where: str) -> list[Entry] | None:
         return None
     if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
         raise ModelError(f"transcoders in {where}", expected="a list of files", got=names)
-    return [_entry(name, where) for name in names]
+    entries = [_entry(name, where) for name in names]
+    # Lists of Gemma Scope 2's cross-layer sets name the last file twice, for a loader that drops it.
+    return entries[:-1] if entries[-2:-1] == entries[-1:] else entries
 
 
 def layers(names: Iterable[str], where: str) -> list[str]:
     """Those names that are files of a layer, by layer; a file goes before an index.
 
-    Raises ModelError when a layer has no file.
+    Raises ModelError when a layer has no file or several, and for files of several patterns.
     """
-    name_of: dict[int, str] = {}
+    by_pattern: list[tuple[re.Pattern[str], dict[int, list[str]]]]
+    by_pattern = [(re.compile(pattern), {}) for pattern in PATTERNS]
     for name in sorted(names, key=len, reverse=True):
-        if match := re.fullmatch(r"layer_(\d+)\.safetensors(\.index\.json)?", name):
-            name_of[int(match[1])] = name
-    n_layers = max(name_of, default=0) + 1
-    for layer in range(n_layers):
-        if layer not in name_of:
-            raise ModelError(f"transcoders in {where}", expected=layer_file(layer), got="no such file")
-    return [name_of[layer] for layer in range(n_layers)]
+        for pattern, found in by_pattern:
+            if match := pattern.fullmatch(name):
+                found.setdefault(int(match[1]), []).append(name)
+    used = [found for _, found in by_pattern if found]
+    remedy = "list one file a layer under transcoders in config.yaml"
+    if len(used) > 1:
+        got = " and ".join(next(iter(found.values()))[0] for found in used[:2])
+        raise ModelError(f"transcoders in {where}", expected="files of one kind", got=got, remedy=remedy)
+    name_of = used[0] if used else {}
+    for layer in range(max(name_of, default=0) + 1):
+        files = name_of.get(layer, [])
+        if not files:
+            expected = f"a file of layer {layer}, such as {layer_file(layer)}"
+            raise ModelError(f"transcoders in {where}", expected=expected, got="no such file")
+        if len({name.removesuffix(INDEX).removesuffix(FILE) for name in files}) > 1:
+            got = some_of(sorted(files), 3, ", ")
+            expected = f"one file of layer {layer}"
+            raise ModelError(f"transcoders in {where}", expected=expected, got=got, remedy=remedy)
+    return [min(name_of[layer], key=len) for layer in sorted(name_of)]
+
+
+def partners(name: str) -> list[str]:
+    """The names of the files that hold the rest of a layer, beside the file of this name."""
+    encoder = re.fullmatch(r"W_enc_(\d+)\.safetensors", name)
+    return [f"W_dec_{encoder[1]}{FILE}"] if encoder else []
+
+
+def companions(name: str) -> tuple[str, ...]:
+    """The names that a configuration beside the file of this name may have."""
+    return ("cfg.json", "config.json") if name.startswith("params") else ("cfg.json",)
+
+
+def companion_of(path: Path) -> Path | None:
+    """The configuration beside a file, if there is one."""
+    return next((each for each in map(path.with_name, companions(path.name)) if each.is_file()), None)
 
 
 def layer_paths(folder: Path, config: dict[str, Any]) -> list[Path]:
     """The file of every layer of a folder with this config.yaml. Raises ModelError when one is missing."""
     entries = listed(config, str(folder / CONFIG))
     if entries is None:
-        return [folder / name for name in layers((path.name for path in folder.iterdir()), str(folder))]
+        return [folder / name for name in layers(names_below(folder, MOST_FOLDERS), str(folder))]
     for entry in entries:
         if not (folder / entry.path).is_file():
             raise ModelError(
@@ -169,7 +235,8 @@ def config_yaml(name: str, n_layers: int, top_k: int | None = None) -> str:
 
     ``top_k`` is how many activations of each position they keep, None for all.
     """
-    lines = [f"model_name: {name}", *(f"{key}: {value}" for key, value in SUPPORTED.items()), f"scan: {name}"]
+    lines = [f"model_name: {name}", *(f"{key}: {values[0]}" for key, values in SUPPORTED.items())]
+    lines += [f"scan: {name}"]
     lines += [f"top_k: {top_k}"] if top_k else []
     lines += ["transcoders:", *(f"- {layer_file(layer)}" for layer in range(n_layers))]
     return "".join(f"{line}\n" for line in lines)
@@ -182,10 +249,10 @@ def _entry(name: str, where: str) -> Entry:
     path = PurePosixPath(address["path"] if address else name)
     if path.is_absolute() or ".." in path.parts or (address is None and "://" in name):
         raise ModelError(f"transcoders in {where}", expected="paths inside the folder", got=name)
-    if not path.name.endswith((FILE, INDEX)):
+    if not path.name.endswith((FILE, INDEX, ARCHIVE)):
         raise ModelError(
             f"transcoders in {where}",
-            expected="safetensors files (pickled weights are never loaded)",
+            expected="safetensors files or .npz archives (pickled weights are never loaded)",
             got=name,
         )
     if address is None:

@@ -20,20 +20,24 @@ class KeptRows:
     def __init__(self, transcoders: Transcoders, name: str, most: int):
         """``most`` bytes of rows are kept, about."""
         self.transcoders, self.name, self.most = transcoders, name, most
-        self._kept: dict[int, tuple[NDArray[np.int64], Tensor]] = {}  # layer → ids, ascending, and rows
+        # (layer, layer written to) → ids, ascending, and rows
+        self._kept: dict[tuple[int, int | None], tuple[NDArray[np.int64], Tensor]] = {}
         self._size = 0
 
-    def rows(self, layer: int, features: NDArray[np.integer]) -> Tensor:
-        """Rows of one layer: ids (entry,) → (entry, d_model) float32."""
+    def rows(self, layer: int, features: NDArray[np.integer], to: int | None = None) -> Tensor:
+        """Rows of one layer: ids (entry,) → (entry, d_model) float32.
+
+        ``to`` is the layer that rows of W_dec write to, by default their own.
+        """
         asked, place = np.unique(features.astype(np.int64), return_inverse=True)
-        known, rows = self._kept.get(layer, (asked[:0], None))
+        known, rows = self._kept.get((layer, to), (asked[:0], None))
         missing = np.setdiff1d(asked, known, assume_unique=True)
         if len(missing) or rows is None:
-            read = self.transcoders.layer(layer).stored_rows(self.name, missing)
+            read = self.transcoders.layer(layer).stored_rows(self.name, missing, to)
             known, rows = _merged(known, rows, missing, read)
             if self._size + read.nbytes <= self.most:
                 self._size += read.nbytes
-                self._kept[layer] = (known, rows)
+                self._kept[layer, to] = (known, rows)
         return rows[torch.from_numpy(np.searchsorted(known, asked)[place])].float()
 
 

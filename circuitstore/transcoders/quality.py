@@ -28,7 +28,7 @@ from circuitstore.models.families import take_apart
 from circuitstore.models.finite import require_finite
 from circuitstore.transcoders.activation import largest, thresholded
 from circuitstore.transcoders.distinct import repeated, twins
-from circuitstore.transcoders.formats import THRESHOLD
+from circuitstore.transcoders.layouts import THRESHOLD
 from circuitstore.transcoders.reconstruction import explained_variance, normalised_mse
 from circuitstore.transcoders.training import Weights
 

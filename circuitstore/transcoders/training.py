@@ -30,7 +30,7 @@ from torch.nn.functional import normalize
 
 from circuitstore.models.families import take_apart
 from circuitstore.transcoders.activation import largest, thresholded
-from circuitstore.transcoders.formats import THRESHOLD
+from circuitstore.transcoders.layouts import THRESHOLD
 from circuitstore.transcoders.starting import PER_FEATURE, generator_of, initial, resample
 
 PENALTY, PULL, WIDTH = 0.1, 1e-3, 0.3

@@ -20,6 +20,7 @@ from tasks.settings.phases import Interventions
 
 MB = 1_000_000
 READ_CELL = 30_000  # bytes of a small cell that is read, beside its arrays
+STEERED = 5  # draws of a set's controls that are steered too
 UNIT = 300  # bytes of an entry in a table by unit, or by edge
 ACTIVATIONS_STORED = {2: 0.68, 4: 0.74}  # of their bytes, by bytes of a number: measured after compression
 
@@ -110,6 +111,7 @@ def _interventions(job: Job) -> Work:
     kinds = 5 + len(config.strengths)
     runs = config.features * (kinds * 2 + config.controls)
     runs += 2 * len(config.sizes) * (2 * kinds + config.controls)
+    runs += len(config.sizes) * len(config.strengths) * min(config.controls, STEERED)
     runs += 2 * len(config.swap_sizes) + 2 * len(config.circuit_sizes) + 2
     n = job.longest
     layer = EDITED_RUNS * n * (3 * job.d_mlp + 8 * job.d + 3 * job.width) * job.itemsize
@@ -131,6 +133,7 @@ FORMULAS = {
     "interpretation": Formula(_interpretation),
     "pairs": Formula(_pairs, 60 * MB),
     "attribution": Formula(attribution),
+    "difference": Formula(attribution),
     "circuit": Formula(_circuit, 60 * MB),
     "interventions": Formula(_interventions),
     "figures": Formula(_figures, 310 * MB),

@@ -23,6 +23,7 @@ class Graph(msgspec.Struct, frozen=True):
     nodes: int
     edges: int
     known_rows: int
+    targets: int
 
 
 class Meeting(msgspec.Struct, frozen=True):
@@ -49,17 +50,20 @@ def graph(job: Job, tokens: int, encoded: int) -> Graph:
     sources = (features + job.layers * encoded) * below + encoded
     edges = features * sources * before + config.max_logits * nodes
     rows = config.max_logits + config.stage * ((features - 1) // config.stage) if features < active else 0
-    return Graph(active, features, nodes, round(min(edges, config.max_edges or edges)), rows)
+    kept = round(min(edges, config.max_edges or edges))
+    return Graph(active, features, nodes, kept, rows, features + config.max_logits)
 
 
 def attribution(job: Job) -> Work:
     """The work of phase `attribution`; the largest prompt decides on memory.
 
-    Memory holds the matrix of edges, the rows known while nodes are chosen, and the rows in flight.
+    Memory holds the matrix of edges, the rows that are kept while nodes are chosen, and the rows in flight.
     """
     largest = graph(job, job.longest, max(job.encoded, default=0))
-    matrix = 4.0 * largest.nodes**2
-    known = 4.0 * largest.known_rows * (largest.active + (job.layers + 1) * job.longest)
+    matrix = 4.0 * largest.targets * largest.nodes
+    known = _known(job, largest, job.longest)
+    if known > job.at_once.chosen_bytes:
+        known = float(job.at_once.chosen_bytes + job.at_once.block_bytes)
     column = 20 * 512 * (largest.active if known else largest.nodes)  # a block of rows in float64
     flight = _flight(job, largest)
     carried = max(known + max(column, flight), matrix + max(flight, PRUNED_COPIES * matrix))
@@ -76,6 +80,11 @@ def attribution(job: Job) -> Work:
             products.append(msgspec.structs.replace(product, times=product.times * count))
     host = max(finished * COMMIT - carried, finished)
     return Work(job.prompts, host, inputs + carried + HEAP, stored, products)
+
+
+def _known(job: Job, one: Graph, tokens: int) -> float:
+    """Bytes of all rows that nodes are chosen by."""
+    return 4.0 * one.known_rows * (one.active + (job.layers + 1) * tokens)
 
 
 def _flight(job: Job, one: Graph) -> float:
@@ -96,15 +105,15 @@ def _flight(job: Job, one: Graph) -> float:
 def _kept(job: Job, one: Graph) -> float:
     """Bytes of the decoder rows of active features and the encoder rows of nodes that are kept."""
     row, most = job.encoder_bytes / max(job.features, 1), job.at_once.kept_bytes
-    return min(one.active * row, most) + min(one.features * row, most)
+    return min(one.active * row * job.written, most) + min(one.features * row, most)
 
 
 def _meeting(job: Job, one: Graph, tokens: int) -> Meeting:
     """The cheapest layer to meet at, as attribution looks for it, with features spread evenly over layers."""
     config, head_dim = job.profile.of(Attribution), job.width / job.heads
     targets = (config.stage if one.known_rows else one.features) / job.layers  # features, of each layer
-    # Features and errors of each layer; they enter above their layer.
-    sources = (one.active if one.known_rows else one.features) / job.layers + tokens
+    # Features and errors of each layer; they enter above their layer, cross-layer ones above each.
+    sources = (one.active if one.known_rows else one.features) / job.layers * job.written + tokens
     row = job.d * (job.width + head_dim * (job.shape.kv_heads or 0)) * tokens / 2  # through one layer
     first = job.d * 2 * job.width
     meetings = []
@@ -119,6 +128,10 @@ def _meeting(job: Job, one: Graph, tokens: int) -> Meeting:
 
 
 def _carrying(job: Job, one: Graph, tokens: int) -> Product:
-    stages = 1 + math.ceil(one.features / job.profile.of(Attribution).stage) if one.known_rows else 1
+    stages = 1
+    if one.known_rows:
+        count = math.ceil(one.features / job.profile.of(Attribution).stage)
+        again = _known(job, one, tokens) > job.at_once.chosen_bytes  # in every stage that follows
+        stages = 1 + (count * (count + 1) // 2 if again else count)
     weights = 4.0 * job.layers * job.d * job.width * 1.25
     return Product(2 * _meeting(job, one, tokens).cost * stages, 5 * weights * stages, "float32")

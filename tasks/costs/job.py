@@ -63,6 +63,8 @@ class Job:
         self.model_bytes = count * self.itemsize
         self.copies_model = self.dtype != shape.dtype
         self.encoder_bytes = self.features * self.d * BYTES[shape.transcoder_dtype or "bfloat16"]
+        # Layers that a feature writes to, on average.
+        self.written = (self.layers + 1) / 2 if shape.cross_layer else 1.0
         # On an accelerator: the part of an encoder in use, in float32, and the parts on their way.
         arriving = (READERS + 1) * BYTES[shape.transcoder_dtype or "bfloat16"] / 4
         self.uploaded = 0.0 if device == "cpu" else RAISED_BYTES_ELSEWHERE * (1 + arriving)

@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import os
 import re
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from circuitstore.errors import InputError, UsageError
 from circuitstore.hub import cache
-from circuitstore.models.config import CONFIG, read_config
+from circuitstore.models.config import CONFIG, names_below, read_config
+from circuitstore.models.shards import FILE
 from circuitstore.storage.layout import Store
+from circuitstore.transcoders import formats, layouts
 from tasks.inputs import model as models
 from tasks.inputs import own_prompts
 from tasks.inputs.places import Folder
@@ -79,14 +82,15 @@ def sizes(name: str, profile: Profile) -> Sizes:
     folder = local_folder(profile.model)
     weights = _weights(folder)
     model = [path for path in weights if os.path.isfile(path)]
-    transcoders = _safetensors(local_folder(profile.transcoders))
+    coders_folder = local_folder(profile.transcoders)
+    transcoders = _transcoder_files(coders_folder)
     stated = {**_of_model(folder, model), **_of_transcoder(transcoders)}
     shape = msgspec.convert({**tables().get(name, {}), **_known(profile.shape), **stated}, Shape)
     layers = layer_range(profile.of(Activations).layers, shape.layers or 0) if shape.layers else []
-    used = [path for path in transcoders if _layer(path) in (None, *layers)]
+    used = [path for path in transcoders if _layer(os.path.relpath(path, coders_folder)) in (None, *layers)]
     present = [sum(map(os.path.getsize, files)) for files in (model, used)]
     whole = present[0] if model and model == weights else _model_bytes(shape)
-    coders = present[1] if used and len(used) >= len(layers) else _transcoder_bytes(shape, len(layers))
+    coders = present[1] if used and len(used) >= len(layers) else _transcoder_bytes(shape, layers)
     return Sizes(shape, Files(whole, present[0]), Files(coders, present[1]))
 
 
@@ -166,11 +170,13 @@ def _weights(folder: str) -> list[str]:
     return [os.path.join(folder, name) for name in names if name != models.INDEX]
 
 
-def _safetensors(folder: str) -> list[str]:
+def _transcoder_files(folder: str) -> list[str]:
+    """The files of weights in a folder of transcoders, in whatever layout."""
     try:
-        return sorted(entry.path for entry in os.scandir(folder) if entry.name.endswith(".safetensors"))
-    except (FileNotFoundError, NotADirectoryError):
+        names = names_below(folder, formats.MOST_FOLDERS)
+    except OSError:
         return []
+    return [os.path.join(folder, name) for name in names if name.endswith((FILE, formats.ARCHIVE))]
 
 
 def _of_model(folder: str, files: list[str]) -> dict[str, object]:
@@ -186,21 +192,38 @@ def _of_model(folder: str, files: list[str]) -> dict[str, object]:
     return shape
 
 
-def _layer(path: str) -> int | None:
+def _layer(name: str) -> int | None:
     """The layer whose transcoder a file holds, whole or in part; None for one with a name of its own."""
-    numbered = re.match(r"layer_(\d+)\b", os.path.basename(path))
-    return int(numbered[1]) if numbered else None
+    own = re.sub(r"-\d+-of-\d+(?=\.safetensors$)", "", name).replace("W_dec_", "W_enc_")
+    found = (re.fullmatch(pattern, own.replace(os.sep, "/")) for pattern in formats.PATTERNS)
+    return next((int(match[1]) for match in found if match), None)
 
 
 def _of_transcoder(files: list[str]) -> dict[str, object]:
-    """Sizes that the header of the first file with an encoder states."""
+    """Sizes that the header of the first file with an encoder states, and whether it is cross-layer."""
     for path in files:
-        if encoder := header(path).get("W_enc"):
-            return {"features": encoder["shape"][0], "transcoder_dtype": _dtype(encoder, path)}
+        tensors = _arrays(path) if path.endswith(formats.ARCHIVE) else header(path)
+        for layout in layouts.LAYOUTS:
+            by_role = {re.sub(r"_\d+$", "_{layer}", name): tensor for name, tensor in tensors.items()}
+            if encoder := by_role.get(layout.tensors["W_enc"]):
+                bias = by_role.get(layout.tensors["b_enc"], {"shape": encoder["shape"]})
+                decoder = by_role.get(layout.tensors["W_dec"], {"shape": ()})
+                cross = layout is layouts.CROSS_LAYER or len(decoder["shape"]) == 3
+                sizes = {"features": bias["shape"][0], "transcoder_dtype": _dtype(encoder, path)}
+                return {**sizes, "cross_layer": cross}
     if files:
-        got = ", ".join(sorted(header(files[0]))) or "no tensors"
+        tensors = _arrays(files[0]) if files[0].endswith(formats.ARCHIVE) else header(files[0])
+        got = ", ".join(sorted(tensors)) or "no tensors"
         raise InputError(files[0], expected="a transcoder with a tensor W_enc", got=got)
     return {}
+
+
+def _arrays(path: str) -> dict[str, dict[str, Any]]:
+    """Names, dtypes and shapes of an archive's arrays. Raises ModelError."""
+    from circuitstore.transcoders import npz
+
+    found = npz.members(Path(path)).items()
+    return {name: {"dtype": one.stored_as, "shape": list(one.shape)} for name, one in found}
 
 
 def header(path: str) -> dict[str, dict[str, Any]]:
@@ -229,7 +252,8 @@ def _model_bytes(shape: Shape) -> int | None:
     return None if count is None or shape.dtype is None else count * BYTES[shape.dtype]
 
 
-def _transcoder_bytes(shape: Shape, layers: int) -> int | None:
+def _transcoder_bytes(shape: Shape, layers: list[int]) -> int | None:
+    """Bytes of the transcoders of these layers, whose decoders may write to all layers above too."""
     if (
         shape.layers is None
         or shape.d_model is None
@@ -237,11 +261,9 @@ def _transcoder_bytes(shape: Shape, layers: int) -> int | None:
         or shape.transcoder_dtype is None
     ):
         return None
-    return (
-        layers
-        * (2 * shape.features * shape.d_model + shape.features + shape.d_model)
-        * BYTES[shape.transcoder_dtype]
-    )
+    decoders = sum(shape.layers - layer if shape.cross_layer else 1 for layer in layers)
+    matrices = (len(layers) + decoders) * shape.features * shape.d_model
+    return (matrices + len(layers) * (shape.features + shape.d_model)) * BYTES[shape.transcoder_dtype]
 
 
 def devices() -> dict[str, dict[str, float]]:

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tasks.drawing import diagram, style
+from tasks.drawing import style
 from tasks.drawing.labels import printed
+from tasks.drawing.lettering import fit
 from tasks.drawing.plate import Plate
 from tasks.drawing.reconstruction import colour_bar
 from tasks.drawing.tables_features import Features, Interpretation
@@ -55,7 +56,7 @@ def heatmap(
     points = 0.6 * style.PAGE * style.CM * 72 / len(order)  # of a prompt: the names of rows take the rest
     # Every other label stands a line lower, so that it may be as wide as two blocks.
     under = [
-        "\n" * (k % 2) + diagram.fit(label.split("\0")[-1], 1.9 * (end - start) * points, 0.9 * look.size)
+        "\n" * (k % 2) + fit(label.split("\0")[-1], 1.9 * (end - start) * points, 0.9 * look.size)
         for k, (label, start, end) in enumerate(blocks)
     ]
     axes.set_xticks([(start + end - 1) / 2 for _, start, end in blocks], under)
@@ -66,13 +67,12 @@ def heatmap(
             minor=True,
         )
     axes.tick_params(axis="x", which="both", length=0, pad=2.5)
-    axes.set_xlabel(
-        f"{len(order)} prompts, by split and {name}" if name != "split" else f"{len(order)} prompts, by split"
-    )
+    sorted_by = "split" if name == "split" else f"split and {name}"
+    axes.set_xlabel(f"{len(order)} prompts, by {sorted_by}")
     colour_bar(figure, axes, image, "activation / its largest")
     caption = (
-        f"The {len(chosen)} features of largest mean contribution to the margin on train prompts (rows: "
-        f"layer, index, label) over {len(order)} prompts (columns, by split and {name}): the largest "
+        f"The {len(chosen)} features of largest mean contribution to the margin in size, on train prompts "
+        f"(rows: layer, index, label) over {len(order)} prompts (columns, by {sorted_by}): the largest "
         "activation over kept positions, as a share of the feature's largest. White lines part the groups."
     )
     yield Plate("activity", "Activations of the circuit's features", caption, figure)
@@ -110,7 +110,8 @@ def associations(
         f"{len(columns)} categories they tell apart best and significantly (columns): rank-biserial effect, "
         f"1 where the feature is always more active inside the category. A dot: q ≤ {SIGNIFICANT} "
         f"(Mann–Whitney, Benjamini–Hochberg over all {int(np.isfinite(data.p.values).sum())} tests of the "
-        "behaviour). Grey: active in too few prompts to test. Of categories that hold the same observations "
+        "behaviour, observations treated as independent; all prompts, train and test). Grey: active in too "
+        "few prompts to test. Of categories that hold the same observations "
         "one is shown."
     )
     yield Plate("associations", "What the circuit's features go with", caption, figure)

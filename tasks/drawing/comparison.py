@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tasks.drawing import diagram, published, style
+from tasks.drawing import published, style
+from tasks.drawing.lettering import wrap
 from tasks.drawing.plate import Plate
 from tasks.drawing.published import NONE
 from tasks.drawing.tables_features import Features
-from tasks.drawing.tables_graphs import THRESHOLDS, Graphs
+from tasks.drawing.tables_graphs import THRESHOLDS, Graphs, mean
 from tasks.drawing.tables_interventions import Interventions
 from tasks.drawing.tables_prompts import Baseline, Prompts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from tasks.settings.phases import Figures
 
 WIDTHS = (5.1, 4.0, 3.0, 4.8)  # cm, of the columns
-LINE = 0.46  # cm, a row's height
+LINE, APART = 0.36, 0.10  # cm, from line to line, and more from row to row
+AMONG = {"graph": "whole", "pruned": "pruned"}  # part of a graph → its name
+ASIDE = re.compile(r" \([^)]*\)")  # what the figure leaves out, and the report says: intervals
+EVERY = 100_000  # a set that is asked to be as large holds all features
 
 
 @dataclass(frozen=True)
@@ -51,23 +56,24 @@ def rows(
     ]
     case = published.CASES.get(study["behaviour"], NONE)
     known, source = case != NONE, published.BIOLOGY if case != NONE else ""
-    output = interventions.output(split, among="graph", regime="free")
-    check = interventions.feature_effects(split, among="graph", regime="constrained", predictor="influence")
     here = {
-        "completeness": f"{attribution.completeness.mean():.3f}",
-        "replacement": f"{attribution.replacement.mean():.3f}",
-        "path": f"{np.nanmean(attribution.path_length):.2f}",
+        "completeness": both(attribution.completeness, attribution.pruned["completeness"], ".3f"),
+        "replacement": both(attribution.replacement, attribution.pruned["replacement"], ".3f"),
+        "path": both(attribution.path_length, attribution.pruned["path_length"], ".2f"),
         "nodes": f"{np.median(attribution.kept[:, THRESHOLDS.index(0.8)]):.0f}",
-        "prediction": f"{check[0]['size']['value']:.2f} ({bounds(check[0]['size'], '.2f')})"
-        if check
-        else "not measured",
-        "output": ", ".join(
-            f"{row['predictor']} {row['pooled']:.2f}" for row in output if row["pooled"] is not None
-        )
-        or "not measured",
-        "near": near(interventions.feature_effects(split, among="graph", predictor="response")),
+        "prediction": each_graph(
+            lambda among: influence(
+                interventions.feature_effects(split, among=among, regime="constrained", predictor="influence")
+            )
+        ),
+        "output": each_graph(lambda among: output(interventions.output(split, among=among, regime="free"))),
+        "near": each_graph(
+            lambda among: near(interventions.feature_effects(split, among=among, predictor="response"))
+        ),
         "l0": f"{features.l0.mean(1).sum():.0f} ({features.l0.mean():.1f} a layer)",
-        "mse": f"{features.normalised_mse.mean():.1%}",
+        "mse": f"{features.normalised_mse.mean():.1%}; last token: {features.last_mse.mean():.1%}"
+        if features.reconstructed
+        else "not measured",
     }
     return [
         Row("case study in On the Biology", case, source, study["behaviour"]),
@@ -85,13 +91,38 @@ def rows(
     ]
 
 
+def both(whole: np.ndarray, pruned: np.ndarray, form: str) -> str:
+    """The mean over graphs (prompt,) of a number of whole graphs, and that of their pruned parts."""
+    means = {"graph": whole, "pruned": pruned}
+    return each_graph(
+        lambda among: format(mean(means[among]), form) if np.isfinite(means[among]).any() else ""
+    )
+
+
+def each_graph(measured: Callable[[str], str]) -> str:
+    """What is measured of whole graphs and of pruned ones, as printed; "" stands for what is not known."""
+    found = {name: measured(among) for among, name in AMONG.items()}
+    return "; ".join(f"{name}: {words}" for name, words in found.items() if words) or "not measured"
+
+
+def influence(rows: list[dict[str, Any]]) -> str:
+    """The correlation of influence with effects between features, with its interval."""
+    known = [row["size"] for row in rows if row["size"]["value"] is not None]
+    return ", ".join(f"{size['value']:.2f} ({bounds(size, '.2f')})" for size in known)
+
+
+def output(rows: list[dict[str, Any]]) -> str:
+    """The correlations of what a graph says of a feature with the KL of zeroing it."""
+    return ", ".join(f"{row['predictor']} {row['pooled']:.2f}" for row in rows if row["pooled"] is not None)
+
+
 def near(rows: list[dict[str, Any]]) -> str:
     """Cosine and normalised error of the replacement model's predictions one layer on, constrained."""
     known = [row["perturbation"].get("1") for row in rows if row["regime"] == "constrained"]
     if not known or known[0] is None:
-        return "not measured"
+        return ""
     cosine, error = (known[0][name]["value"] for name in ("cosine", "error"))
-    return f"{cosine:.2f}, {error:.2f}"
+    return f"{cosine:.2f}, {error:.2f} (median of sources)"
 
 
 def percent(row: dict[str, Any] | None, measure: str = "incorrect_first") -> str:
@@ -100,12 +131,16 @@ def percent(row: dict[str, Any] | None, measure: str = "incorrect_first") -> str
         return "not measured"
     regime = row["regime"].replace("_", " ")
     share, interval = row[measure]["value"], bounds(row[measure], ".0%")
-    return f"{share:.0%} with {row['size']} features ({interval}; {row['choice']}, {regime})"
+    size = f"all {row['size']}" if row["asked"] >= EVERY else row["size"]
+    return f"{share:.0%} with {size} features, {published.CHOICES[row['choice']]} ({interval}; {regime})"
 
 
 def bounds(row: dict[str, Any], form: str) -> str:
-    """The ends of an interval, as printed."""
-    return "–".join("?" if row[end] is None else format(row[end], form) for end in ("low", "high"))
+    """The ends of an interval, as printed; an end without bound is an infinity."""
+    if row["low"] is None and row["high"] is None:
+        return "no interval"
+    low, high = (None if row[end] is None else format(row[end], form) for end in ("low", "high"))
+    return f"{low or '−∞'}–{high or '∞'}"
 
 
 def table(
@@ -120,36 +155,37 @@ def table(
 ) -> Iterator[Plate]:
     """The comparison as a typeset table."""
     listed = rows(study, prompts, baseline, features, attribution, interventions)
-    height = LINE * (len(listed) + 1) + 0.3
+    heads = ("quantity", "published", "source", f"{study['behaviour']}, {study['profile']}")
+    texts = [heads, *((row.quantity, row.published, row.source, ASIDE.sub("", row.here)) for row in listed)]
+    points = [(width - 0.15) * look.scale * style.CM * 72 for width in WIDTHS]
+    lines = [[wrap(text, room, look.size) for text, room in zip(row, points, strict=True)] for row in texts]
+    tops = np.cumsum([0.15, *(APART + LINE * max(map(len, row)) for row in lines)])
+    height = tops[-1] + 0.15
     figure = look.figure(style.PAGE, height, layout="none")
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set(xlim=(0, style.PAGE), ylim=(height, 0))
     axes.axis("off")
-    heads = ("quantity", "published", "source", f"{study['behaviour']}, {study['profile']}")
-    lines = [heads, *((row.quantity, row.published, row.source, row.here.split(" (")[0]) for row in listed)]
-    for i, cells in enumerate(lines):
-        left = 0.1
-        for width, text in zip(WIDTHS, cells, strict=True):
-            pale = style.GREY if text == NONE else "black"
-            shown = diagram.fit(text, (width - 0.15) * look.scale * style.CM * 72, look.size) if text else ""
-            weight = "bold" if i == 0 else "normal"
-            axes.text(
-                left,
-                0.15 + LINE * (i + 0.5),
-                shown,
-                va="center",
-                fontsize=look.size,
-                color=pale,
-                fontweight=weight,
-            )
-            left += width
-    for y, width in ((0.15, 1.0), (0.15 + LINE, 0.5), (height - 0.12, 1.0)):
+    for i, row in enumerate(lines):
+        for left, cell in zip(np.cumsum([0.1, *WIDTHS]), row, strict=False):
+            for k, line in enumerate(cell):
+                axes.text(
+                    left,
+                    tops[i] + APART / 2 + LINE * (k + 0.5),
+                    line,
+                    va="center",
+                    fontsize=look.size,
+                    color=style.GREY if line == NONE else "black",
+                    fontweight="bold" if i == 0 else "normal",
+                )
+    for y, width in ((tops[0], 1.0), (tops[1], 0.5), (tops[-1], 1.0)):
         axes.plot([0.05, style.PAGE - 0.05], [y, y], color="black", linewidth=width * look.scale)
     caption = (
         f"Behaviour {study['behaviour']} with profile {study['profile']} beside published results, which are "
-        f"of other models and transcoders; {NONE}: nothing comparable was published. Scores are means over "
-        f"{len(prompts.ids)} graphs, where published ones are of single example graphs (marked). The patched "
-        "set is the one that works best on train prompts; its share is that on the test split where there is "
-        "one."
+        f"of other models and transcoders; {NONE}: none in the two papers compared here. Scores are means "
+        f"over {len(prompts.ids)} graphs, nodes a median, where published ones are of single example graphs "
+        "(marked); accuracy and margin are of all prompts. Whole: all stored nodes and edges. Pruned: what "
+        "pruning keeps, which is what people read. In its scores, what is hidden counts as error; paths run "
+        "along its edges; effects are between its features. The patched set has the size and the way of "
+        "choosing that work best on train prompts; its share is that on the test split where there is one."
     )
     yield Plate("comparison", "Comparison with published results", caption, figure)

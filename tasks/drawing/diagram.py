@@ -2,7 +2,7 @@
 
 Nodes of the same row and column stand side by side, then one above the other, so that no label covers
 another. Every edge runs upwards. What is drawn is a networkx graph. Its nodes have `row` (0 for embeddings),
-`column`, `kind` ("feature", "error", "embedding", "logit", "margin"), `label` and, for a second line,
+`column`, `kind` (one of `KINDS`), `label` and, for a second line,
 `second`. Its edges have `share`: the signed part of all that enters the target, from -1 to 1.
 """
 
@@ -10,22 +10,24 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Hashable
+from itertools import pairwise
 from typing import Any
 
 import networkx as nx
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties
 from matplotlib.lines import Line2D
 from matplotlib.patches import FancyBboxPatch, PathPatch
 from matplotlib.path import Path
-from matplotlib.textpath import TextToPath
 
 from tasks.drawing import style
+from tasks.drawing.lettering import fit
+from tasks.drawing.routes import route
 
 KINDS: dict[str, dict[str, Any]] = {  # face, edge and line style of a node's box
     "feature": {"facecolor": "#FFFFFF", "edgecolor": "#222222", "linestyle": "-"},
+    "suppressed": {"facecolor": "#FBE9F2", "edgecolor": "#8E3B6E", "linestyle": (0, (1, 1))},
     "error": {"facecolor": "#EEEEEE", "edgecolor": style.GREY, "linestyle": (0, (2, 1))},
     "embedding": {"facecolor": "#DCEEF8", "edgecolor": style.BLUE, "linestyle": "-"},
     "logit": {"facecolor": "#FCEBCB", "edgecolor": "#A86F00", "linestyle": "-"},
@@ -158,10 +160,11 @@ def _edges(
     half: dict[Node, float],
     scale: float,
 ) -> None:
-    """Curves from the top of the source to the foot of the target, the thickest last.
+    """Curves from the top of the source to the foot of the target around other boxes, the thickest last.
 
     At a box, edges lie in the order of where they lead.
     """
+    boxes = [(x - half[node] + 0.07, x + half[node] - 0.07, y, y + box) for node, (x, y) in centres.items()]
     leaving = {node: sorted(graph.successors(node), key=lambda other: centres[other]) for node in graph}
     entering = {node: sorted(graph.predecessors(node), key=lambda other: centres[other]) for node in graph}
     for source, target, share in sorted(
@@ -170,8 +173,7 @@ def _edges(
         x0 = centres[source][0] + _port(leaving[source].index(target), len(leaving[source]), half[source])
         x1 = centres[target][0] + _port(entering[target].index(source), len(entering[target]), half[target])
         y0, y1 = centres[source][1] + box, centres[target][1]
-        bend = max(0.45 * (y1 - y0), 0.25)
-        path = Path([(x0, y0), (x0, y0 + bend), (x1, y1 - bend), (x1, y1)], [Path.MOVETO, *[Path.CURVE4] * 3])
+        path = _path(route((x0, y0), (x1, y1), boxes))
         colour = SIGNS["excites" if share > 0 else "inhibits"]
         axes.add_patch(
             PathPatch(
@@ -183,6 +185,16 @@ def _edges(
                 zorder=1,
             )
         )
+
+
+def _path(points: list[Point]) -> Path:
+    """The curves between the points of a route, vertical at each of them."""
+    vertices, codes = [points[0]], [Path.MOVETO]
+    for (x0, y0), (x1, y1) in pairwise(points):
+        bend = 0.45 * (y1 - y0)
+        vertices += [(x0, y0 + bend), (x1, y1 - bend), (x1, y1)]
+        codes += [Path.CURVE4] * 3
+    return Path(vertices, codes)
 
 
 def _port(index: int, count: int, half: float) -> float:
@@ -215,20 +227,6 @@ def _box(
         middle = y + box * (0.5 if len(lines) == 1 else (0.7, 0.28)[i])
         shown = fit(line, 2 * half * look.scale * style.CM * 72 - 3, size)
         axes.text(x, middle, shown, ha="center", va="center_baseline", fontsize=size, zorder=3)
-
-
-def fit(text: str, points: float, size: float) -> str:
-    """As much of a text as fits into `points` at this size of type.
-
-    The last character is an ellipsis where something is left out.
-    """
-    measure, font = TextToPath(), FontProperties(family="DejaVu Sans")
-    for length in range(len(text), 1, -1):
-        shown = style.cut(text, length)
-        width, _, _ = measure.get_text_width_height_descent(shown, font, ismath=False)
-        if width * size / font.get_size_in_points() <= points:
-            return shown
-    return text[:1]
 
 
 def _legend(figure: Figure, kinds: set[str], look: style.Look) -> None:

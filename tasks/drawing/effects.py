@@ -1,4 +1,4 @@
-"""What interventions do to the margin: ablation, every kind of edit, steering, faithfulness.
+"""What interventions do to the margin: ablation, every kind of edit, steering.
 
 All numbers come from `tasks.parts.intervention_summary`.
 """
@@ -30,6 +30,8 @@ KINDS = {  # kind of edit → its name; colours are given in this order
     "patch": "patch from partner",
 }
 
+PANELS = 3  # most sizes of which steering is shown
+FEW = 20  # groups; intervals from fewer hold less than they say
 REGIME_LINES = {"free": "-", "frozen_attention": ":"}
 
 
@@ -40,7 +42,7 @@ def ablation(look: style.Look, config: Figures, interventions: Interventions) ->
     if not rows:
         return
     figure, (effect, ratio) = look.axes(style.PAGE, 6.0, columns=2)
-    for choice, marker, colour in (("circuit", "o", style.BLUE), ("own", "s", style.GREEN)):
+    for choice, marker, colour in (("train", "o", style.BLUE), ("own", "s", style.GREEN)):
         here = [row for row in rows if row["choice"] == choice]
         sizes = [row["size"] for row in here]
         band(effect, sizes, [row["effect"] for row in here], colour, marker)
@@ -51,7 +53,7 @@ def ablation(look: style.Look, config: Figures, interventions: Interventions) ->
         sized(axes, "features zeroed", [row["size"] for row in rows])
         axes.set(ylabel=label, ylim=(0, None))
     handles = [
-        Line2D([], [], color=style.BLUE, marker="o", label=CHOICES["circuit"]),
+        Line2D([], [], color=style.BLUE, marker="o", label=CHOICES["train"]),
         Line2D([], [], color=style.GREEN, marker="s", label=CHOICES["own"]),
         Line2D([], [], color=style.GREY, linestyle="--", label="a: matched random features"),
     ]
@@ -59,7 +61,8 @@ def ablation(look: style.Look, config: Figures, interventions: Interventions) ->
     caption = (
         f"Zeroing features on {summary['prompts']} {split} prompts, attention free: (a) mean absolute change "
         "of the margin, beside random features of the same layer and position that take away as much; (b) "
-        f"their ratio, over the prompts that have such features. {interval_note(config)}"
+        "their ratio. Both are over the prompts that have such features, fewer for larger sets. "
+        f"{interval_note(config, summary)}"
     )
     yield Plate("ablation", "Ablation beside matched controls", caption, figure)
 
@@ -92,11 +95,13 @@ def edits(look: style.Look, config: Figures, interventions: Interventions) -> It
         Line2D([], [], color="black", linestyle=":", label="attention frozen"),
     ]
     style.legend_below(figure, handles, columns=3)
+    several = f"{config.confidence:.0%} intervals over {summary['groups']} lexical groups, in (b) Wilson's."
     caption = (
         f"Edits on {summary['prompts']} {split} prompts, each by adding the change of a feature's activation "
-        f"times its decoder to the MLP output. (a) Change of the margin, features {CHOICES['circuit']}. (b) "
-        "Share of the prompts answered right whose answer flips, by zeroing and by patching. Whiskers: "
-        f"{config.confidence:.0%} intervals over lexical groups, in (b) Wilson's."
+        f"times its decoder to the MLP output. (a) Change of the margin, features {CHOICES['train']}. (b) "
+        "Share of the prompts answered right whose answer flips, by zeroing and by patching. "
+        f"{f'Whiskers: {several}' if summary['groups'] > 1 else interval_note(config, summary)} Of a set, "
+        "features before the contrast change nothing when they are patched: there, both prompts are equal."
     )
     yield Plate("edits", "Ablation, inhibition and patching", caption, figure)
 
@@ -106,9 +111,7 @@ def _changes(axes: Axes, rows: list[dict[str, Any]]) -> None:
     for i, kind in enumerate(KINDS):
         for regime, line in REGIME_LINES.items():
             here = [
-                row
-                for row in rows
-                if (row["choice"], row["kind"], row["regime"]) == ("circuit", kind, regime)
+                row for row in rows if (row["choice"], row["kind"], row["regime"]) == ("train", kind, regime)
             ]
             sizes = [row["size"] * 1.04 ** (i - 2) for row in here]
             changes = [row["change"] for row in here]
@@ -118,9 +121,9 @@ def _changes(axes: Axes, rows: list[dict[str, Any]]) -> None:
 def _flips(axes: Axes, zeroed: list[dict[str, Any]], patched: list[dict[str, Any]]) -> None:
     """The share of flipped answers by set size, for patching and zeroing; sizes are moved aside a little."""
     series = (
-        (patched, "circuit", style.CYCLE[4], style.MARKERS[4]),
+        (patched, "train", style.CYCLE[4], style.MARKERS[4]),
         (patched, "own", "black", "s"),
-        (zeroed, "circuit", style.CYCLE[0], style.MARKERS[0]),
+        (zeroed, "train", style.CYCLE[0], style.MARKERS[0]),
     )
     for i, (rows, choice, colour, marker) in enumerate(series):
         for regime, line in REGIME_LINES.items():
@@ -131,92 +134,43 @@ def _flips(axes: Axes, zeroed: list[dict[str, Any]], patched: list[dict[str, Any
 
 
 def steering(look: style.Look, config: Figures, interventions: Interventions) -> Iterator[Plate]:
-    """Dose and response: the margin as features are made stronger or weaker."""
+    """Dose and response: the margin as features are made stronger or weaker, beside matched random ones."""
     split, summary = interventions.shown
-    rows = [
-        row
-        for row in summary["sets"]
-        if row["choice"] == "circuit" and row["regime"] == "free" and row["change"]["value"] is not None
-    ]
-    doses = {row["kind"]: float(row["kind"].split()[1]) for row in rows if row["kind"].startswith("steer ")}
-    if not doses:
+    rows = [row for row in summary["steering"] if row["change"]["value"] is not None]
+    if not rows:
         return
     sizes = sorted({row["size"] for row in rows})
-    shown = sizes[:: max(1, -(-len(sizes) // 3))] if len(sizes) > 3 else sizes
-    figure, (axes,) = look.axes(style.COLUMN, 6.4)
+    shown = sizes[:: max(1, -(-len(sizes) // PANELS))]
+    figure, panels = look.axes(style.PAGE if len(shown) > 1 else style.COLUMN, 6.0, columns=len(shown))
     none = {"value": 0.0, "low": 0.0, "high": 0.0}
-    for size, colour, marker in zip(shown, style.CYCLE, style.MARKERS, strict=False):
-        points = {
-            doses[row["kind"]]: row["change"] for row in rows if row["size"] == size and row["kind"] in doses
-        } | {0.0: none}
-        strengths = sorted(points)
-        band(axes, strengths, [points[strength] for strength in strengths], colour, marker)
-    style.zero_line(axes)
-    style.zero_line(axes, vertical=True)
-    axes.set(xlabel="steering strength (multiples of the activation)", ylabel="change of margin (nats)")
+    for size, axes in zip(shown, panels, strict=True):
+        for name, colour, marker, line in (
+            ("control", style.GREY, "s", "--"),
+            ("change", style.BLUE, "o", "-"),
+        ):
+            points = {row["strength"]: row[name] for row in rows if row["size"] == size} | {0.0: none}
+            strengths = sorted(points)
+            band(axes, strengths, [points[strength] for strength in strengths], colour, marker, line)
+        style.zero_line(axes)
+        style.zero_line(axes, vertical=True)
+        axes.set_title(f"{size} feature{'s' if size > 1 else ''}")
+        axes.set_xlabel("steering strength")
+    panels[0].set_ylabel("change of margin (nats)")
     handles = [
-        Line2D([], [], color=colour, marker=marker, label=f"{size} feature{'s' if size > 1 else ''}")
-        for size, colour, marker in zip(shown, style.CYCLE, style.MARKERS, strict=False)
-    ]
-    style.legend_below(figure, handles)
-    caption = (
-        f"Steering the features {CHOICES['circuit']}: their activation is changed by a multiple of itself "
-        f"(−1 ablates, +1 doubles), on {summary['prompts']} {split} prompts. {interval_note(config)}"
-    )
-    yield Plate("steering", "Dose and response of steering", caption, figure)
-
-
-def faithfulness(look: style.Look, config: Figures, interventions: Interventions) -> Iterator[Plate]:
-    """How much of the margin a circuit alone keeps, and how much is left without it, by its size."""
-    figure, (axes,) = look.axes(style.COLUMN, 6.6)
-    sizes: list[int] = []
-    for split, summary in interventions.summary.items():
-        rows = [row for row in summary["faithfulness"] if row["faithfulness"]["value"] is not None]
-        _, marker = style.SPLITS[split]
-        sizes += [row["size"] for row in rows]
-        for measure, colour in (("faithfulness", style.BLUE), ("complement", style.VERMILION)):
-            line = "-" if split == "test" else ":"
-            band(
-                axes,
-                [row["size"] for row in rows],
-                [row[measure] for row in rows],
-                colour,
-                marker,
-                line,
-                fill=split == "test",
-            )
-    if not sizes:
-        return
-    for level in (0, 1):
-        axes.axhline(level, color=style.GREY, linewidth=0.6, zorder=0)
-    sized(axes, "units in the circuit", sizes)
-    axes.set_ylabel("faithfulness")
-    handles = [
-        Line2D([], [], color=style.BLUE, label="circuit alone"),
-        Line2D([], [], color=style.VERMILION, label="all but the circuit"),
-        *(
-            Line2D(
-                [],
-                [],
-                color="black",
-                linestyle="-" if split == "test" else ":",
-                marker=style.SPLITS[split][1],
-                label=split,
-            )
-            for split in interventions.summary
-        ),
+        Line2D([], [], color=style.BLUE, marker="o", label=CHOICES["train"]),
+        Line2D([], [], color=style.GREY, linestyle="--", marker="s", label="matched random features"),
     ]
     style.legend_below(figure, handles, columns=2)
-    fill = "their mean over the train prompts or zero, as configured"
-    split, shown = interventions.shown
-    left = number(shown["empty_share"]["configured"], ".0%")
+    fewest, most = (f(row["prompts"] for row in rows if row["size"] in shown) for f in (min, max))
     caption = (
-        "Faithfulness (m(C) − m(∅)) / (m(M) − m(∅)) by circuit size: m is the mean margin, M the model, ∅ "
-        f"all features replaced by {fill}, C all but the circuit replaced; 1 is the whole model. 0 is no "
-        f"empty model: m(∅) is {left} of m(M) on {split} prompts. Units were ranked on the train prompts. "
-        f"{interval_note(config)}"
+        f"Steering the features {CHOICES['train']}: their activation is changed by a multiple of itself, the "
+        f"strength (−1 ablates, +1 doubles), on {summary['prompts']} {split} prompts. Dashed: random "
+        "features of the same layers and positions, changed by as much, mean over draws. Both are of the "
+        "prompts that have such random features, "
+        f"{fewest if fewest == most else f'{fewest} to {most}'} of them. Panels have scales of their own. "
+        f"{interval_note(config, summary)}"
     )
-    yield Plate("faithfulness", "Faithfulness of the circuit", caption, figure)
+    yield Plate("steering", "Dose and response of steering", caption, figure)
 
 
 def whiskers(
@@ -274,8 +228,13 @@ def sized(axes: Axes, label: str, sizes: list[int]) -> None:
     style.plain_ticks(axes.xaxis, sorted(set(sizes)))
 
 
-def interval_note(config: Figures) -> str:
-    """The sentence of a caption that says what is shaded."""
+def interval_note(config: Figures, summary: dict[str, Any]) -> str:
+    """The sentences of a caption that say what is shaded."""
+    groups = summary["groups"]
+    if groups < 2:
+        return "All prompts are of one lexical group, so there are no intervals."
+    few = " So few make intervals too narrow." if groups < FEW else ""
     return (
-        f"Shaded: {config.confidence:.0%} bootstrap intervals over lexical groups, {config.bootstrap} draws."
+        f"Shaded: {config.confidence:.0%} bootstrap intervals over {groups} lexical groups, "
+        f"{config.bootstrap} draws.{few}"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import networkx as nx
@@ -10,20 +11,33 @@ import numpy as np
 from circuitstore.circuits.nodes import nodes as node_rows
 from tasks.drawing import diagram, style
 from tasks.drawing.labels import SIGNS, printed
+from tasks.drawing.paths import input_shares
 from tasks.drawing.plate import Plate
 from tasks.drawing.tables_features import Interpretation
-from tasks.drawing.tables_graphs import Circuit, Graphs, input_shares
-from tasks.drawing.tables_prompts import Baseline, Prompts
+from tasks.drawing.tables_graphs import Circuit, Graphs
+from tasks.drawing.tables_prompts import Baseline, Pairs, Prompts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import xarray as xr
+    from matplotlib.figure import Figure
 
     from tasks.settings.phases import Figures
 
 LOGITS = 5  # most logits shown
 SHORT = {"embedding": "emb."}
+HOW_TO_READ = (
+    "Each box is a transcoder feature (layer by height, #index), a reconstruction error, a token embedding "
+    f"or a logit with its probability; {SIGNS}. Edges run upwards, from source to target. The width of an "
+    "edge grows with the root of its direct effect as a share of all that enters its target, by absolute "
+    "value; its colour is the sign. “…” marks tokens left out."
+)
+SUPPRESSED = (
+    " A dotted box is a suppressed feature: active in the minimal pair, silent here. Edges into it are what "
+    "silences it; edges out of it are what its silence contributes."
+)
+Short = Callable[[int, int], str]  # (layer, feature) → its label, as diagrams print it
 
 
 def examples(
@@ -37,36 +51,43 @@ def examples(
     """A diagram of the pruned graph of each example prompt."""
     for number, (name, graph) in enumerate(attribution.graphs.items(), 1):
         i = prompts.ids.index(name)
-        shown, hidden_nodes, hidden_edges = selected(
-            graph, config.graph_nodes, config.graph_edges, interpretation
-        )
-        if not shown.edges:
+        drawn, note = shown(graph, config, interpretation.short)
+        if not drawn.edges:
             continue
-        note = (
-            f"{len(shown)} of {len(shown) + hidden_nodes} nodes and {shown.number_of_edges()} of "
-            f"{shown.number_of_edges() + hidden_edges} edges of the pruned graph are shown; "
-            f"{hidden_nodes} nodes and {hidden_edges} edges are hidden."
-        )
-        tokens = [style.token(str(text), 14) for text in graph.token_text.values]
-        rows = ["embedding", *(f"layer {layer}" for layer in range(int(graph.n_layers))), "logits"]
         caption = (
             f"Prompt {name} ({prompts.split[i]}): “{prompts.text[i]}”; margin of "
             f"“{style.token(prompts.correct[i])}” over “{style.token(prompts.incorrect[i])}” "
-            f"{baseline.margin[i]:.2f} nats. Each box is a transcoder feature (layer by height, #index), a "
-            "reconstruction error, a token embedding or a logit with its probability; "
-            f"{SIGNS}. Edges run upwards, from source to target. The width of "
-            "an edge grows with the root of its direct effect as a share of all that enters its target, by "
-            f"absolute value; its colour is the sign. {note} “…” marks tokens left out. "
+            f"{baseline.margin[i]:.2f} nats. {HOW_TO_READ} {note} "
             f"Completeness {float(graph.completeness_score):.2f}, replacement "
             f"{float(graph.replacement_score):.2f}. The prompt was chosen because its margin is nearest the "
             "median of its split, or as the minimal pair of that one."
         )
-        figure = diagram.draw(look, shown, tokens, rows, note)
+        figure = diagram_of(look, graph, drawn, note)
         yield Plate(f"graph-{number}", f"Attribution graph of {name}", caption, figure)
 
 
+def shown(graph: xr.Dataset, config: Figures, short: Short) -> tuple[nx.DiGraph, str]:
+    """The part of a pruned graph that is drawn, and the sentences that say how large a part it is."""
+    drawn, hidden_nodes, hidden_edges = selected(graph, config.graph_nodes, config.graph_edges, short)
+    note = (
+        f"{len(drawn)} of {len(drawn) + hidden_nodes} nodes and {drawn.number_of_edges()} of "
+        f"{drawn.number_of_edges() + hidden_edges} edges of the pruned graph are shown; "
+        f"{hidden_nodes} nodes and {hidden_edges} edges are hidden."
+    )
+    if (held := float(graph.kept_weight)) < 1:
+        note += f" Stored edges hold {held:.0%} of all weight."
+    return drawn, note
+
+
+def diagram_of(look: style.Look, graph: xr.Dataset, drawn: nx.DiGraph, note: str) -> Figure:
+    """The diagram of the part of a graph that `shown` gives."""
+    tokens = [style.token(str(text), 14) for text in graph.token_text.values]
+    rows = ["embedding", *(f"layer {layer}" for layer in range(int(graph.n_layers))), "logits"]
+    return diagram.draw(look, drawn, tokens, rows, note)
+
+
 def selected(
-    graph: xr.Dataset, most_nodes: int, most_edges: int, labels: Interpretation
+    graph: xr.Dataset, most_nodes: int, most_edges: int, short: Short
 ) -> tuple[nx.DiGraph, int, int]:
     """The part of a pruned graph that is shown, and how many nodes and edges it hides.
 
@@ -79,11 +100,9 @@ def selected(
     share = input_shares(target, graph.edge_weight.values, count)
     kept_nodes = [i for i, row in enumerate(rows) if row["kept"]]
     kept_edges = np.flatnonzero(graph.prune_edge_mask.values)
-    probability = dict(
-        zip(
-            range(count - graph.sizes["logit"], count), graph.logit_probabilities.values.tolist(), strict=True
-        )
-    )
+    logits_first = count - graph.sizes["logit"]
+    probability = dict(enumerate(graph.logit_probabilities.values.tolist(), logits_first))
+    differences = set((logits_first + np.flatnonzero(graph.logit_against_ids.values >= 0)).tolist())
     logits = sorted(probability, key=lambda i: -probability[i])[:LOGITS]
     others = sorted(
         (i for i in kept_nodes if rows[i]["kind"] != "logit"), key=lambda i: (-rows[i]["influence"], i)
@@ -95,20 +114,22 @@ def selected(
     for i in sorted(
         ends, key=lambda i: (rows[i]["layer"] or 0, rows[i]["position"], -rows[i]["influence"], i)
     ):
-        result.add_node(i, **_node(rows[i], int(graph.n_layers), probability.get(i), labels))
+        below = "− other" if i in differences else f"p = {probability.get(i, 0):.2f}"
+        result.add_node(i, **_node(rows[i], int(graph.n_layers), below, short))
     result.add_edges_from((int(source[e]), int(target[e]), {"share": float(share[e])}) for e in drawn)
     return result, len(kept_nodes) - len(result), len(kept_edges) - len(drawn)
 
 
-def _node(
-    row: dict[str, Any], n_layers: int, probability: float | None, labels: Interpretation
-) -> dict[str, Any]:
-    """The attributes that `diagram` reads, of a row of `circuitstore.circuits.nodes`."""
+def _node(row: dict[str, Any], n_layers: int, below: str, short: Short) -> dict[str, Any]:
+    """The attributes that `diagram` reads, of a row of `circuitstore.circuits.nodes`.
+
+    `below` stands below the token of a logit.
+    """
     kind, second = row["kind"], ""
-    if kind == "feature":
-        label, second = f"#{row['feature']}", labels.short(row["layer"], row["feature"])
+    if kind in ("feature", "suppressed"):
+        label, second = f"#{row['feature']}", short(row["layer"], row["feature"])
     elif kind == "logit":
-        label, second = style.token(row["token"], 14), f"p = {probability:.2f}"
+        label, second = style.token(row["token"], 14), below
     else:
         label = SHORT.get(kind, kind)
     height = {"embedding": 0, "logit": n_layers + 1}.get(kind)
@@ -124,14 +145,11 @@ def _node(
 def aggregated(
     look: style.Look,
     config: Figures,
-    pairs: dict[str, float],
+    pairs: Pairs,
     circuit: Circuit,
     interpretation: Interpretation,
 ) -> Iterator[Plate]:
-    """The circuit of the behaviour: units of all train graphs by position role and layer.
-
-    `pairs` gives the mean place of each role in a prompt.
-    """
+    """The circuit of the behaviour: units of all train graphs by position role and layer."""
     data = circuit.data
     kind, role = data.unit_kind.values, data.unit_role.values
     target, source = data.edge_target.values, data.edge_source.values
@@ -141,7 +159,9 @@ def aggregated(
     drawn = _strongest(target, source, share, np.arange(len(share)), chosen, config.graph_edges)
     if not drawn:
         return
-    columns = sorted({str(name) for name in role if name}, key=lambda name: (pairs.get(name, 1.0), name))
+    columns = sorted(
+        {str(name) for name in role if name}, key=lambda name: (pairs.place.get(name, 1.0), name)
+    )
     last = columns.index("last") if "last" in columns else len(columns) - 1
     n_layers = int(data.unit_layer.values.max()) + 1
     result = nx.DiGraph()
@@ -165,10 +185,11 @@ def aggregated(
         "“contrast” is where the minimal pair differs, “slot” a word that varies). Units with the largest "
         "mean contribution to the margin are shown, and the embeddings that feed them most; "
         f"{SIGNS}. Edges run upwards. The width of an edge grows with the root of its mean weight as a "
-        f"share of all that enters its target; its colour is the sign. {note} “…” marks roles left out."
+        f"share of all that enters its target; its colour is the sign. {note} “…” marks roles left out. "
+        "Units of different prompts stand side by side; no prompt has all of them active."
     )
     figure = diagram.draw(look, result, [style.cut(printed(name), 14) for name in columns], rows, note)
-    yield Plate("circuit", "Circuit of the behaviour", caption, figure)
+    yield Plate("circuit", "Attribution graphs of the train prompts, aggregated", caption, figure)
 
 
 def _units(

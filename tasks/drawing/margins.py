@@ -76,8 +76,9 @@ def by_category(look: style.Look, config: Figures, prompts: Prompts, baseline: B
     handles.append(Line2D([], [], color="black", linewidth=0.9, label=label))
     style.legend_below(figure, handles, columns=2)
     accuracy = "; ".join(f"{split}: {_accuracy(prompts, baseline, split)}" for split in prompts.splits)
+    by = "split" if name == "split" else f"{name} and split"
     caption = (
-        f"Margins of {len(prompts.ids)} prompts by {name} and split. A dot is a prompt, computed in float32; "
+        f"Margins of {len(prompts.ids)} prompts by {by}. A dot is a prompt, computed in float32; "
         f"right of zero the model prefers the correct answer. {accuracy}. Intervals: {config.confidence:.0%} "
         f"percentile bootstrap of the mean over lexical groups, {config.bootstrap} draws."
     )

@@ -9,10 +9,15 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
+from typing import Any
 
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_pdf import FigureCanvasPdf
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 CREATOR = "circuitstore"
+CANVASES = {"png": FigureCanvasAgg, "svg": FigureCanvasSVG, "pdf": FigureCanvasPdf}
 
 
 @dataclass(frozen=True)
@@ -34,8 +39,9 @@ def provenance(name: str, sources: dict[str, str], settings: dict[str, object]) 
 
 
 def settle(plate: Plate) -> Plate:
-    """The drawing with its layout made, once for all formats."""
-    plate.figure.draw_without_rendering()
+    """The drawing with its layout made, once for all formats; nothing is drawn yet."""
+    if (engine := plate.figure.get_layout_engine()) is not None:
+        engine.execute(plate.figure)
     plate.figure.set_layout_engine("none")  # else each format would lay it out anew, at its own resolution
     return plate
 
@@ -61,6 +67,9 @@ def render(plate: Plate, kind: str, origin: str, dpi: int) -> bytes:
             "CreationDate": None,
         },
     }[kind]
-    buffer = io.BytesIO()
-    plate.figure.savefig(buffer, format=kind, dpi=dpi, metadata=metadata)
+    buffer, figure = io.BytesIO(), plate.figure
+    figure.set_dpi(dpi)
+    # Not `savefig`, which draws everything once more beforehand, to lay it out.
+    printed: Any = getattr(CANVASES[kind](figure), f"print_{kind}")
+    printed(buffer, metadata=metadata)
     return buffer.getvalue()

@@ -27,7 +27,9 @@ LEAST = 1e-4  # the smallest error on logarithmic scales
 
 
 def by_layer(look: style.Look, config: Figures, features: Features) -> Iterator[Plate]:
-    """L0, and explained variance with normalised mean squared error, by layer."""
+    """L0, and explained variance with normalised mean squared error, by layer, if they are known."""
+    if not features.reconstructed:
+        return
     figure, (sparsity, quality) = look.axes(style.PAGE, 5.6, columns=2)
     layers = features.layers
     low, middle, high = np.quantile(features.l0, [0.25, 0.5, 0.75], axis=1)
@@ -74,7 +76,7 @@ def by_position(
     (name,) = examples(prompts, baseline, 1)
     counts = np.array([features.l0_at[layer, name] for layer in features.layers], dtype=float)
     errors = np.array([features.error_at[layer, name] for layer in features.layers])
-    if not counts.size:
+    if not counts.size or not features.reconstructed:
         return
     i = prompts.ids.index(name)
     tokens = prompts.tokens[i][-counts.shape[1] :]

@@ -33,18 +33,21 @@ AXES = "Axes are linear up to the innermost ticks and logarithmic beyond."
 
 
 def methods(look: style.Look, config: Figures, attribution: Graphs) -> Iterator[Plate]:
-    """Direct against gradient attribution of every feature node to the margin."""
+    """Direct, total and integrated attribution of every feature node to the margin, against the gradient."""
     if "gradient" not in attribution.contributions or not len(attribution.contributions["gradient"]):
         return
-    figure, (direct, total) = look.axes(style.PAGE, 7.4, columns=2)
+    figure, panels = look.axes(style.PAGE, 6.4, columns=3, sharey=True)
     gradient = attribution.contributions["gradient"]
-    for axes, name, label in (
-        (direct, "direct", "direct edge (nats)"),
-        (total, "total", "all paths through features (nats)"),
-    ):
-        ends = reach(*attribution.contributions.values())
+    ends = reach(*attribution.contributions.values())
+    labels = {
+        "direct": "direct edge",
+        "total": "all paths through features",
+        "integrated": "integrated gradient",
+    }
+    for axes, (name, label) in zip(panels, labels.items(), strict=True):
         scatter(look, axes, attribution.contributions[name], gradient, style.BLUE, ends)
-        axes.set(xlabel=f"attribution by {label}", ylabel="gradient × activation (nats)")
+        axes.set_xlabel(f"{label} (nats)")
+    panels[0].set_ylabel("gradient × activation (nats)")
     handles = [
         Line2D([], [], linestyle="", marker="o", color=style.BLUE, label="a feature at a position"),
         diagonal(),
@@ -54,7 +57,8 @@ def methods(look: style.Look, config: Figures, attribution: Graphs) -> Iterator[
     caption = (
         f"Contribution of {len(gradient)} feature nodes of {len(attribution.spearman)} prompts to the "
         "margin: the real model's gradient against the replacement model's edges, (a) direct, (b) over all "
-        f"paths. Spearman of gradient and direct within a prompt: median {median:.2f}. {AXES} "
+        "paths, and (c) the same gradient, integrated while all nodes of a layer fall silent together. "
+        f"Spearman of gradient and direct within a prompt: median {median:.2f}. {AXES} "
         f"{thinned(len(gradient))}"
     )
     yield Plate("methods", "Direct and gradient attribution", caption, figure)
@@ -83,7 +87,8 @@ def predictions(look: style.Look, config: Figures, interventions: Interventions)
     )
     caption = (
         f"Zeroing single features on {split} prompts: predicted contribution to the margin and its measured "
-        f"fall, for {len(measured)} top features and matched controls. ρ: Spearman over all of them. {AXES} "
+        f"fall, for {len(measured)} features of largest gradient attribution and matched controls. ρ: "
+        f"Spearman over all of them. {AXES} "
         f"{thinned(len(measured))}"
     )
     yield Plate("prediction", "Predicted and measured effects on the margin", caption, figure)
@@ -152,11 +157,12 @@ def between_features(look: style.Look, config: Figures, interventions: Intervent
     style.legend_below(figure, handles, columns=2)
     caption = (
         f"Zeroing features of {summary['prompts']} {split} graphs, drawn at random, and features downstream "
-        f"of them, {len(effect)} pairs, attention frozen, MLPs held up to `interventions.effect_range` "
-        "layers above the source (2 in the published check): (a) influence along all paths of the graph, and "
+        f"of them, {len(effect)} pairs, attention frozen, MLPs held for some layers above the source "
+        "(setting `interventions.effect_range`; 2 in the published check): (a) influence along all paths "
+        "of the graph, and "
         f"the size of the measured effect; ρ: Spearman within prompts, mean. What is less than {LEAST:.0e} "
-        "is drawn there. (b) The same by the layers between, for three predictions. "
-        f"{effects.interval_note(config)} {thinned(len(effect))}"
+        "is drawn there. (b) The same by the layers from source to target, for three predictions. "
+        f"{effects.interval_note(config, summary)} {thinned(len(effect))}"
     )
     yield Plate("influence", "Influence between features and effects of ablation", caption, figure)
 

@@ -12,12 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from tasks.drawing import comparison, published
-from tasks.drawing.labels import printed
+from tasks.drawing import comparison, published, trained
 from tasks.drawing.plate import Plate
-from tasks.drawing.style import token
-from tasks.drawing.tables_features import Features, Interpretation
-from tasks.drawing.tables_graphs import Circuit, Graphs
+from tasks.drawing.tables_graphs import Circuit, Graphs, mean
 from tasks.drawing.tables_prompts import Baseline, Prompts
 
 SECTIONS = {
@@ -25,7 +22,7 @@ SECTIONS = {
     "baseline": "What the model answers",
     "features": "Features",
     "interpretation": "What the features stand for",
-    "graph": "Attribution graphs and the circuit",
+    "graph": "Attribution graphs and circuits",
     "interventions": "Interventions",
     "comparison": "Comparison with published results",
 }
@@ -65,7 +62,7 @@ def page(
     title = f"{study['behaviour']} · {study['profile']}"
     origin = f"<p>Profile {escape(study['profile'])}. Made by circuitstore from what lies in the store.</p>"
     body = [f"<h1>{escape(study['behaviour'])}</h1>", origin]
-    if toy := published.TOYS.get(study["profile"]):
+    if toy := trained.TOYS.get(study["profile"]):
         body.append(f'<p class="toy">{escape(toy)}</p>')
     shown = {name: heading for name, heading in SECTIONS.items() if sections.get(name)} | LAST_SECTIONS
     links = "".join(f'<li><a href="#{name}">{heading}</a></li>' for name, heading in shown.items())
@@ -106,8 +103,8 @@ def table(heads: list[str], rows: list[list[str]], *, breaks: bool = False, tigh
     return f'<div class="wide{" tight" if tight else ""}"{style}><table><tr>{head}</tr>{lines}</table></div>'
 
 
-def prompts(rows: Prompts, answers: Baseline) -> list[str]:
-    """How many prompts there are, and the first few."""
+def prompts(study: dict[str, str], rows: Prompts, answers: Baseline) -> list[str]:
+    """How many prompts there are, what the model's training held out of them, and the first few."""
     counts = ", ".join(f"{int((rows.split == split).sum())} {split}" for split in rows.splits)
     columns = (
         rows.text,
@@ -117,9 +114,16 @@ def prompts(rows: Prompts, answers: Baseline) -> list[str]:
         [f"{margin:.2f}" for margin in answers.margin],
     )
     listed = [list(map(str, row)) for row in zip(*columns, strict=True)][:SHOWN]
+    asked = rows.group[rows.split == "test"].tolist()
+    held_out = trained.known(study["profile"], study["behaviour"], asked)
+    tested = (
+        "tested on the others, while labels are of all prompts"
+        if asked
+        else "tested on the same ones, for there are no test prompts: nothing below is of unseen prompts"
+    )
     words = (
-        f"<p>{len(rows.ids)} prompts ({counts}); features are chosen on train prompts and tested on the "
-        "others. The first of them:</p>"
+        f"<p>{len(rows.ids)} prompts ({counts}); features are chosen on train prompts and {tested}. "
+        f"{escape(held_out)} The first of them:</p>"
     )
     return [words, table(["prompt", "correct", "incorrect", "split", "margin, nats"], listed)]
 
@@ -139,76 +143,55 @@ def baseline(rows: Prompts, answers: Baseline) -> list[str]:
     ]
 
 
-def features(measured: Features, labels: Interpretation) -> list[str]:
-    """L0 and reconstruction by layer."""
-    distinct = [measured.distinct_l0(layer, labels) for layer in measured.layers]
-    every = [len(measured.place[layer]) / max(measured.positions, 1) for layer in measured.layers]
-    columns = (measured.layers, every, distinct, measured.explained, measured.normalised_mse)
-    rows = [
-        [str(layer), f"{l0:.1f}", f"{once:.1f}", f"{explained:.3f}", f"{nmse:.3f}"]
-        for layer, l0, once, explained, nmse in zip(*columns, strict=True)
-    ]
-    active, count = len(labels.unit), len(np.unique(labels.data.twin.values))
-    words = (
-        f"<p>The model has width {measured.d_model} and at least {measured.layers[-1] + 1} layers; here are "
-        f"the transcoders of {len(measured.layers)} of them, with {measured.size:,} features each. {active} "
-        f"features are active in some prompt, {count} of them distinct. Features whose encoder and decoder "
-        "rows both have a cosine above 0.99 are one feature twice; distinct L0 counts them once. Both are "
-        "means over positions.</p>"
-    )
-    heads = ["layer", "L0", "distinct L0", "explained variance", "normalised MSE"]
-    return [words, table(heads, rows)]
-
-
-def interpretation(circuit: Circuit, labels: Interpretation, count: int) -> list[str]:
-    """The features of the circuit with their labels, where they are most active and what they promote."""
-    rows = []
-    for layer, feature in circuit.top_features(count):
-        i = labels.unit.get((layer, feature))
-        if i is None:
-            continue
-        reviewed = (layer, feature) in labels.reviewed
-        confidence = "reviewed" if reviewed else f"{float(labels.data.confidence.values[i]):.2f}"
-        shown = [
-            ", ".join(token(text, 18) for text in labels.tokens(name, i, 4))
-            for name in ("top_token", "promoted_token", "suppressed_token")
+def importance(circuit: Circuit) -> list[str]:
+    """How many features have an activation that goes with the margin over train prompts."""
+    data = circuit.data
+    tested = int(np.isfinite(data.spearman_q.values).sum())
+    if not tested:
+        return [
+            "<p>Importance: no feature is active in enough train prompts (circuit.min_prompts), or their "
+            "margins are all equal, so whether activations go with the margin was not tested.</p>"
         ]
-        active = str(int(labels.data.active_prompts.values[i]))
-        named = [printed(text) for text in labels.categories(layer, feature)]
-        label = labels.printed(layer, feature) if reviewed else " ≡ ".join(named) or "none"
-        merit = f"{circuit.contribution(layer, feature):+.2f}"
-        rows.append([f"L{layer} #{feature}", merit, label, confidence, active, *shown])
+    spearman, pearson = (int((data[f"{kind}_q"].values < 0.05).sum()) for kind in ("spearman", "pearson"))
     words = (
-        "<p>Features whose mean contribution to the margin on train prompts is largest in size; its sign "
-        "says whether a feature supports the correct answer (+) or the incorrect one (−). A label is the "
-        "category that accounts best for the activation; its confidence is effect size × share of the "
-        "activation inside the category. “≡” joins categories that account for it equally well, the first "
-        "being one whose value the feature promotes, if any is: the activations cannot tell which of them "
-        f"the feature stands for.{confounded(labels)}</p>"
+        f"<p>Importance: of {tested:,} features in a position role that are active in enough train prompts "
+        f"(circuit.min_prompts), the activation of {spearman:,} goes with the margin by Spearman’s "
+        f"correlation and that of {pearson:,} by Pearson’s, q &lt; 0.05 (Benjamini–Hochberg; prompts are "
+        "treated as independent, though those of a lexical group are not). "
     )
-    heads = ["feature", "nats", "label", "confidence", "prompts", "most active at", "promotes", "suppresses"]
-    return [words, table(heads, rows, tight=True)]
-
-
-def confounded(labels: Interpretation) -> str:
-    """What the design of the prompts makes impossible to tell apart; "" for nothing."""
-    listed = [
-        f"{' and '.join(names)} ({count} value{'s' if count > 1 else ''})"
-        for names, count in labels.confounded()
-    ]
-    return f" By design, these hold the same observations: {escape('; '.join(listed))}." if listed else ""
+    if not spearman and not pearson:
+        words += (
+            "This is a null result: which prompts are answered with a larger margin is told by no single "
+            "feature’s activation. "
+        )
+    return [f"{words}A correlation is no effect: effects are measured by interventions.</p>"]
 
 
 def graphs(attribution: Graphs) -> list[str]:
-    """Both scores, and the identity that every graph obeys."""
+    """Both scores of whole graphs and of what pruning keeps, and the identity that every graph obeys."""
+    pruned = attribution.pruned
     words = (
         f"<p>{len(attribution.completeness)} graphs: completeness {attribution.completeness.mean():.3f}, "
         f"replacement {attribution.replacement.mean():.3f}"
     )
+    if np.isfinite(completeness := mean(pruned["completeness"])):
+        words += (
+            f"; of what pruning keeps (mean {pruned['nodes'].mean():.0f} nodes), where what is hidden counts "
+            f"as error, {completeness:.3f} and {mean(pruned['replacement']):.3f}"
+        )
     if np.isfinite(attribution.identity_error).any():
         error = np.nanmax(attribution.identity_error)
         words += f"; largest relative error of the identity Σ edges + bias = pre-activation: {error:.1e}"
-    return [words + ".</p>"]
+    if (held := attribution.kept_weight.min()) < 1:
+        words += f"; of the weight of a graph's edges, the store holds {held:.1%} or more "
+        words += "(attribution.max_edges)"
+    meaning = (
+        "A circuit of n units is a part of the train prompts’ aggregated graph: the n features in a position "
+        "role whose mean contribution to the margin is largest in size, and the edges between them. Features "
+        "“chosen on train” are no circuit but a set to be edited in one prompt: those active there that "
+        "support the answer most on train prompts."
+    )
+    return [f"{words}.</p><p>{meaning}</p>"]
 
 
 def compared(rows: list[comparison.Row]) -> list[str]:

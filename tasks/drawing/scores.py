@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from tasks.drawing import style
 from tasks.drawing.plate import Plate
 from tasks.drawing.published import PRUNED_NODES, SCORES
-from tasks.drawing.tables_graphs import THRESHOLDS, Graphs
+from tasks.drawing.tables_graphs import THRESHOLDS, Graphs, mean
 from tasks.drawing.tables_prompts import Prompts
 
 if TYPE_CHECKING:
@@ -59,7 +59,8 @@ def graph_scores(look: style.Look, config: Figures, prompts: Prompts, attributio
         f"(a) Completeness (mean {attribution.completeness.mean():.3f}) and replacement (mean "
         f"{attribution.replacement.mean():.3f}) of {len(attribution.completeness)} graphs; dashed: one "
         f"example graph, per-layer transcoders ({SCORES['completeness']} and {SCORES['replacement']}). (b) "
-        "Nodes that hold a share of the influence; dashed: one example graph, cross-layer transcoders. Mean "
-        f"path from embedding to logit: {np.nanmean(attribution.path_length):.2f} edges."
+        "Nodes that hold a share of the influence; dashed: one example graph, cross-layer transcoders."
     )
+    if np.isfinite(length := mean(attribution.path_length)):
+        caption += f" Mean path from embedding to logit: {length:.2f} edges."
     yield Plate("scores", "Graph scores", caption, figure)

@@ -42,6 +42,7 @@ class Features:
     explained: np.ndarray  # (layer,): explained variance over all prompts
     l0_at: dict[tuple[int, str], np.ndarray]  # layer, prompt → (position,) active features
     error_at: dict[tuple[int, str], np.ndarray]  # layer, prompt → (position,) |error|² / |output|²
+    square_at: dict[tuple[int, str], np.ndarray]  # layer, prompt → (position,) |output|²
     entries: dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]]  # layer → prompt, feature, activation
     place: dict[int, np.ndarray]  # layer → (entry,): number of prompt and position
     positions: int  # of all prompts, those with features
@@ -61,9 +62,11 @@ class Features:
             [[cells[layer][name].sizes["position"] - first[name] for name in order] for layer in layers]
         )
 
-        def sums(variable: str) -> np.ndarray:
+        def sums(variable: str, undefined: bool = False) -> np.ndarray:
             rows = [[cells[layer][name][variable] for name in order] for layer in layers]
-            return np.array([[float(cell.sum(dtype=np.float64)) for cell in row] for row in rows])
+            return np.array(
+                [[float(cell.sum(dtype=np.float64, skipna=undefined)) for cell in row] for row in rows]
+            )
 
         error, square = sums("error_square"), sums("output_square")
         totals = [sum(cells[layer][name].output_sum.values for name in order) for layer in layers]
@@ -73,7 +76,7 @@ class Features:
         return cls(
             layers=layers,
             order=order,
-            l0=sums("l0") / np.maximum(counts, 1),
+            l0=sums("l0", undefined=True) / np.maximum(counts, 1),
             error=error,
             square=square,
             explained=explained_variance(error.sum(1), variance),
@@ -84,6 +87,10 @@ class Features:
                 ]
                 for layer, name, cell in every
             },
+            square_at={
+                (layer, name): cell.output_square.values[first[name] :].astype(np.float64)
+                for layer, name, cell in every
+            },
             entries={layer: _entries([cells[layer][name] for name in order]) for layer in layers},
             place={layer: _places([cells[layer][name] for name in order]) for layer in layers},
             positions=int(counts[0].sum()),
@@ -92,9 +99,21 @@ class Features:
         )
 
     @property
+    def reconstructed(self) -> bool:
+        """Whether there are reconstruction errors; phase `features` has none of cross-layer transcoders."""
+        return bool(np.isfinite(self.error).all())
+
+    @property
     def normalised_mse(self) -> np.ndarray:
         """Normalised mean squared error over all prompts: (layer,)."""
         return normalised_mse(self.error.sum(1), self.square.sum(1))
+
+    @property
+    def last_mse(self) -> np.ndarray:
+        """Normalised mean squared error at the last token, where the answer is predicted: (layer,)."""
+        square = np.array([[self.square_at[i, name][-1] for name in self.order] for i in self.layers])
+        share = np.array([[self.error_at[i, name][-1] for name in self.order] for i in self.layers])
+        return normalised_mse((share * square).sum(1), square.sum(1))
 
     def distinct_l0(self, layer: int, interpretation: Interpretation) -> float:
         """Active features a position, twins counted once, mean over all positions."""

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from tasks.settings.phases import Figures
 
 
+FILLS = {"mean": "their mean over the train prompts", "zero": "zero"}  # setting interventions.fill → words
+
+
 @dataclass
 class Interventions:
     """Phase `interventions`: its summary by split, and every predicted effect beside the measured one."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -112,17 +113,27 @@ class Baseline:
         return cls(*(np.array([row[name].item() for row in rows]) for name in columns))
 
 
-def role_places(upstream: Upstream) -> dict[str, float]:
-    """From phase `pairs`: the mean place of each position role in its prompts.
+@dataclass
+class Pairs:
+    """Phase `pairs`: the role of every position of each prompt."""
 
-    The place of the first token is 0, that of the last token is 1.
-    """
-    by_role: dict[str, list[float]] = {}
-    for _, row in upstream.each({}):
-        names = [str(name) for name in row.role.values]
-        for i, name in enumerate(names):
-            by_role.setdefault(name, []).append(i / max(len(names) - 1, 1))
-    return {name: float(np.mean(places)) for name, places in by_role.items()}
+    roles: dict[str, list[str]]  # prompt → (position,)
+
+    @classmethod
+    def of(cls, upstream: Upstream) -> Pairs:
+        """From phase `pairs`."""
+        return cls(
+            {str(coords["prompt"]): list(map(str, row.role.values)) for coords, row in upstream.each({})}
+        )
+
+    @cached_property
+    def place(self) -> dict[str, float]:
+        """The mean place of each role in its prompts; that of the first token is 0, of the last one 1."""
+        by_role: dict[str, list[float]] = {}
+        for names in self.roles.values():
+            for i, name in enumerate(names):
+                by_role.setdefault(name, []).append(i / max(len(names) - 1, 1))
+        return {name: float(np.mean(places)) for name, places in by_role.items()}
 
 
 def examples(prompts: Prompts, baseline: Baseline, count: int) -> list[str]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from circuitstore.errors import UsageError
+from circuitstore.errors import UsageError, one_of
+from circuitstore.results.find import build_command
 from circuitstore.storage.artifact import Artifact
 from circuitstore.storage.layout import Store
 from circuitstore.storage.objects import reader
@@ -28,9 +29,10 @@ def files(
         figure, title = reader(store, cell.object).cell(cell.row), str(cell.coords["figure"])
         drawn = [kind for kind in FORMATS if kind in figure]
         if missing := [kind for kind in formats if kind not in drawn]:
-            wanted = msgspec.json.encode([*drawn, *missing]).decode()
-            remedy = f"draw it: circuitstore build figures --set 'figures.formats={wanted}'"
-            raise UsageError(f"--format {missing[0]}", expected="one of " + ", ".join(drawn), remedy=remedy)
+            setting = "figures.formats=" + msgspec.json.encode([*drawn, *missing]).decode()
+            command = build_command(store, name.profile, name.behaviour, name.phase, setting)
+            remedy = f"draw it: run `{command}`"
+            raise UsageError(f"--format {missing[0]}", expected=one_of(drawn), remedy=remedy)
         if figure.html.size:
             made[f"{title}.html"] = figure.html.values.tobytes()
             continue

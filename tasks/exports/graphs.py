@@ -2,54 +2,74 @@
 
 from __future__ import annotations
 
-import circuitstore.results.open as results
-from circuitstore.errors import UsageError
-from circuitstore.results.graph_file import FORMATS, to_bytes
-from circuitstore.results.interchange import to_file, to_graphml
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from circuitstore.errors import unknown
+from circuitstore.results.graph_file import FORMATS, GraphFile, to_bytes
+from circuitstore.results.interchange import Labels, to_file, to_graphml
 from circuitstore.storage.artifact import Artifact
 from circuitstore.storage.layout import Store
 from circuitstore.storage.objects import reader
-from circuitstore.storage.refs import Name, names
+from circuitstore.storage.refs import Name
+from tasks.exports.feature_labels import labels
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+PICTURES = ("png", "svg", "pdf")
 
 __all__ = ["FORMATS", "files"]
 
-LABELLING = "interpretation"
-
 
 def files(
-    store: Store, name: Name, artifact: Artifact, formats: tuple[str, ...], prompts: tuple[str, ...]
+    store: Store,
+    name: Name,
+    artifact: Artifact,
+    formats: tuple[str, ...],
+    prompts: tuple[str, ...],
+    scan: str = "",
 ) -> dict[str, bytes]:
     """File name → bytes of the graph of every prompt, or of these; JSON when no format is named.
 
-    Features carry the reviewer's label, else the automatic one, where features were interpreted. Raises
-    UsageError for a prompt that there is not, DamageError.
+    Features carry the reviewer's label, else the automatic one, where features were interpreted. `scan` is
+    what the files call the model and its transcoders, else the profile's name. Raises UsageError for a prompt
+    that there is not, DamageError.
     """
-    cells = {str(cell.coords["prompt"]): cell for cell in artifact.cells}
-    if unknown := [prompt for prompt in prompts if prompt not in cells]:
-        known = ", ".join(list(cells)[:3])
-        raise UsageError(f"--prompt {unknown[0]}", expected=f"one of {len(cells)} prompts ({known}, …)")
-    threshold, labels = artifact.components.config.get("node_threshold"), _labels(store, name)
     made: dict[str, bytes] = {}
-    for prompt in prompts or cells:
-        graph = reader(store, cells[prompt].object).cell(cells[prompt].row)
-        if "json" in formats or not formats:
-            slug = f"{name.behaviour}-{prompt}"
-            file = to_file(graph, slug=slug, scan=name.profile, node_threshold=threshold, labels=labels)
+    if "json" in formats or not formats:
+        for prompt, file in graph_files(store, name, artifact, prompts, scan):
             made[f"{prompt}.json"] = to_bytes(file)
-        if "graphml" in formats:
-            made[f"{prompt}.graphml"] = to_graphml(graph)
+    if "graphml" in formats:
+        for prompt, graph, labelled in _graphs(store, name, artifact, prompts):
+            made[f"{prompt}.graphml"] = to_graphml(graph, labelled)
+    if pictures := [kind for kind in PICTURES if kind in formats]:
+        from tasks.exports.graph_pictures import picture
+
+        origin = {name.phase: artifact.content}
+        for prompt, graph, labelled in _graphs(store, name, artifact, prompts):
+            made |= {f"{prompt}.{kind}": picture(graph, kind, prompt, origin, labelled) for kind in pictures}
     return made
 
 
-def _labels(store: Store, name: Name) -> dict[tuple[int, int], str]:
-    """(layer, feature) → the reviewer's label, else the automatic one.
+def graph_files(
+    store: Store, name: Name, artifact: Artifact, prompts: tuple[str, ...], scan: str = ""
+) -> Iterator[tuple[str, GraphFile]]:
+    """(prompt, graph as a file of circuit-tracer) of every prompt, or of these. Raises as `files`."""
+    threshold = artifact.components.config.get("node_threshold")
+    for prompt, graph, labelled in _graphs(store, name, artifact, prompts):
+        slug, model = f"{name.behaviour}-{prompt}", scan or name.profile
+        yield prompt, to_file(graph, slug=slug, scan=model, node_threshold=threshold, labels=labelled)
 
-    It is empty where features were not interpreted.
-    """
-    profile, behaviour = name.profile, name.behaviour
-    if Name(profile, behaviour, LABELLING) not in names(store):
-        return {}
-    units = results.open(LABELLING, behaviour=behaviour, store=store.root, profile=profile)
-    columns = [units[name].to_numpy().tolist() for name in ("layer", "feature", "reviewer_label", "label")]
-    rows = zip(*columns, strict=True)
-    return {(layer, feature): reviewed or automatic for layer, feature, reviewed, automatic in rows}
+
+def _graphs(
+    store: Store, name: Name, artifact: Artifact, prompts: tuple[str, ...]
+) -> Iterator[tuple[str, xr.Dataset, Labels]]:
+    """(prompt, graph, labels of its features) of every prompt, or of these."""
+    cells = {str(cell.coords["prompt"]): cell for cell in artifact.cells}
+    if wrong := [prompt for prompt in prompts if prompt not in cells]:
+        raise unknown("--prompt", wrong[0], cells)
+    transcoders = artifact.components.resources["transcoders"]
+    named = labels(store, name.profile, name.behaviour, transcoders)
+    for prompt in prompts or cells:
+        yield prompt, reader(store, cells[prompt].object).cell(cells[prompt].row), named

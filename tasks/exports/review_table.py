@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any
 import circuitstore.results.open as results
 from circuitstore.errors import InputError, UsageError, some_of
 from circuitstore.results.defaults import profile_name
+from circuitstore.results.find import find
 from circuitstore.storage.artifact import Artifact
 from circuitstore.storage.layout import Store
-from circuitstore.storage.refs import Name, named
+from circuitstore.storage.refs import Name
 from circuitstore.storage.reviews import Label, Labels, Review, Reviewed, labels_of, write_review
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def shown(store: Store, name: Name, artifact: Artifact, dataset: xr.Dataset) -> 
     """
     import numpy as np
 
-    labels = labels_of(store, name.profile, name.behaviour, _transcoders(artifact))
+    labels = labels_of(store, name.profile, name.behaviour, transcoders_of(artifact))
     units = zip(dataset.layer.values.tolist(), dataset.feature.values.tolist(), strict=True)
     none = Label("", "", "")
     rows = [labels.get(unit, none) for unit in units]
@@ -129,7 +130,7 @@ def store_table(
     if not new:
         return 0, ""
     review = Review(
-        profile_name(profile), behaviour, author.strip(), time.time_ns(), _transcoders(artifact), new
+        profile_name(profile), behaviour, author.strip(), time.time_ns(), transcoders_of(artifact), new
     )
     return len(new), os.path.relpath(write_review(opened, review), opened.root)
 
@@ -203,11 +204,12 @@ def _known(behaviour: str, profile: str | None, store: str) -> tuple[Store, Arti
     """The store, the newest interpretation in it, and the labels so far."""
     opened = Store(store).check()
     name = profile_name(profile)
-    artifact = named(opened, Name(name, behaviour, PHASE))
-    return opened, artifact, labels_of(opened, name, behaviour, _transcoders(artifact))
+    artifact = find(opened, profile, behaviour, PHASE)[behaviour]
+    return opened, artifact, labels_of(opened, name, behaviour, transcoders_of(artifact))
 
 
-def _transcoders(artifact: Artifact) -> dict[str, Any]:
+def transcoders_of(artifact: Artifact) -> dict[str, Any]:
+    """The identity of the transcoders whose features an artifact is about."""
     return artifact.components.resources["transcoders"]
 
 

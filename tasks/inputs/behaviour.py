@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from circuitstore.engine.fingerprint import declared_paths
 from circuitstore.engine.task import Sources
-from circuitstore.errors import PromptError, UsageError
+from circuitstore.errors import CircuitstoreError, PromptError, unknown
 from circuitstore.memo import file_hash
 from circuitstore.storage.names import FILE_NAME, is_file_name, shown
 from tasks.settings import selection
@@ -44,7 +44,8 @@ def identity(name: str) -> dict[str, Any]:
 
 def sources(name: str) -> Sources:
     """The files that a behaviour declares. Raises InputError for a name that leads out of its folder."""
-    return Sources(declared_paths(f"{ROOM}.{name}", declares(name)[0]))
+    files = declared_paths(f"{ROOM}.{name}", declares(name)[0])
+    return Sources(files, consulted=(selection.BEHAVIOURS, path(name)))  # to know what it declares
 
 
 def load(name: str) -> Callable[[Prompts, Fits | None], list[Prompt]]:
@@ -69,11 +70,7 @@ def path(name: str) -> str:
     """The file that declares a behaviour. Raises UsageError for a name that nobody declared."""
     known = selection.behaviour_names()
     if name not in known:
-        from difflib import get_close_matches
-
-        close = get_close_matches(name, known, n=1)
-        remedy = f"did you mean {close[0]}?" if close else "a behaviour is a file in tasks/behaviours/"
-        raise UsageError(f"unknown behaviour {name!r}", expected=f"one of {', '.join(known)}", remedy=remedy)
+        raise unknown("behaviour", name, known, "a behaviour is a file in tasks/behaviours/")
     return os.path.join(selection.BEHAVIOURS, f"{name}.py")
 
 
@@ -85,10 +82,24 @@ def declaration(name: str) -> Behaviour:
     from tasks.behaviours import Behaviour
 
     file = path(name)
-    behaviour = getattr(import_module(f"{ROOM}.{name}"), "BEHAVIOUR", None)
+    try:
+        behaviour = getattr(import_module(f"{ROOM}.{name}"), "BEHAVIOUR", None)
+    except CircuitstoreError:
+        raise
+    except Exception as error:  # of code that a user wrote
+        got = f"{type(error).__name__}: {error}"
+        raise PromptError(file, expected="code that can be executed", got=got) from error
     if not isinstance(behaviour, Behaviour) or behaviour.name != name:
-        raise PromptError(file, expected=f"BEHAVIOUR = Behaviour(name={name!r}, …)", got=repr(behaviour))
+        raise PromptError(file, expected=f"BEHAVIOUR = Behaviour(name={name!r}, …)", got=_named(behaviour))
     return behaviour
+
+
+def _named(value: object) -> str:
+    """What stands in place of a declaration, in a few words."""
+    kind, name = type(value).__name__, getattr(value, "name", None)
+    if isinstance(name, str):
+        return f"{kind}(name={name!r}, …)"
+    return "none" if value is None else f"a value of type {kind}"
 
 
 def declares(name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -87,7 +87,7 @@ def _require(behaviour: Behaviour, split: str, count: int, most: int) -> None:
     if count > most:
         where, expected = f"behaviour {behaviour.name}, {split} prompts", f"{count} distinct prompts"
         remedy = "add words or templates, or ask for fewer"
-        raise PromptError(where, expected=expected, got=most, remedy=remedy)
+        raise PromptError(where, expected=expected, got=f"at most {most}", remedy=remedy)
 
 
 class _Candidate:

@@ -67,8 +67,12 @@ def load(place: Place, dtype: str, device: str, threads: int) -> LanguageModel:
     wanted.fetch()
     with wanted.view() as folder:
         model = load_model(folder, dtype=dtype, device=choose(device))
-    place.pin(KIND, _known(place))
     return model
+
+
+def keep(place: Place) -> None:
+    """Let the store keep what the model was. Raises ModelError, StoreError."""
+    place.pin(KIND, _known(place))
 
 
 def check(place: Place, device: str) -> list[str]:

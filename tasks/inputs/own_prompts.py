@@ -16,8 +16,7 @@ from __future__ import annotations
 
 import codecs
 import hashlib
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import msgspec
@@ -45,10 +44,10 @@ class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def identity(path: str) -> dict[str, Any]:
-    """Each prompt by its id, so that `explain` can name it, and their order. Raises PromptError."""
+    """Each prompt by its id, so that `explain` can say what changed, and their order. Raises PromptError."""
     rows = read(path)
     return {
-        "prompts": {row.id: digest("prompt", row) for row in rows},
+        "prompts": {row.id: msgspec.to_builtins(row) for row in rows},
         "order": digest("order", [row.id for row in rows]),
     }
 
@@ -63,15 +62,27 @@ def load(path: str) -> Callable[[Any, Any], list[Row]]:
 
     The file is read now, so that what is loaded is what was identified. Raises PromptError.
     """
-    return partial(_regardless, read(path))
+    return Given(read_lines(path))
 
 
-def _regardless(rows: list[Row], config: Any, fits: Any) -> list[Row]:
-    return rows
+class Given:
+    """All prompts of a file, whatever fits the tokenizer; `lines` are their numbers in the file, by id."""
+
+    def __init__(self, rows: Mapping[int, Row]):
+        self.rows = list(rows.values())
+        self.lines = {row.id: number for number, row in rows.items()}
+
+    def __call__(self, config: Any, fits: Any) -> list[Row]:
+        return self.rows
 
 
 def read(path: str) -> list[Row]:
     """All prompts of a JSONL file. Raises PromptError, with every bad line and its reason."""
+    return list(read_lines(path).values())
+
+
+def read_lines(path: str) -> dict[int, Row]:
+    """The same by their numbers of line. Raises PromptError."""
     try:
         with open(path, "rb") as file:
             source = file.read()
@@ -80,7 +91,7 @@ def read(path: str) -> list[Row]:
     if source.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise PromptError(path, expected="a JSONL file in UTF-8", got="UTF-16")
     lines = source.removeprefix(codecs.BOM_UTF8).splitlines()
-    rows: list[Row] = []
+    rows: dict[int, Row] = {}
     problems: list[str] = []
     seen: dict[str, int] = {}
     for number, line in enumerate(lines, 1):
@@ -95,7 +106,7 @@ def read(path: str) -> list[Row]:
         if row.id in seen:
             problems.append(f"line {number}: the same id or prompt as line {seen[row.id]}")
         seen.setdefault(row.id, number)
-        rows.append(row)
+        rows[number] = row
     if not rows and not problems:
         problems.append("no prompts in it")
     if problems:

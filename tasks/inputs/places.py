@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from circuitstore.errors import ModelError
 from circuitstore.hub.place import Place
 from circuitstore.memo import file_hash
+from circuitstore.models.config import names_below
 from circuitstore.storage.layout import Store
 from circuitstore.storage.pins import Pin, pins, unpin, write_pin
 from tasks.settings.model import Model, Transcoders
@@ -46,11 +47,11 @@ class Folder:
         """Nothing: where a folder lies does not matter."""
         return {}
 
-    def names(self) -> list[str]:
-        """The names of the files directly in the folder, sorted. Raises ModelError."""
+    def names(self, most: int = 0) -> list[str]:
+        """The names of the files in the folder, up to ``most`` folders deep, sorted. Raises ModelError."""
         self._check_exists()
         try:
-            return sorted(entry.name for entry in os.scandir(self.folder) if entry.is_file())
+            return names_below(self.folder, most)
         except OSError as error:
             raise ModelError(self.folder, expected="a readable folder", got=error.strerror) from error
 
@@ -144,11 +145,11 @@ class Repository:
 
         return find(self.repo, self.revision, self._pinned_commit(), file_hash)
 
-    def names(self) -> list[str]:
-        """The names of the files directly in the subfolder, sorted. Raises ModelError."""
+    def names(self, most: int = 0) -> list[str]:
+        """The names of the files in the subfolder, up to ``most`` folders deep, sorted. Raises ModelError."""
         start = self._full("")
         inside = (name[len(start) :] for name in self.snapshot.files if name.startswith(start))
-        return sorted(name for name in inside if "/" not in name)
+        return sorted(name for name in inside if name.count("/") <= most)
 
     def has(self, name: str) -> bool:
         """Whether the hub lists such a file. Raises ModelError."""

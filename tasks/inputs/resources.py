@@ -16,7 +16,9 @@ from tasks.inputs import (
     behaviour,
     device,
     given,
+    hooks,
     model,
+    one_text,
     own_prompts,
     reviews,
     texts,
@@ -37,13 +39,20 @@ def resources(selection: Selection, store: Store) -> dict[str, Resource]:
     # One text is explained with the features of all layers, a behaviour with those of the layers it keeps.
     layers = "" if selection.text != Text() else profile.of(Activations).layers
     labels = (store, selection.profile_name, about, coders)
+    k = profile.transcoders.k
     trained = trained_on.Claim(about, settings.repo, profile.transcoders.trained_on)
     study = {"behaviour": about, "profile": selection.profile_name}
+    edits = {"edits": [msgspec.structs.asdict(edit) for edit in selection.edits]}
     text = {**msgspec.structs.asdict(selection.text), "prepend": prepend}
     return {
         "behaviour": _behaviour(selection),
         "study": Resource(partial(given.given, study), partial(given.given, study)),
-        "text": Resource(partial(given.given, text), partial(given.given, text)),
+        "text": Resource(
+            partial(given.given, text),
+            partial(given.given, text),
+            check=partial(one_text.check, text, edits["edits"], weights),
+        ),
+        "edits": Resource(partial(given.given, edits), partial(given.given, edits)),
         "texts": Resource(
             partial(texts.identity, profile.texts.path, prepend),
             partial(texts.load, profile.texts.path, prepend),
@@ -54,19 +63,28 @@ def resources(selection: Selection, store: Store) -> dict[str, Resource]:
             partial(tokenizer.load, weights),
             check=partial(tokenizer.check, weights),
             sources=partial(tokenizer.sources, weights),
+            keep=partial(tokenizer.keep, weights),
         ),
         "model": Resource(
             partial(model.identity, weights, settings.dtype),
             partial(model.load, weights, settings.dtype, settings.device, settings.threads),
             check=partial(model.check, weights, settings.device),
             sources=partial(model.sources, weights),
+            keep=partial(model.keep, weights),
         ),
         "transcoders": Resource(
-            partial(transcoders.identity, coders),
-            partial(transcoders.load, coders, weights, layers, settings.device, settings.threads),
-            check=partial(trained_on.check, trained, store, coders, weights, layers, settings.device),
+            partial(transcoders.identity, coders, k),
+            partial(transcoders.load, coders, weights, layers, settings.device, settings.threads, k),
+            check=partial(trained_on.check, trained, store, coders, weights, layers, settings.device, k),
             part=partial(transcoders.chosen, weights, layers),
             sources=partial(transcoders.sources, coders, weights),
+            keep=partial(transcoders.keep, coders),
+        ),
+        "hooks": Resource(
+            partial(hooks.identity, coders, k),
+            partial(hooks.load, coders, k),
+            sources=partial(hooks.sources, coders),
+            keep=partial(hooks.keep, coders, k),
         ),
         # Where to compute is in no key.
         "device": Resource(dict, partial(device.load, settings.device, settings.threads)),

@@ -23,7 +23,7 @@ def identity(store: Store, profile: str, behaviour: str, transcoders: Place) -> 
 
 def sources(transcoders: Place) -> Sources:
     """What tells whose features the labels are of; what they say is in the identity. Raises ModelError."""
-    from tasks.inputs.transcoders import files
+    from tasks.inputs.transcoder_files import files
 
     return Sources((), consulted=files(transcoders).sources().files)
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 KIND = "tokenizer"
 CONFIG = "tokenizer_config.json"
-OPTIONAL = (CONFIG, "special_tokens_map.json", "added_tokens.json")
+OPTIONAL = (CONFIG, "special_tokens_map.json", "added_tokens.json", "chat_template.jinja")
 FAST, SLOW = "tokenizer.json", ("vocab.json", "merges.txt")
 VERSIONED = re.compile(r"tokenizer\.(.*)\.json")
 REMEDY = "name a folder or repository that holds a model's tokenizer"
@@ -49,9 +49,12 @@ def sources(place: Place) -> Sources:
 
 def load(place: Place) -> PreTrainedTokenizerBase:
     """The tokenizer. Raises ModelError."""
-    tokenizer = _opened(files(place))
+    return _opened(files(place))
+
+
+def keep(place: Place) -> None:
+    """Let the store keep what the tokenizer was. Raises ModelError, StoreError."""
     place.pin(KIND, identity(place))
-    return tokenizer
 
 
 def check(place: Place) -> list[str]:

@@ -14,6 +14,7 @@ from circuitstore.storage.artifact import read_artifact
 from circuitstore.storage.layout import Store
 from circuitstore.storage.refs import Name, named, names
 from tasks.inputs import transcoders
+from tasks.inputs.transcoder_files import config
 
 UNMEASURED = "until `features` is built on both (docs/profiles.md)"
 
@@ -26,11 +27,13 @@ class Claim(NamedTuple):
     trained_on: str
 
 
-def check(claim: Claim, store: Store, place: Place, model: Place, layers: str, device: str) -> list[str]:
+def check(
+    claim: Claim, store: Store, place: Place, model: Place, layers: str, device: str, k: int | None = None
+) -> list[str]:
     """Raise ModelError for transcoders that cannot be used; what a user should know otherwise, in lines."""
-    notes = transcoders.check(place, model, layers, device)
-    said = claim.trained_on or str(transcoders.config(place).get("model_name") or "")
-    return notes + note(store, claim._replace(trained_on=said), transcoders.identity(place))
+    notes = transcoders.check(place, model, layers, device, k)
+    said = claim.trained_on or str(config(place, k).get("model_name") or "")
+    return notes + note(store, claim._replace(trained_on=said), transcoders.identity(place, k))
 
 
 def note(store: Store, claim: Claim, identity: dict[str, Any]) -> list[str]:
@@ -66,7 +69,11 @@ def explained_variance(store: Store, behaviour: str, identity: dict[str, Any]) -
             continue
         layers: Any = features.summary.get("layers", {})
         repo = activations.components.resources["model"].get("repo", "")
-        by_model[repo] = {layer: numbers["explained_variance"] for layer, numbers in layers.items()}
+        by_model[repo] = {
+            layer: numbers["explained_variance"]
+            for layer, numbers in layers.items()
+            if "explained_variance" in numbers  # cross-layer transcoders have none
+        }
     return by_model
 
 

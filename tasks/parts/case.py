@@ -57,11 +57,13 @@ class Case:
         )
 
     def new_values(self, chosen: np.ndarray) -> list[np.ndarray]:
-        """New activations of the chosen candidates, (n,) for every kind of edit; NaN without a partner."""
+        """New activations of the chosen candidates, (n,) for every kind of edit; NaN where none is known."""
         old, unit = self.candidates.value[chosen], self.candidates.unit[chosen]
         generator = self.generator("donor")
-        donors = [i for i, train in enumerate(self.units.train) if train != self.name] or [0]
-        donated = self.units.of_train_prompt(donors[int(generator.integers(len(donors)))])
+        donors = [i for i, train in enumerate(self.units.train) if train != self.name]
+        donated = np.full(len(self.units.mean), np.nan)
+        if donors:
+            donated = self.units.of_train_prompt(donors[int(generator.integers(len(donors)))])
         values = [
             np.zeros(len(old)),
             -self.config.inhibit * old,

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     Column = Callable[[str], np.ndarray]
 
 
+ROUNDING = 1e-4  # nats; margins are float32, so smaller differences are none
+
+
 def faithfulness(coordinates: xr.Dataset, column: Column, intervals: Intervals) -> list[dict[str, Any]]:
     """A row for each circuit size, features replaced as configured."""
     base, empty, rows = column("base_margin"), column("empty_margin"), []
@@ -87,6 +90,7 @@ def areas(none: np.ndarray, whole: np.ndarray, *rest: np.ndarray) -> tuple[np.nd
 
 
 def _share(margin: np.ndarray, none: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    """Faithfulness from mean margins."""
-    share: np.ndarray = (margin - none) / (whole - none)
+    """Faithfulness from mean margins; NaN where replacing everything changes nothing beyond rounding."""
+    room = np.asarray(whole - none)
+    share: np.ndarray = (margin - none) / np.where(np.abs(room) > ROUNDING, room, np.nan)
     return share

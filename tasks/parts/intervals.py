@@ -43,6 +43,11 @@ class Intervals:
         self._tails = tails(level)
         self._normal = NormalDist().inv_cdf((1 + level) / 2)
 
+    @property
+    def groups(self) -> int:
+        """How many groups are resampled."""
+        return int(self._groups.max()) + 1 if len(self._groups) else 0
+
     def _several(self, known: np.ndarray) -> int:
         """Of how many groups the prompts `known` (prompt,) bool are."""
         return len(np.unique(self._groups[known]))
@@ -52,7 +57,11 @@ class Intervals:
         return self.of(lambda mean: mean, column)
 
     def of(self, statistic: Callable[..., np.ndarray], *columns: np.ndarray) -> Interval:
-        """A statistic of the means of columns (prompt,), NaN left out."""
+        """A statistic of the means of columns (prompt,), NaN left out.
+
+        Where a statistic is infinite in some resamples, such as a ratio to nothing, they count as that large.
+        So an end of the interval may be unknown, and it is None.
+        """
         with np.errstate(invalid="ignore", divide="ignore"):
             means = (np.nanmean(column) if np.isfinite(column).any() else np.nan for column in columns)
             value = float(statistic(*means))
@@ -61,9 +70,11 @@ class Intervals:
                 for column in columns
             )
             draws = statistic(*resampled)
-        finite = draws[np.isfinite(draws)]
-        several = self._several(np.all([np.isfinite(column) for column in columns], axis=0)) > 1
-        low, high = np.quantile(finite, self._tails) if len(finite) and several else (np.nan, np.nan)
+            known = draws[~np.isnan(draws)]
+            several = self._several(np.all([np.isfinite(column) for column in columns], axis=0)) > 1
+            low = high = np.nan
+            if len(known) and several and np.isfinite(value):
+                low, high = np.quantile(known, self._tails)
         return {"value": plain(value), "low": plain(low), "high": plain(high)}
 
     def share(self, column: np.ndarray) -> Interval:

@@ -35,6 +35,7 @@ def summarise(cells: list[xr.Dataset], config: Interventions | Figures) -> dict[
         sets             a row for each choice, size, kind and regime, see `_answers`
         swaps            the same for larger sets patched from the partner, with their mean number of features
         controls         sets zeroed beside their matched random sets, see `_controls`
+        steering         sets that are steered, beside their matched random sets, see `_steering`
         singles          single features zeroed beside their controls, by size of what is taken away
         places           a row for each place and depth that is patched (`tasks.parts.places`)
         overlap          of the sets that the prompt's own graph chooses, by size, the share that is also
@@ -42,8 +43,10 @@ def summarise(cells: list[xr.Dataset], config: Interventions | Figures) -> dict[
         prediction, feature_effects, output   see `tasks.parts.predictions`
         faithfulness     (m(C) - m(∅)) / (m(M) - m(∅)) by circuit size, for the circuit and its complement
         empty_share      m(∅) / m(M)
+        fill             "mean" or "zero": what replaces features in both
         counterfactual   faithfulness with features replaced by the partner's, and the areas under it
         margin, accuracy, prompts     with nothing edited
+        groups           lexical groups, which intervals resample
     """
     splits = [str(cell.split.values) for cell in cells]
     result: dict[str, Any] = {"prompts": len(cells)}
@@ -72,11 +75,13 @@ def _split(cells: list[xr.Dataset], intervals: Intervals) -> dict[str, Any]:
     base, coordinates = column("base_margin"), cells[0]
     return {
         "prompts": len(cells),
+        "groups": intervals.groups,
         "margin": intervals.mean(base),
         "accuracy": intervals.share((base > 0).astype(np.float64)),
         "sets": _sets(coordinates, column, intervals),
         "swaps": _swaps(coordinates, column, intervals),
         "controls": _controls(coordinates, column, intervals),
+        "steering": _steering(coordinates, column, intervals),
         "singles": _singles(column, intervals),
         "overlap": _overlap(coordinates, column, intervals),
         "prediction": check_of_margin(cells, intervals),
@@ -85,6 +90,7 @@ def _split(cells: list[xr.Dataset], intervals: Intervals) -> dict[str, Any]:
         "places": _places(coordinates, column, intervals),
         "faithfulness": faithfulness(coordinates, column, intervals),
         "empty_share": empty_share(column, intervals),
+        "fill": str(coordinates.fill.values),
         "counterfactual": counterfactual(coordinates, column, intervals),
     }
 
@@ -199,13 +205,41 @@ def _controls(coordinates: xr.Dataset, column: Column, intervals: Intervals) -> 
     return rows
 
 
+def _steering(coordinates: xr.Dataset, column: Column, intervals: Intervals) -> list[dict[str, Any]]:
+    """A row for each size and strength: features chosen on train, beside random ones changed by as much.
+
+    change, control: mean change of the margin, nats, all free, over the prompts that have controls; prompts:
+    how many these are. Where none has, change is over all.
+    """
+    base, c = column("base_margin"), coordinates.choice.values.tolist().index("train")
+    names = [f"steer {strength:+g}" for strength in coordinates.strength.values.tolist()]
+    kinds = [coordinates.kind.values.tolist().index(name) for name in names]
+    rows = []
+    for s, size in enumerate(coordinates["size"].values.tolist()):
+        for t, strength in enumerate(coordinates.strength.values.tolist()):
+            control = _mean(column("steered_control_margin")[:, s, t]) - base
+            change = column("set_margin")[:, c, s, kinds[t], 0] - base
+            counted = np.isfinite(control) | ~np.isfinite(control).any()
+            rows.append(
+                {
+                    "size": size,
+                    "strength": strength,
+                    "prompts": int(np.isfinite(control).sum()),
+                    "change": intervals.mean(np.where(counted, change, np.nan)),
+                    "control": intervals.mean(control),
+                }
+            )
+    return rows
+
+
 def _singles(column: Column, intervals: Intervals) -> dict[str, Any]:
     """Zeroing one feature at a time, where nothing cancels: effect per unit of size, and that of controls."""
     base = column("base_margin")
     change = column("single_margin")[:, :, 0, 0] - base[:, None]
     random = column("single_control_margin") - base[:, None, None]
-    effect = _mean(np.abs(change) / column("single_norm"))
-    control = _mean(_mean(np.abs(random) / column("single_control_norm")))
+    with np.errstate(divide="ignore", invalid="ignore"):  # of what writes nothing, nothing is taken away
+        effect = _mean(np.abs(change) / column("single_norm"))
+        control = _mean(_mean(np.abs(random) / column("single_control_norm")))
     both = np.isfinite(effect) & np.isfinite(control)
     effect, control = np.where(both, effect, np.nan), np.where(both, control, np.nan)
     return {

@@ -89,7 +89,9 @@ def matched_controls(
     for i in chosen:
         here = (candidates.layer == candidates.layer[i]) & (candidates.position == candidates.position[i])
         same = np.flatnonzero(free & here & (alike.size > 0))
-        nearest.append(same[np.argsort(np.abs(np.log(alike.size[same] / alike.size[i])), kind="stable")])
+        with np.errstate(divide="ignore"):  # a feature that writes nothing is equally far from all
+            apart = np.abs(np.log(alike.size[same] / alike.size[i]))
+        nearest.append(same[np.argsort(apart, kind="stable")])
     for draw in range(draws):
         used: set[int] = set()
         for n, similar in enumerate(nearest):

@@ -130,7 +130,11 @@ def check_of_output(cells: list[xr.Dataset], intervals: Intervals) -> list[dict[
 
 
 def _perturbation(cells: list[xr.Dataset], a: int, r: int, intervals: Intervals) -> dict[str, Any]:
-    """Cosine and normalised error of predicted changes by layers, sources with `TARGETS` targets or more."""
+    """Cosine and normalised error of predicted changes by layers, sources with `TARGETS` targets or more.
+
+    cosine: the mean over sources; error: the median over the sources of a prompt; both then averaged over
+    prompts. worse: the share of sources whose error is above 1, that of predicting no change.
+    """
     found: dict[int, dict[int, list[tuple[float, float]]]] = {}
     for number, cell in enumerate(cells):
         source, layers = cell.feature_source.values[a], cell.feature_layers.values[a]
@@ -156,6 +160,7 @@ def _perturbation(cells: list[xr.Dataset], a: int, r: int, intervals: Intervals)
             "sources": sum(map(len, by_prompt.values())),
             "cosine": intervals.mean(table[:, 0]),
             "error": intervals.mean(table[:, 1]),
+            "worse": float(np.mean([e > 1 for pairs in by_prompt.values() for _, e in pairs])),
         }
     return result
 

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from tasks.parts.case import Case
     from tasks.parts.runs import Runs, Variables
 
-CHOICES = ("own", "circuit")
+CHOICES = ("own", "train")
+STEERED = "train"  # the choice whose steering has controls
+STEERED_DRAWS = 5  # of a set's controls that are steered too, each with every strength
 QUALITY = ("set_norm", "control_inside", "control_missing", "control_ratio")
 
 
@@ -29,6 +31,8 @@ def plan(runs: Runs, case: Case, gain: np.ndarray, pair: xr.Dataset) -> Variable
     sizes, swap_sizes = (len(CHOICES), len(config.sizes)), (len(CHOICES), len(config.swap_sizes))
     runs.group("set", ("choice", "size", "kind", "regime"), (*sizes, len(kinds(config)), len(REGIMES)))
     runs.group("control", ("choice", "size", "draw"), (*sizes, config.controls))
+    steered = (len(config.sizes), len(config.strengths), STEERED_DRAWS)
+    runs.group("steered_control", ("size", "strength", "steered_draw"), steered)
     runs.group("swap", ("choice", "swap_size"), swap_sizes)
     counts, swapped = np.zeros((2, *sizes), dtype=np.int32), np.zeros(swap_sizes, dtype=np.int32)
     spread, swap_spread = (np.zeros((*shape, len(places.WHERE)), np.int32) for shape in (sizes, swap_sizes))
@@ -82,6 +86,10 @@ def _controlled(runs: Runs, case: Case, entry: tuple[int, int], chosen: np.ndarr
         if controls.complete(draw):
             left = candidates.value[index] * (1 - controls.scale(draw))
             runs.add("control", (c, s, draw), candidates.edits(index, left))
+            if CHOICES[c] == STEERED and draw < STEERED_DRAWS:
+                for t, strength in enumerate(case.config.strengths):
+                    new = candidates.value[index] * (1 + strength * controls.scale(draw))
+                    runs.add("steered_control", (s, t, draw), candidates.edits(index, new))
     there = controls.index >= 0
     if not there.any():
         return float(case.alike.size[chosen].sum()), np.nan, 1.0 if len(chosen) else np.nan, np.nan

@@ -14,6 +14,7 @@ import xarray as xr
 
 from circuitstore.circuits.methods import MARGIN_METHODS
 from circuitstore.circuits.pruning import strongest
+from circuitstore.models.token_text import token_text as text_of
 from circuitstore.statistics.correlation import spearman
 from circuitstore.texts import text_array
 from tasks.parts.memory import memory_bytes
@@ -42,36 +43,39 @@ def arguments(config: Attribution) -> dict[str, Any]:
     return {**named, "memory": memory_bytes(config.memory)}
 
 
-def dataset(graph: Graph, model: LanguageModel, token_text: np.ndarray, config: Attribution) -> xr.Dataset:
-    """The variables that phase `attribution` describes; `token_text` (position,) are texts of tokens."""
+def dataset(graph: Graph, model: LanguageModel, texts: np.ndarray, config: Attribution) -> xr.Dataset:
+    """The variables that phase `attribution` describes; `texts` (position,) are those of tokens."""
     weights = np.zeros(len(graph.node_influence))
     weights[len(weights) - len(graph.logit_weights) :] = graph.logit_weights
-    stored = graph.prune_edge_mask | strongest(
-        torch.from_numpy(graph.adjacency_matrix),
-        graph.node_influence + weights,
+    stored = graph.prune_edge_rows | strongest(
+        torch.from_numpy(graph.edge_rows),
+        (graph.node_influence + weights)[graph.target_nodes],
         min_share=config.edge_min_share,
         top_k=config.edge_top_k,
         most=config.max_edges or None,  # 0 stores every edge
     )
-    target, source = np.nonzero(stored)
-    weight = graph.adjacency_matrix[target, source]
-    unstored, left_out = _unstored(graph.adjacency_matrix, stored)
+    row, source = np.nonzero(stored)
+    weight = graph.edge_rows[row, source]
+    unstored = np.zeros_like(graph.node_bias)
+    unstored[graph.target_nodes], left_out = _unstored(graph.edge_rows, stored)
     held = float(np.abs(weight).sum(dtype=np.float64))
-    logit_text = [str(model.tokenizer.decode([int(i)])) for i in graph.logit_token_ids]
+    logit_text = [text_of(model.tokenizer, int(i)) for i in graph.logit_token_ids]
     return xr.Dataset(
         {
             "input_tokens": ("position", graph.input_tokens),
-            "token_text": ("position", token_text),
+            "token_text": ("position", texts),
+            "prompt_text": ((), text_array(str(model.tokenizer.decode(graph.input_tokens.tolist())))),
             "active_features": (("active_feature", "column"), graph.active_features),
             "activation_values": ("active_feature", graph.activation_values),
+            **_suppressed(graph),
             "selected_features": ("feature_node", graph.selected_features),
             **{name: ("logit", getattr(graph, name)) for name in PER_LOGIT},
             "logit_text": ("logit", text_array(logit_text)),
             **{name: ("node", getattr(graph, name)) for name in PER_NODE},
-            "edge_target": ("edge", target.astype(np.int32)),
+            "edge_target": ("edge", graph.target_nodes[row].astype(np.int32)),
             "edge_source": ("edge", source.astype(np.int32)),
             "edge_weight": ("edge", weight),
-            "prune_edge_mask": ("edge", graph.prune_edge_mask[target, source]),
+            "prune_edge_mask": ("edge", graph.prune_edge_rows[row, source]),
             "node_unstored": ("node", unstored),
             "kept_weight": ((), np.float64(held / (held + left_out) if left_out else 1.0)),
             "replacement_score": ((), np.float64(graph.replacement_score)),
@@ -84,19 +88,24 @@ def dataset(graph: Graph, model: LanguageModel, token_text: np.ndarray, config: 
     )
 
 
-def _unstored(adjacency: np.ndarray, stored: np.ndarray) -> tuple[np.ndarray, float]:
-    """The sum of the edges into each node that are not stored, and the sum of all their absolute values.
+def _unstored(rows: np.ndarray, stored: np.ndarray) -> tuple[np.ndarray, float]:
+    """The sum of the edges into each target that are not stored, and the sum of all their absolute values.
 
-    Both matrices are (node target, node source): edges, and whether each is stored. The first result is
-    (node,) float32.
+    Both arguments are (target, node source): edges, and whether each is stored. The first result is
+    (target,) float32.
     """
     sums, size = [], 0.0
-    for start in range(0, len(adjacency), ROWS_AT_ONCE):
+    for start in range(0, len(rows), ROWS_AT_ONCE):
         part = slice(start, start + ROWS_AT_ONCE)
-        others = np.where(stored[part], 0, adjacency[part])
+        others = np.where(stored[part], 0, rows[part])
         sums.append(others.sum(1, dtype=np.float64))
         size += float(np.abs(others).sum(dtype=np.float64))
     return np.concatenate(sums).astype(np.float32), size
+
+
+def _suppressed(graph: Graph) -> dict[str, tuple[Any, ...]]:
+    """Which features are suppressed, if any node is."""
+    return {"suppressed": ("active_feature", graph.suppressed)} if graph.suppressed.any() else {}
 
 
 def _contributions(graph: Graph) -> dict[str, tuple[Any, ...]]:
@@ -113,16 +122,18 @@ def _contributions(graph: Graph) -> dict[str, tuple[Any, ...]]:
 
 
 def _identity_error(graph: Graph) -> float:
-    """How far the identity of a graph is from holding; NaN for method "gradient", where none holds.
+    """How far the identity of a graph is from holding; NaN for methods by gradients, where none holds.
 
     The largest |Σ edges + bias + omitted - pre-activation| of a feature or logit, each as a share of the
     largest term of its sum.
     """
-    n_features, n_logits = len(graph.selected_features), len(graph.logit_token_ids)
-    if graph.method == "gradient":
+    if graph.method != "direct":
         return float("nan")
-    rows = np.r_[0:n_features, len(graph.node_bias) - n_logits : len(graph.node_bias)]
-    edges = graph.adjacency_matrix[rows].astype(np.float64)
-    total = edges.sum(1) + graph.node_bias[rows] + graph.node_omitted[rows]
-    scale = np.maximum(np.abs(edges).max(1, initial=0), np.abs(graph.node_preactivation[rows]))
-    return float((np.abs(total - graph.node_preactivation[rows]) / np.maximum(scale, 1e-12)).max(initial=0))
+    at, largest = graph.target_nodes, np.zeros(len(graph.target_nodes))
+    total = graph.node_bias[at].astype(np.float64) + graph.node_omitted[at]
+    for start in range(0, len(at), ROWS_AT_ONCE):
+        part = slice(start, start + ROWS_AT_ONCE)
+        total[part] += graph.edge_rows[part].sum(1, dtype=np.float64)
+        largest[part] = np.abs(graph.edge_rows[part]).max(1, initial=0)
+    scale = np.maximum(np.maximum(largest, np.abs(graph.node_preactivation[at])), 1e-12)
+    return float((np.abs(total - graph.node_preactivation[at]) / scale).max(initial=0))

@@ -43,6 +43,7 @@ class Transcoders(Section, frozen=True):
     path: relative to the profile's file.
     trained_on: the model's repository, if config.yaml does not say. A user is warned if another one is
         analysed.
+    k: how many activations of each position top-k transcoders keep, if config.yaml does not say.
     """
 
     path: str = ""
@@ -50,6 +51,7 @@ class Transcoders(Section, frozen=True):
     revision: str = "main"
     subfolder: str = ""
     trained_on: str = ""
+    k: Count | None = None
 
 
 class Shape(Section, frozen=True):
@@ -57,6 +59,7 @@ class Shape(Section, frozen=True):
 
     dtype, transcoder_dtype: of the files; tied: whether embedding and unembedding are one matrix.
     features: of one layer's transcoder; active: features active at a position and layer, which no file says.
+    cross_layer: whether features write to the layers above their own too; without it they do not.
     """
 
     layers: Count | None = None
@@ -71,6 +74,7 @@ class Shape(Section, frozen=True):
     features: Count | None = None
     transcoder_dtype: Literal["float32", "bfloat16", "float16"] | None = None
     active: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    cross_layer: bool | None = None
 
 
 def location(text: str) -> dict[str, str]:

@@ -8,9 +8,11 @@ from typing import Any
 
 import msgspec
 
-from circuitstore.errors import UsageError
+from circuitstore.errors import UsageError, unknown
 from tasks.settings.model import LOCATION
 from tasks.settings.section import Section
+
+NO_SETTINGS = "it has no settings"
 
 
 def apply(known: Mapping[str, type[Section]], tables: dict[str, Any], override: str) -> None:
@@ -20,11 +22,10 @@ def apply(known: Mapping[str, type[Section]], tables: dict[str, Any], override: 
     """
     table, field, text = split(override)
     if table not in known:
-        raise UsageError(f"--set {override}", expected="a phase: " + ", ".join(known), got=repr(table))
+        raise unknown(f"phase in --set {override}:", table, known)
     kinds = {each.name: each.type for each in msgspec.structs.fields(known[table])}
     if field not in kinds:
-        expected = ", ".join(kinds) or "nothing: it has no settings"
-        raise UsageError(f"--set {override}", expected=f"a field of {table}: {expected}", got=repr(field))
+        raise unknown(f"setting of {table} in --set {override}:", field, kinds, "" if kinds else NO_SETTINGS)
     value = _value(text.strip(), is_text=kinds[field] is str)
     if (table, field) == ("texts", "path") and value:
         value = os.path.abspath(os.path.expanduser(str(value)))  # relative to where it is typed

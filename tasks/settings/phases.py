@@ -10,6 +10,9 @@ import msgspec
 
 from tasks.settings.section import Count, Section, Share
 
+# Prompts are drawn in minimal pairs.
+Even = Annotated[int, msgspec.Meta(ge=0, le=100_000, multiple_of=2)]
+
 
 class Prompts(Section, frozen=True):
     """How prompts are drawn, and which token is put before each.
@@ -17,13 +20,16 @@ class Prompts(Section, frozen=True):
     train, test: how many prompts; seed: of the draw.
     prepend: the special token before each text; "auto" is the first that the tokenizer has of bos, pad and
         eos, and none before a text that begins with a special token.
+    chat: each prompt is what a user says, and the model's chat template writes it out; the answer is what the
+        model says next.
     misfits: "error" refuses prompts whose answers this tokenizer splits, "skip" draws others instead.
     """
 
-    train: Annotated[int, msgspec.Meta(ge=0, le=100_000)] = 80
-    test: Annotated[int, msgspec.Meta(ge=0, le=100_000)] = 20
+    train: Even = 80
+    test: Even = 20
     seed: int = 42
     prepend: Literal["auto", "bos", "pad", "eos", "unk", "none"] = "auto"
+    chat: bool = False
     misfits: Literal["error", "skip"] = "error"
 
 
@@ -75,19 +81,23 @@ class Attribution(Section, frozen=True):
     Source: *Circuit Tracing*, 2025, appendix.
 
     method: "direct" gives edges of the frozen network, pruned by influence; "gradient" gives edges of the
-        real model, pruned by a threshold and by the largest edges into each node.
+        real model, pruned by a threshold and by the largest edges into each node; "integrated" gives these
+        with integrated gradients.
     targets: the most probable tokens, the correct and incorrect answer, or the difference of these two.
     max_logits, logit_prob: the fewest most probable tokens that hold this probability, but at most so many.
     max_feature_nodes: features that become nodes; stage: how many are chosen before influence is renewed.
     memory: what the matrix of edges may take; a graph that needs more is refused. It changes no number and is
-        in no key. What is carried through the network takes at most 2 GB beside it.
+        in no key. What is carried through the network, and what nodes are chosen by, take at most 2 GB
+        beside it.
     edge_min_share, edge_top_k, max_edges: an edge is stored if it holds this share of what enters its target
         and is among the largest into it (0: any), at most so many in all. What pruning keeps is stored too.
     node_threshold, edge_threshold: shares of the influence that pruning keeps.
-    gradient_threshold, gradient_top_k: of "gradient": a share of the largest attribution, edges into a node.
+    gradient_threshold, gradient_top_k: of "gradient" and "integrated": a share of the largest attribution,
+        edges into a node.
+    integrated_steps: in how many steps gradients are integrated, also those of contributions to the margin.
     """
 
-    method: Literal["direct", "gradient"] = "direct"
+    method: Literal["direct", "gradient", "integrated"] = "direct"
     targets: Literal["logits", "answers", "difference"] = "logits"
     max_logits: Count = 10
     logit_prob: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.95
@@ -101,6 +111,7 @@ class Attribution(Section, frozen=True):
     edge_threshold: Share = 0.98
     gradient_threshold: Share = 0.01
     gradient_top_k: Count = 10
+    integrated_steps: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 8
 
 
 class Pairs(Section, frozen=True):
@@ -113,7 +124,7 @@ class Circuit(Section, frozen=True):
     rank_by: the attribution that ranks; min_prompts: a feature has an importance if it is active in so many.
     """
 
-    rank_by: Literal["total", "direct", "gradient"] = "gradient"
+    rank_by: Literal["total", "direct", "gradient", "integrated"] = "gradient"
     min_prompts: Annotated[int, msgspec.Meta(ge=3)] = 5
 
 
@@ -154,6 +165,72 @@ class Interventions(Section, frozen=True):
     bootstrap: Count = 1000
     confidence: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.95
     seed: int = 456
+
+
+class Intervene(Section, frozen=True):
+    """What may react to the edits of one text, and how much is kept of the answer.
+
+    regime: "free" lets everything react; "frozen_attention" all but attention patterns; "direct" nothing, so
+        that effects are those of a graph's edges.
+    constrained: the layer up to which MLP outputs stay as they were, -1 for none; not with "direct".
+    logits: those of the last position, or of all; top_k: how many of the most probable tokens are listed.
+    """
+
+    regime: Literal["free", "frozen_attention", "direct"] = "free"
+    constrained: Annotated[int, msgspec.Meta(ge=-1)] = -1
+    logits: Literal["last", "all"] = "last"
+    top_k: Count = 10
+
+
+class Generate(Section, frozen=True):
+    """How one text is continued.
+
+    tokens: how many are chosen; temperature: 0 takes the most probable one; seed: of the draws.
+    """
+
+    tokens: Count = 20
+    temperature: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    seed: int = 789
+
+
+class Attention(Section, frozen=True):
+    """Which score of attention is explained, and how many pairs of sources are listed.
+
+    layer, head: of the model; query, key: positions, the prepended token being 0 and the last one -1.
+    most: how many pairs, the largest first.
+    """
+
+    layer: Annotated[int, msgspec.Meta(ge=0)] = 0
+    head: Annotated[int, msgspec.Meta(ge=0)] = 0
+    query: int = -1
+    key: int = 0
+    most: Count = 100
+
+
+class Heads(Section, frozen=True):
+    """Which edges are split over heads.
+
+    edges: SOURCE>TARGET. A source is feature/LAYER/POSITION/FEATURE, error/LAYER/POSITION or
+        embedding/POSITION. A target is such a feature, logit/TOKEN or logit/TOKEN/AGAINST, by token ids.
+    """
+
+    edges: tuple[str, ...] = ()
+
+
+class Audit(Section, frozen=True):
+    """On how much the transcoders are measured.
+
+    tokens: most tokens of all texts together; context: most of one text, the prepended token included.
+    hook_texts: on how many texts the stated hooks are compared with the others.
+    graphs, nodes: of how many texts edges in bfloat16 are compared with those in float32, and of how many
+        feature nodes each.
+    """
+
+    tokens: Count = 4096
+    context: Annotated[int, msgspec.Meta(ge=2)] = 128
+    hook_texts: Count = 8
+    graphs: Annotated[int, msgspec.Meta(ge=0)] = 4
+    nodes: Count = 1000
 
 
 class Figures(Section, frozen=True):

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import codecs
 import hashlib
+import math
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
 
 from circuitstore.engine.task import Task
-from circuitstore.errors import UsageError
+from circuitstore.errors import UsageError, meant, one_of, unknown
 from circuitstore.memo import shared
 from tasks.settings.model import Model, Shape, Transcoders, check_location
 from tasks.settings.overrides import apply
@@ -30,6 +32,7 @@ INPUTS: dict[str, type[Section]] = {
     "texts": Texts,
 }
 REQUIRED = ("model", "transcoders")
+OWN = "your own profile is given by its path, FILE.toml"
 
 S = TypeVar("S", bound=Section)
 Tables = dict[str, dict[str, Any]]
@@ -55,7 +58,7 @@ class Profile(msgspec.Struct, frozen=True):
         """One table by its name. Raises UsageError."""
         section = getattr(self, name) if name in INPUTS else self.phases.get(name)
         if section is None:
-            raise UsageError(f"table {name}", expected="one of " + ", ".join((*INPUTS, *self.phases)))
+            raise unknown("table", name, (*INPUTS, *self.phases))
         return section
 
 
@@ -90,6 +93,7 @@ class Settings(msgspec.Struct, frozen=True):
     def profile(self, tables: Mapping[str, Any], written_in: str) -> Profile:
         """The profile that these tables say; `written_in` is named in errors. Raises UsageError."""
         where = f"({written_in} or --set)"
+        _check_finite(tables, where)
         fields: list[Any] = [(name, kind) for name, kind in self.tables.items() if name in REQUIRED]
         fields += [(name, kind, kind()) for name, kind in self.tables.items() if name not in REQUIRED]
         try:
@@ -106,20 +110,30 @@ class Settings(msgspec.Struct, frozen=True):
     def _refused(self, tables: Mapping[str, Any], message: str, where: str) -> UsageError:
         """The error for what msgspec says of a value, with the value and the choices there are."""
         what, _, path = message.partition(" - at ")
-        setting = path.strip("`").removeprefix("$.") or "the profile"
+        setting = re.sub(r"\[.*\]", "", path.strip("`").removeprefix("$.")) or "the profile"
         table, _, field = setting.partition(".")
         value = tables.get(table)
         value = value.get(field) if field and isinstance(value, dict) else value
         got = "another value" if value is None else repr(value)
-        expected = what.removeprefix("Expected ").partition(", got ")[0]
+        expected, remedy = what.removeprefix("Expected ").partition(", got ")[0], ""
         if "unknown field" in what:
             known = self.tables if setting == "the profile" else self.tables[table].__struct_fields__
-            expected, got = "one of " + ", ".join(known), what.partition("field ")[2].strip("`")
+            got = what.partition("field ")[2].strip("`")
+            remedy = meant(got, known)
+            expected = one_of(known)
         elif "Invalid enum value" in what:
             kinds = {each.name: each.type for each in msgspec.structs.fields(self.tables[table])}
-            kind = msgspec.inspect.type_info(kinds[field])
-            expected = "one of " + ", ".join(map(str, getattr(kind, "values", ())))
-        return UsageError(f"{setting} {where}", expected=expected, got=got)
+            choices = [str(choice) for choice in _choices(msgspec.inspect.type_info(kinds[field]))]
+            remedy = meant(what.partition("value ")[2].strip("'"), choices)
+            expected = ("a list of these: " + ", ".join(choices)) if "[" in path else one_of(choices)
+        return UsageError(f"{setting} {where}", expected=expected, got=got, remedy=remedy or None)
+
+
+def _choices(kind: Any) -> Iterable[object]:
+    """The values that a setting, or each item of one, may have."""
+    if hasattr(kind, "values"):
+        return tuple(kind.values)
+    return _choices(getattr(kind, "item_type", None) or kind.type)
 
 
 def profile_names() -> list[str]:
@@ -162,16 +176,27 @@ def read_tables(path: str, name: str) -> dict[str, Any]:
     try:
         with open(path, "rb") as file:
             source = file.read()
-        key = "toml " + hashlib.sha256(source).hexdigest()
+        key = "toml 2 " + hashlib.sha256(source).hexdigest()
         if (tables := shared().get(key)) is None:
             tables = msgspec.toml.decode(source.removeprefix(codecs.BOM_UTF8))
+            _check_finite(tables, f"({path})")  # before it is remembered as JSON, which has none
             shared().put(key, tables)
     except FileNotFoundError:
-        expected = f"one of {', '.join(profile_names())}, or the path of a .toml file"
-        raise UsageError(f"unknown profile {name!r}", expected=expected) from None
+        raise unknown("profile", name, profile_names(), OWN) from None
     except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"profile {path}", expected="readable TOML in UTF-8", got=error) from error
     return {name: dict(table) if isinstance(table, dict) else table for name, table in tables.items()}
+
+
+def _check_finite(value: Any, where: str, setting: str = "") -> None:
+    """Raise UsageError for inf and nan, which no setting means."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise UsageError(f"{setting} {where}", expected="finite numbers", got=value)
+    if isinstance(value, dict):
+        for name, each in value.items():
+            _check_finite(each, where, f"{setting}.{name}".lstrip("."))
+    for each in value if isinstance(value, list) else ():
+        _check_finite(each, where, setting)
 
 
 def _absolute(base: str, path: str) -> str:

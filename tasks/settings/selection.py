@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from circuitstore.errors import UsageError
+from circuitstore.errors import UsageError, unknown
 from circuitstore.storage.layout import safe_name
 from tasks.settings.model import location
 from tasks.settings.overrides import apply
@@ -22,14 +22,30 @@ BEHAVIOURS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file
 class Text(msgspec.Struct, frozen=True):
     """One text to attribute.
 
-    text, tokens: the text, or its token ids; targets: answers to explain, if any; against: an answer whose
-    logit is subtracted.
+    text, tokens, turns: the text, or its token ids, or (role, content) of each turn of a conversation;
+    targets: answers to explain, if any; against: an answer whose logit is subtracted.
     """
 
     text: str = ""
     tokens: tuple[int, ...] = ()
+    turns: tuple[tuple[str, str], ...] = ()
     targets: tuple[str, ...] = ()
     against: str = ""
+
+
+class EditOfText(msgspec.Struct, frozen=True, order=True):
+    """A feature's activation that is set in one text, at one position or from start to stop.
+
+    Positions count from 0, negative ones from the end of the text. `position` is None for a range; `stop` is
+    None for a range that goes on over what is generated.
+    """
+
+    layer: int
+    feature: int
+    value: float
+    position: int | None = None
+    start: int | None = None
+    stop: int | None = None
 
 
 class Selection(msgspec.Struct, frozen=True):
@@ -40,6 +56,7 @@ class Selection(msgspec.Struct, frozen=True):
     behaviour: str
     prompts_file: str = ""
     text: Text = Text()
+    edits: tuple[EditOfText, ...] = ()
 
     def config(self, table: str) -> Section:
         """The settings in one table. Raises UsageError."""
@@ -73,11 +90,9 @@ def select(
     known = behaviour_names()
     for behaviour in behaviours:
         if behaviour not in known:
-            raise UsageError(
-                f"unknown behaviour {behaviour!r}",
-                expected="one of " + ", ".join(known),
-                remedy="or --prompts FILE.jsonl",
-            )
+            own = f"{behaviour}.jsonl"
+            remedy = f"--prompts {own}" if os.path.isfile(own) else "--prompts FILE.jsonl"
+            raise unknown("behaviour", behaviour, known, f"your own prompts are given by {remedy}")
     return [Selection(name, loaded, behaviour) for behaviour in dict.fromkeys(behaviours or known)]
 
 
@@ -98,7 +113,8 @@ def _of_prompts(name: str, profile: Profile, file: str, behaviours: Sequence[str
         expected = "no --behaviour: it is named after the file"
         raise UsageError("--prompts", expected=expected, got=f"--behaviour {behaviours[0]}")
     if not os.path.isfile(file):
-        raise UsageError(f"--prompts {file}", expected="a JSONL file", got="no such file")
+        got = "a folder" if os.path.isdir(file) else "no such file"
+        raise UsageError(f"--prompts {file}", expected="a JSONL file", got=got)
     behaviour = safe_name(os.path.splitext(os.path.basename(file))[0], "name of the prompts file")
     if behaviour in behaviour_names():
         expected = f"another name than {behaviour}, which is that of a behaviour"
@@ -107,9 +123,14 @@ def _of_prompts(name: str, profile: Profile, file: str, behaviours: Sequence[str
 
 
 def select_text(
-    settings: Settings, profile: str, transcoders: str | None, text: Text, overrides: Sequence[str] = ()
+    settings: Settings,
+    profile: str,
+    transcoders: str | None,
+    text: Text,
+    overrides: Sequence[str] = (),
+    edits: Sequence[EditOfText] = (),
 ) -> Selection:
-    """The selection of one text, with a profile, or with a model and transcoders.
+    """The selection of one text, perhaps with edits, with a profile, or with a model and transcoders.
 
     With `transcoders` (a folder or repository), `profile` may be a model's folder or repository too. Raises
     UsageError.
@@ -117,7 +138,7 @@ def select_text(
     if text.against and len(text.targets) != 1:
         expected = "one --target, from whose logit it is subtracted"
         raise UsageError("--against", expected=expected, got=f"{len(text.targets)} of them")
-    if not (text.text or text.tokens):
+    if not (text.text or text.tokens or text.turns):
         raise UsageError("text", expected="at least one token", got="nothing")
     if transcoders is None:
         name, loaded = load_profile(settings, profile, overrides)
@@ -131,12 +152,14 @@ def select_text(
         name = os.path.basename(tables["model"].get("path") or tables["model"]["repo"])
         loaded = settings.profile(tables, profile)
     asked: Any = loaded.table("attribution")
-    if asked.targets != "logits" and not text.targets:
+    if asked.targets != "logits" and not text.targets and not edits:
         raise UsageError(
             f"attribution.targets={asked.targets}",
             expected="answers to explain, which a text by itself has not",
             got="none",
             remedy="name them with --target and --against, or --set attribution.targets=logits",
         )
-    identity = hashlib.sha256(msgspec.json.encode(text)).hexdigest()
-    return Selection(safe_name(name, "profile"), loaded, f"text-{identity[:16]}", text=text)
+    edits = tuple(sorted(edits, key=msgspec.json.encode))  # whatever order they were given in
+    identity = hashlib.sha256(msgspec.json.encode([text, edits] if edits else text)).hexdigest()
+    about = f"text-{identity[:16]}"
+    return Selection(safe_name(name, "profile"), loaded, about, text=text, edits=edits)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import msgspec
 
 from tasks.settings.describe import Setting, describe
-from tasks.settings.profile import Settings, profile_names
-from tasks.settings.selection import Selection, Text, behaviour_names, select, select_text
+from tasks.settings.profile import Settings, load_profile, profile_names
+from tasks.settings.selection import EditOfText, Selection, Text, behaviour_names, select, select_text
 
 
 class Service(msgspec.Struct, frozen=True):
@@ -39,16 +40,26 @@ class Service(msgspec.Struct, frozen=True):
         """What a build of these phases is about, one selection a behaviour. Raises UsageError."""
         return select(self.settings, profile, behaviours, prompts_file, settings, phases)
 
+    def lacking(self, profile: str, phases: tuple[str, ...]) -> list[str]:
+        """`--set` words that building these phases needs and a profile does not say. Raises UsageError."""
+        trains = any(phase in self.settings.apart for phase in phases)
+        loaded = load_profile(self.settings, profile)[1]
+        return ["texts.path=FILE"] if trains and not loaded.texts.path else []
+
     def select_text(
         self,
         profile: str,
         transcoders: str | None,
-        text: str | tuple[int, ...],
+        text: str | tuple[int, ...] | tuple[tuple[str, str], ...],
         targets: tuple[str, ...],
         against: str,
         settings: tuple[str, ...],
+        edits: Sequence[Mapping[str, Any]] = (),
     ) -> Selection:
-        """What an attribution of one text is about. Raises UsageError."""
-        asked = Text(text=text) if isinstance(text, str) else Text(tokens=text)
-        asked = msgspec.structs.replace(asked, targets=targets, against=against)
-        return select_text(self.settings, profile, transcoders, asked, settings)
+        """What an attribution of one text, or an intervention in it, is about. Raises UsageError."""
+        given: dict[str, Any] = {"text" if isinstance(text, str) else "tokens": text}
+        if not isinstance(text, str) and text and isinstance(text[0], tuple):
+            given = {"turns": text}
+        asked = Text(**given, targets=targets, against=against)
+        wanted = [msgspec.convert(edit, EditOfText) for edit in edits]
+        return select_text(self.settings, profile, transcoders, asked, settings, wanted)

@@ -8,41 +8,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from graphs import TOKENS, assert_rows_add_up, assert_rows_agree
+from linear_cases import CASES
 from random_model import write_model, write_transcoders
 
 from bench import naive
-from circuitstore.circuits import batching
+from circuitstore.circuits import batching, choosing
 from circuitstore.circuits.active import ActiveFeatures, find_features
 from circuitstore.circuits.graph import attribute
 from circuitstore.models.capture import capture
 from circuitstore.models.load import load_model
 from circuitstore.transcoders.per_layer import Transcoders
-
-TOKENS = [208, 17, 3, 99, 3, 150, 42]
-ROPE_3 = {  # of Llama 3.2, with a context short enough to matter here
-    "rope_type": "llama3",
-    "rope_theta": 500_000.0,
-    "factor": 32.0,
-    "low_freq_factor": 1.0,
-    "high_freq_factor": 4.0,
-    "original_max_position_embeddings": 16,
-}
-CASES = {
-    "gqa1": ({"kv_heads": 4}, {}),
-    "gqa2-tied": ({"kv_heads": 2, "tied": True}, {}),
-    "gqa4-jumprelu": ({"kv_heads": 1}, {"threshold": True}),
-    "bias": ({"bias": True}, {}),
-    "skip": ({}, {"skip": True}),
-    "top-k": ({}, {"top_k": 5}),
-    "bias-tied-jumprelu-skip": (
-        {"bias": True, "tied": True, "kv_heads": 1},
-        {"threshold": True, "skip": True},
-    ),
-    "one-layer": ({"layers": 1}, {"layers": 1}),
-    "five-layers": ({"layers": 5, "kv_heads": 4}, {"layers": 5, "skip": True}),
-    "llama": ({"kind": "llama", "bias": True}, {}),
-    "llama-3-rope": ({"kind": "llama", "tied": True, "rope_parameters": ROPE_3}, {"threshold": True}),
-}
 
 
 @pytest.fixture(params=[(name, seed) for name in CASES for seed in (0, 1)], ids=lambda p: f"{p[0]}-{p[1]}")
@@ -54,22 +30,6 @@ def case(request, tmp_path):
         write_transcoders(tmp_path / "transcoders", seed + 100, **transcoder_options),
         transcoder_options.get("top_k"),
     )
-
-
-def assert_rows_agree(graph, slow):
-    largest = np.abs(slow.adjacency).max(axis=1, keepdims=True)
-    largest[largest == 0] = 1
-    assert (np.abs(graph.adjacency_matrix - slow.adjacency) / largest).max() < 1e-5
-    assert ((graph.adjacency_matrix == 0) == (slow.adjacency == 0)).all()
-    scale = np.maximum(largest[:, 0], np.abs(slow.bias))
-    assert (np.abs(graph.node_bias - slow.bias) / scale).max() < 1e-5
-    assert (np.abs(graph.node_preactivation - slow.preactivation) / scale).max() < 1e-5
-
-
-def assert_rows_add_up(graph):
-    total = graph.adjacency_matrix.sum(axis=1, dtype=np.float64) + graph.node_bias + graph.node_omitted
-    scale = np.abs(graph.adjacency_matrix).max(axis=1) + np.abs(graph.node_bias) + 1e-3
-    assert (np.abs(total - graph.node_preactivation) / scale).max() < 1e-4
 
 
 def test_full_graph_agrees_with_one_gradient_per_target(case):
@@ -167,8 +127,12 @@ def test_fewer_nodes_than_features(tmp_path, stage):
     assert_rows_add_up(graph)
 
 
-def test_stages_choose_by_the_rows_known_so_far(tmp_path):
-    """Small stages choose exactly what ranking the full graph's known rows, again and again, chooses."""
+@pytest.mark.parametrize("room", [10**9, 20_000, 0], ids=["kept", "first-kept", "computed-again"])
+def test_stages_choose_by_the_rows_known_so_far(tmp_path, monkeypatch, room):
+    """Small stages choose exactly what ranking the full graph's known rows, again and again, chooses.
+
+    That holds whether the rows of a stage are kept, or computed again a level and a few rows at a time.
+    """
     folders = write_model(tmp_path / "m", 7), write_transcoders(tmp_path / "t", 8)
     model, transcoders = load_model(folders[0]), Transcoders.open(folders[1])
     full = attribute(model, transcoders, TOKENS)
@@ -187,8 +151,30 @@ def test_stages_choose_by_the_rows_known_so_far(tmp_path):
             total += step
         ranked = [i for i in np.argsort(-total[:n], kind="stable").tolist() if i not in chosen]
         chosen += ranked[: min(7, 24 - len(chosen))]
+    blocks = []
+    rows_of = choosing.Choice._rows
+    monkeypatch.setattr(
+        choosing.Choice, "_rows", lambda self, targets: blocks.append(len(targets)) or rows_of(self, targets)
+    )
+    few = replace(batching.CPU, chosen_bytes=room, block_bytes=3 * 4 * len(full.node_influence))
+    monkeypatch.setattr(batching, "CPU", few)
     graph = attribute(model, transcoders, TOKENS, max_feature_nodes=24, stage=7)
     assert graph.selected_features.tolist() == sorted(chosen)
+    assert (blocks == [k, 7, 7, 7]) == (room == 10**9) and (max(blocks) <= max(3, k) or room)
+
+
+def test_only_what_edges_enter_has_a_row(tmp_path):
+    """Features and logits. Written out, errors and embeddings have rows of zeros, at their places."""
+    folders = write_model(tmp_path / "m", 7), write_transcoders(tmp_path / "t", 8)
+    graph = attribute(load_model(folders[0]), Transcoders.open(folders[1]), TOKENS, max_feature_nodes=24)
+    n_logits, n_inputs = len(graph.logit_token_ids), 4 * len(TOKENS)
+    assert graph.edge_rows.shape == graph.prune_edge_rows.shape == (24 + n_logits, 24 + n_inputs + n_logits)
+    for rows, square in (
+        (graph.edge_rows, graph.adjacency_matrix),
+        (graph.prune_edge_rows, graph.prune_edge_mask),
+    ):
+        assert np.array_equal(square[:24], rows[:24]) and np.array_equal(square[-n_logits:], rows[24:])
+        assert rows.any() and not square[24:-n_logits].any()
 
 
 @pytest.mark.parametrize("cut", range(6))
@@ -202,7 +188,14 @@ def test_every_cut_and_any_memory_give_the_same_effects(tmp_path, monkeypatch, c
     model, transcoders = load_model(folders[0]), Transcoders.open(folders[1])
     reference = attribute(model, transcoders, TOKENS).adjacency_matrix
     monkeypatch.setattr("circuitstore.circuits.effects.cheapest_cut", lambda *args: cut)
-    least = batching.Batching(reference.nbytes // 2, starting_rows=3, moved_rows=20, span=1, kept_bytes=1000)
+    least = replace(
+        batching.CPU,
+        flight_bytes=reference.nbytes // 2,
+        starting_rows=3,
+        moved_rows=20,
+        span=1,
+        kept_bytes=1000,
+    )
     spanned = replace(least, moved_rows=60, span=3)
     kinds = {"cpu": batching.CPU, "accelerator": batching.ACCELERATOR, "least": least, "spanned": spanned}
     monkeypatch.setattr(batching, "CPU", kinds[given])

@@ -113,3 +113,14 @@ def test_strongest_edges_agree_with_sorting_everything():
     largest = np.zeros(matrix.shape, dtype=bool)
     largest.ravel()[np.argsort(-scores.ravel())[:5000]] = True
     assert np.array_equal(pruning.strongest(torch.from_numpy(matrix), output, most=5000), largest)
+
+
+@pytest.mark.parametrize("top_k", [1, 2, 5, 19])
+def test_the_first_of_equal_edges_are_kept(top_k):
+    """Of many equal ones into a target, as a stable sort of all of them would have it."""
+    adjacency = torch.from_numpy(np.random.default_rng(0).integers(-2, 3, (30, 20)).astype(np.float32))
+    kept = pruning.strongest(adjacency, np.ones(30), top_k=top_k)
+    order = np.argsort(-np.abs(adjacency.numpy()), axis=1, kind="stable")[:, :top_k]
+    first = np.zeros(adjacency.shape, dtype=bool)
+    np.put_along_axis(first, order, True, axis=1)
+    assert (kept == (first & (adjacency.numpy() != 0))).all()

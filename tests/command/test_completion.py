@@ -7,7 +7,7 @@ import sys
 
 import pytest
 from click.shell_completion import ShellComplete
-from workspace import BEHAVIOUR, PIPELINE, ROOT
+from workspace import BEHAVIOUR, PIPELINE, ROOT, TEXTS, run
 
 from circuitstore.command import cli
 
@@ -32,7 +32,9 @@ def test_a_phase_is_offered_once():
 
 @pytest.mark.parametrize("command", ["build", "status", "explain", "show", "log", "export"])
 def test_behaviours(command, workspace, monkeypatch):
-    """Those that come built in, and what the store has of a user's own prompts."""
+    """Those that come built in, and what the store has of a user's own prompts; no single text."""
+    where = ("--profile", workspace.profile, "--store", workspace.store)
+    assert run("attribute", TEXTS["a"], *where).code == 0
     monkeypatch.setenv("CIRCUITSTORE_STORE", str(workspace.store))
     assert {"plural", "capital", "antonym", "addition", BEHAVIOUR} == set(offered(command, "-b"))
     assert list(offered(command, "--behaviour", incomplete="plu")) == ["plural"]
@@ -46,7 +48,7 @@ def test_profiles_and_files():
     assert offered("build", "--profile", incomplete="./my") == {"./my": "file"}
     assert offered("build", "--prompts", incomplete="my") == {"my": "file"}
     assert offered("build", "--store", incomplete="s") == {"s": "dir"}
-    assert list(offered("export")) == ["figures", "graphs", "transcoders"]
+    assert list(offered("export")) == [*PIPELINE.serves.exports, "arrays"]
 
 
 def test_the_command_answers_a_shell():

@@ -27,11 +27,12 @@ def test_log_of_what_was_not_computed_is_empty(built_once, words):
 
 
 @pytest.mark.parametrize("command", ["build", "explain"])
+@pytest.mark.parametrize("phase", ["attribute", "intervene", "generate"])
 @pytest.mark.parametrize("words", [(), ("-b", "plural")], ids=["all", "plural"])
-def test_the_phase_of_one_text_is_asked_for_by_its_command(tmp_path, command, words):
+def test_a_phase_of_one_text_is_asked_for_by_its_command(tmp_path, command, phase, words):
     """It has no text otherwise. The error says which command that is."""
-    outcome = run(command, "attribute", *words, "--store", tmp_path / "store")
-    assert "circuitstore attribute TEXT" in one_line_error(outcome, code=2)
+    error = one_line_error(run(command, phase, *words, "--store", tmp_path / "store"), code=2)
+    assert f"circuitstore {'attribute' if phase == 'attribute' else 'intervene'} TEXT" in error
 
 
 def test_export_of_what_is_about_no_behaviour_refuses_one(built_once, tmp_path):

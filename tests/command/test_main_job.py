@@ -6,8 +6,10 @@ import json
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import numpy as np
@@ -20,14 +22,33 @@ README = (ROOT / "README.md").read_text()
 SHOWN = re.findall(r"^    (circuitstore .+?)(?:\s{2,}.*)?$", README, flags=re.MULTILINE)
 
 
-def run(command: list[str], folder: Path) -> subprocess.CompletedProcess:
+SERVING = "view"  # the command that goes on until Ctrl-C
+
+
+def begin(words: list[str], folder: Path) -> subprocess.Popen:
+    """Start cli.py with these words, in this folder, on its own store and cache."""
     environment = {
         **os.environ,
         "HF_HUB_OFFLINE": "1",
         "CIRCUITSTORE_STORE": str(folder / "store"),
         "CIRCUITSTORE_CACHE": str(folder / "cache"),
+        "BROWSER": "true",  # the program of that name, which opens nothing
     }
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    command = [sys.executable, str(ROOT / "cli.py"), *words]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, cwd=folder, env=environment, stdout=pipe, stderr=pipe, text=True)
+
+
+def run(words: list[str], folder: Path) -> tuple[int, str]:
+    """The exit code of cli.py with these words, and what it says on stderr."""
+    with begin(words, folder) as process:
+        if words[0] == SERVING:
+            address = process.stdout.readline().strip()
+            with urllib.request.urlopen(address, timeout=60) as page:
+                assert page.status == 200
+            process.send_signal(signal.SIGINT)
+        said = process.communicate()[1]
+    return process.returncode, said
 
 
 @pytest.fixture(scope="module")
@@ -36,8 +57,9 @@ def folder(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("main-job")
     main_job = README.split("```sh\n")[1].split("```")[0].strip().splitlines()[-1]
     assert main_job == "python cli.py build attribution --behaviour plural"
-    done = run([sys.executable, str(ROOT / "cli.py"), *shlex.split(main_job)[2:]], folder)
-    assert done.returncode == 0, done.stderr
+    code, said = run(shlex.split(main_job)[2:], folder)
+    assert code == 0, said
+    (folder / "texts.txt").write_text("The keys near the cabinet\n")
     (folder / "my.jsonl").write_text(
         json.dumps({"text": "The key near the cabinets", "correct": " is", "incorrect": " are"}) + "\n"
     )
@@ -78,21 +100,13 @@ def filled(folder: Path, word: str) -> str:
     first = next(iter(cs.open("attribution", behaviour="plural", store=folder / "store").children))
     theirs = folder / "graphs" / "tiny" / "plural" / f"{first}.json"
     if word == "theirs.json" and not theirs.is_file():
-        done = run(
-            [
-                sys.executable,
-                str(ROOT / "cli.py"),
-                "export",
-                "graphs",
-                "--behaviour",
-                "plural",
-                "--prompt",
-                first,
-            ],
-            folder,
-        )
-        assert done.returncode == 0, done.stderr
-    return {"plural/ID": f"plural/{first}", "theirs.json": str(theirs)}.get(word, word)
+        code, said = run(["export", "graphs", "--behaviour", "plural", "--prompt", first], folder)
+        assert code == 0, said
+    if word == "KEY":
+        return str(cs.open("baseline", behaviour="plural", store=folder / "store").attrs["key"])
+    others = str(folder / "elsewhere")  # a folder in place of a bucket
+    places = {"s3://our-bucket/results": others, "URL": others}
+    return {"plural/ID": f"plural/{first}", "theirs.json": str(theirs), **places}.get(word, word)
 
 
 def test_readme_shows_commands():
@@ -106,6 +120,6 @@ def test_readme_commands_run(folder, command):
     words = [filled(folder, word) for word in shlex.split(command)[1:]]
     if words[0] == "build" and "--behaviour" not in words and "--prompts" not in words:
         words += ["prompts", "--behaviour", "plural"]  # the same command, for less than everything
-    done = run([sys.executable, str(ROOT / "cli.py"), *words], folder)
-    assert done.returncode == 0, done.stderr
-    assert "Traceback" not in done.stderr
+    code, said = run(words, folder)
+    assert code == 0, said
+    assert "Traceback" not in said

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import sys
-import threading
-import warnings
 from pathlib import Path
 
 import pytest
@@ -18,7 +15,7 @@ from circuitstore.engine.territory import Cover
 from circuitstore.errors import StaleCodeError, UndeclaredReadError
 from circuitstore.memo import Memo
 
-BY_NAME = "import importlib\nimportlib.import_module('tasks.behaviours._words')"
+BY_NAME = "import importlib\nimportlib.import_module('.'.join(['tasks', 'behaviours', '_words']))"
 READS = {
     "when it is imported": {"imports": "WORDS = Path(__file__).with_name('words.json').read_text()"},
     "when it draws": {"body": "Path(__file__).with_name('words.json').read_text()"},
@@ -34,15 +31,46 @@ READS = {
     },
     "from a hidden file": {"body": "Path(__file__).with_name('.words').read_text()"},
     "from a file without an ending": {"body": "Path(__file__).with_name('words').read_text()"},
-    "by what shows lines of code": {
-        "imports": "import linecache",
-        "body": "linecache.getline(str(Path(__file__).with_name('words.json')), 1)",
+    "from a hidden folder": {"body": "open(Path(__file__).parent / '.words' / 'words.json').read()"},
+    "by another name": {
+        "body": "import os\n    os.link('words.json', '/tmp/words-' + str(os.getpid()))",
     },
+    "as a database": {"body": "import sqlite3\n    sqlite3.connect('words.json')"},
     "from a room that no key covers": {
         "body": "(Path(__file__).parents[1] / 'settings' / 'words.json').read_text()"
     },
     "as a module by its name": {"imports": BY_NAME},
-    "as a module beside cli.py": {"imports": "import words"},
+    "as a module beside cli.py": {"imports": "import importlib\nimportlib.import_module('wor' + 'ds')"},
+    "as a database by its address": {
+        "body": "import sqlite3\n    sqlite3.connect("
+        "Path(__file__).with_name('words.json').as_uri() + '?mode=ro', uri=True)"
+    },
+    "from a file that is named like no file": {"body": "open('<words>').read()"},
+    "through an open folder": {
+        "body": "import os\n    os.open('words.json', os.O_RDONLY, dir_fd=os.open('.', os.O_RDONLY))"
+    },
+    "by the names in its folder": {"body": "sorted(Path(__file__).with_name('words').iterdir())"},
+    "by the names in its folder, when it is imported": {
+        "imports": "import os\nos.listdir(os.path.join(os.path.dirname(__file__), 'words'))"
+    },
+    "as the text of a module": {"body": "Path(__file__).with_name('_words.py').read_text()"},
+    "as the text of a module, by pkgutil": {
+        "body": "import pkgutil\n    pkgutil.get_data('tasks.behaviours', '_words.py')"
+    },
+    "as the text of a module, by its loader": {
+        "imports": "from tasks.behaviours import _words",
+        "body": "_words.__loader__.get_source('tasks.behaviours._words')",
+    },
+    "through a link outside, when it is imported": {
+        "imports": "WORDS = (Path(__file__).parents[3] / 'link' / 'words.json').read_text()"
+    },
+    "by .. behind a link": {"body": "open('link/../words.txt').read()"},
+    "that was not there at first": {
+        "body": "late = Path(__file__).with_name('words.late')\n"
+        "    try:\n        late.read_text()\n"
+        "    except FileNotFoundError:\n        late.write_text('1')\n"
+        "    late.read_text()"
+    },
 }
 
 
@@ -55,12 +83,43 @@ def project(tree: Path) -> Project:
 def test_an_undeclared_read_of_a_behaviour_fails_and_is_named(project, how):
     """At import, while it draws, caught by the behaviour itself, in a thread, by any reader, and as code."""
     project.declare(**READS[how])
-    for name in ("behaviours/.words", "behaviours/words", "settings/words.json"):
-        (project.tree / "tasks" / name).write_text("[1]")
+    hidden = ".words/words.json" if "hidden folder" in how else ".words"
+    (project.room / hidden).parent.mkdir(exist_ok=True)
+    tasks, odd = project.tree / "tasks", project.tree / "<words>"
+    for file in (project.room / hidden, tasks / "settings" / "words.json", tasks / "words.txt", odd):
+        file.write_text("[1]")
+    words = project.room / "words"
+    words.mkdir() if "names" in how else words.write_text("[1]")
+    (project.tree.parent / "link").symlink_to(project.tree)
+    (project.tree / "link").symlink_to("tasks/settings")
     outcome = project.run()
     error = outcome.err.splitlines()[-1]
-    assert outcome.code == 1 and "words" in error and "key covers" in error
-    assert ("MODULES" if "words.py" in error else "FILES") in error
+    assert outcome.code == 1 and "key covers" in error
+    assert ("words" in error) == ("open folder" not in how)
+    of_names = "names" in how or "open folder" in how
+    assert ("name the files" if of_names else "MODULES" if "as a module" in how else "FILES") in error
+
+
+NAMED = {
+    "by import_module": "from importlib import import_module\nimport_module('tasks.behaviours._words')",
+    "by import_module of another name": "from importlib import import_module as load\n"
+    "load('tasks.behaviours._words')",
+    "by a name of its own": "import tasks.behaviours._words as w\nw.WORDS",
+    "relatively": "import importlib\nimportlib.import_module('._words', __package__)",
+    "relatively to another package": "import importlib\n"
+    "importlib.import_module('.behaviours._words', 'tasks')",
+    "as a text": "import sys\nsys.modules['tasks.behaviours._words']",
+}
+
+
+@pytest.mark.parametrize("how", NAMED)
+def test_a_module_that_is_at_hand_already_is_in_the_key(project, how):
+    """Another behaviour, or the package, may have imported it: then no import is heard."""
+    (project.room / "__init__.py").open("a").write("\nfrom tasks.behaviours import _words\n")
+    project.declare(imports=NAMED[how])
+    assert project.run().computed_of("prompts") == 1
+    (project.room / "_words.py").write_text("WORDS = 2\n")
+    assert project.run().computed_of("prompts") == 1
 
 
 def test_declared_files_and_modules_are_in_the_key(project):
@@ -123,13 +182,54 @@ def test_a_phase_declares_files_and_modules(project):
     assert "code: tasks/words.json changed" in str(explained)
 
 
+UNCOVERED = {
+    "from tasks import WORDS": "tasks.WORDS",
+    "import tasks\ntasks.WORDS": "the package tasks",
+    "import circuitstore as cs\ncs.open": "the package circuitstore",
+    "from circuitstore import open": "circuitstore.open",
+    "from circuitstore.models import WORDS": "circuitstore.models.WORDS",
+    "from words import WORDS": "words, which is of this project and lies outside of the package tasks",
+    "import inspect": "inspect, which tells what no key covers",
+    "import tasks.parts as parts": "the package tasks.parts",
+    "from tasks import parts": "the package tasks.parts",
+    "from .. import parts": "the package tasks.parts",
+    "import tasks.parts.layers": "the package tasks",
+    "import circuitstore": "the package circuitstore",
+    "from importlib import import_module\nimport_module('tasks.parts')": "the package tasks.parts",
+    "import importlib\nimportlib.import_module('tasks')": "the package tasks",
+    "from importlib import import_module as load\nload('.parts', 'tasks')": "the package tasks.parts",
+    "__import__('tasks.parts.layers')": "the package tasks",
+    "from tasks.inputs.behaviour import selection": "tasks.inputs",
+}
+
+
+@pytest.mark.parametrize("imports", UNCOVERED)
+def test_what_no_key_covers_is_refused_before_anything_runs(project, imports):
+    """What packages say and lead to, the results in the store, what carries inputs, modules beside cli.py."""
+    project.declare(imports=imports)
+    outcome = project.run()
+    assert outcome.code == 1 and UNCOVERED[imports] in outcome.err and "colour.py" in outcome.err
+    assert not (project.tree / "store" / "actions").exists()
+
+
+def test_a_behaviour_may_be_a_link(project):
+    """Its code is what it leads to."""
+    project.declare()
+    shutil.move(project.room / "colour.py", project.tree / "kept.py")
+    (project.room / "colour.py").symlink_to(project.tree / "kept.py")
+    assert project.run().computed_of("prompts") == 1
+    with (project.tree / "kept.py").open("a") as file:
+        file.write("\nMORE = 1\n")
+    assert project.run().computed_of("prompts") == 1
+
+
 @pytest.mark.parametrize("room", ["costs", "settings", "exports"])
 def test_code_that_no_key_covers_may_not_be_imported(project, room):
     """What only plans or exports may change without a key; a behaviour that imports it is refused."""
     (project.tree / "tasks" / room / "words.py").write_text("WORDS = 1\n")
     project.declare(imports=f"from tasks.{room}.words import WORDS")
     outcome = project.run()
-    assert outcome.code == 1 and f"got tasks.{room}; move what it needs to a room" in outcome.err
+    assert outcome.code == 1 and f"got tasks.{room}; move what it needs into a module" in outcome.err
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
@@ -166,107 +266,8 @@ def test_the_packages_around_a_phase_are_in_its_key(tmp_path):
     assert "tasks.training" in Code("tasks", Memo(str(tmp_path / "memo"))).closure("tasks.training.corpus")
 
 
-# What is never complained of
-
-
-def test_a_helper_may_be_called_like_a_function_of_the_package(project):
-    """`_words.py`, beside behaviours, is imported by name and covered without being declared."""
-    project.declare(imports="from tasks.behaviours._words import WORDS")
-    assert project.run().computed_of("prompts") == 1
-    project.declare(imports="from tasks.behaviours import names, generate, load, _draw\n")
-    for name in ("names", "generate", "load", "_draw"):
-        (project.room / f"{name}.py").write_text("")
-    assert project.run().computed_of("prompts") == 1
-
-
 def cover(folder: Path, **more: object) -> Cover:
     return Cover("tasks", {"tasks.baseline": "0"}, **more)
-
-
-def test_what_lies_elsewhere_is_free(tmp_path, monkeypatch):
-    """Packages, Python, the system, the store, caches, hidden files, and what does not exist."""
-    work = tmp_path / "work"
-    free = ["store/x", ".cache/x", "own.egg-info/top_level.txt", "env/lib/site-packages/x.py"]
-    for name in (*free, "data.txt"):
-        (work / name).parent.mkdir(parents=True, exist_ok=True)
-        (work / name).write_text("")
-    monkeypatch.chdir(work)
-    covering = cover(work, stores=[str(work / "store")])
-    free += [
-        "gone.txt",
-        "/proc/self/maps",
-        "/etc/hosts",
-        pytest.__file__,
-        shutil.__file__,
-        str(tmp_path / "x"),
-    ]
-    assert [path for path in free if not covering.covers(path)] == []
-    assert not covering.covers("data.txt")
-
-
-def test_what_a_loader_consults_is_not_for_the_phase(tmp_path, monkeypatch):
-    """Files that decide what an identity tells may be read inside the block, and not after it."""
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "config.yaml").write_text("")
-    with audit.watching("any", cover(tmp_path)) as watch:
-        with watch.allowing(["config.yaml"]):
-            assert (tmp_path / "config.yaml").read_text() == ""
-        with pytest.raises(UndeclaredReadError, match=r"config\.yaml"):
-            (tmp_path / "config.yaml").read_text()
-
-
-def test_a_home_folder_is_only_watched_itself(tmp_path, monkeypatch):
-    """What lies in folders of the home belongs to other work."""
-    (tmp_path / "papers").mkdir()
-    for name in ("papers/x.txt", "x.txt"):
-        (tmp_path / name).write_text("")
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.chdir(tmp_path)
-    assert cover(tmp_path).covers("papers/x.txt") and not cover(tmp_path).covers("x.txt")
-
-
-def test_of_a_model_only_its_files(tmp_path, monkeypatch):
-    """By any link to them; a link that leads elsewhere, or to another file of the folder, is refused."""
-    model = tmp_path / "model"
-    model.mkdir()
-    for name in ("config.json", "other.json"):
-        (model / name).write_text("{}")
-    monkeypatch.chdir(tmp_path / "model")
-    view = tmp_path / "view"
-    view.mkdir()
-    for name in ("config.json", "other.json"):
-        (view / name).symlink_to(model / name)
-    covering = cover(tmp_path, files=[str(model / "config.json")], inputs=[str(model)])
-    assert covering.covers(str(view / "config.json")) and covering.covers("config.json")
-    assert not covering.covers(str(view / "other.json")) and not covering.covers(str(model / "other.json"))
-
-
-def test_other_threads_warnings_and_writing_go_their_way(tmp_path, monkeypatch):
-    """A thread that was there before, a warning that shows a line of a script, and a file that is written."""
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "script.py").write_text("raise SystemExit\n")
-    began, go, seen = threading.Event(), threading.Event(), []
-
-    def serve() -> None:
-        began.set()
-        go.wait()
-        seen.append((tmp_path / "script.py").read_text())
-
-    server = threading.Thread(target=serve)
-    server.start()
-    began.wait()
-    with audit.watching("any", cover(tmp_path)) as watch:
-        go.set()
-        server.join()
-        (tmp_path / "log.txt").write_text("")
-        with warnings.catch_warnings():
-            warnings.simplefilter("always")
-            shown = warnings.formatwarning("odd", UserWarning, str(tmp_path / "script.py"), 1)
-        assert "raise SystemExit" in shown and seen and watch.refused() is None
-        with pytest.raises(UndeclaredReadError, match=r"script\.py"):
-            (tmp_path / "script.py").read_text()
-        assert watch.refused() is not None
-    assert (tmp_path / "script.py").read_text()
 
 
 def test_a_file_that_a_module_read_when_it_was_imported_may_not_change(tmp_path, monkeypatch):
@@ -281,35 +282,3 @@ def test_a_file_that_a_module_read_when_it_was_imported_may_not_change(tmp_path,
     (tmp_path / "words.json").write_text("[2]")
     with pytest.raises(StaleCodeError, match=r"words\.json.*restart"):
         audit.check_reads(["tasks.some"])
-
-
-ATTRIBUTE = """
-import circuitstore as cs
-{before}
-g = cs.attribute("the keys", model="{model}", transcoders="{transcoders}", store="store")
-print(g.sizes["node"])
-"""
-BEFORE = {
-    "models imported": "import circuitstore.models.load, circuitstore.circuits.graph",
-    "a module of the user's named tasks": "",
-}
-
-
-@pytest.mark.parametrize("what", BEFORE)
-def test_a_notebook_works(tmp_path, what):
-    """Whatever it imported first, and whatever lies beside it."""
-    import subprocess
-
-    if not BEFORE[what]:
-        (tmp_path / "tasks.py").write_text("MINE = 1\n")
-    code = ATTRIBUTE.format(before=BEFORE[what], model=MODEL, transcoders=TRANSCODERS)
-    (tmp_path / "script.py").write_text(code)
-    done = subprocess.run(
-        [sys.executable, "script.py"],
-        cwd=tmp_path,
-        env={"PYTHONPATH": f"{tmp_path}:{Path(audit.__file__).parents[2]}", "PATH": ""},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0 and int(done.stdout) > 0, done.stderr[-2000:]

@@ -13,6 +13,7 @@ import circuitstore as cs
 from circuitstore.engine import work
 from tasks import activations as activations_phase
 from tasks import baseline as baseline_phase
+from tasks import pairs as pairs_phase
 
 
 def cells(workspace: Workspace, phase: str) -> dict[tuple, str]:
@@ -198,3 +199,18 @@ def test_other_result_for_the_same_key_is_reported(workspace, monkeypatch):
     assert workspace.artifact("baseline").key == key
     assert workspace.verify().json["damaged"] == []
     assert np.isfinite(float(workspace.artifact("baseline").summary["mean_logit_difference"]))
+
+
+def test_a_row_may_not_come_twice(new_workspace, monkeypatch):
+    """The later one would silently take the place of the other."""
+    original = pairs_phase.pairs
+
+    def twice(*given, **named):
+        first, *others = original(*given, **named)
+        yield from (first, first, *others)
+
+    monkeypatch.setattr(pairs_phase, "pairs", twice)
+    error = one_line_error(new_workspace.build(phase="pairs"), code=1)
+    assert "phase pairs" in error and "1 of 4 twice" in error
+    monkeypatch.undo()
+    assert new_workspace.build(phase="pairs").code == 0

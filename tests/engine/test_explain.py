@@ -74,11 +74,11 @@ def test_never_built(new_workspace, ask):
 
 
 def test_edited_prompt(workspace, ask):
-    """The prompt is named by its id, with the hash of what it was and is."""
+    """The prompt is named by its id, with what it was and is; a hash would not say it."""
     workspace.write_prompts({**TEXTS, "b": "the cat sat on the cabinet"})
     text = why(ask(workspace), "prompts")
-    assert "prompts.b " in text and " → " in text
-    assert "prompts.a " not in text and "prompts.c " not in text
+    assert f"prompts.b.text {TEXTS['b']} → the cat sat on the cabinet" in text
+    assert "prompts.a" not in text and "prompts.c" not in text
 
 
 def test_added_and_removed_prompts(workspace, ask):

@@ -10,22 +10,27 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from types import SimpleNamespace
 
 import msgspec
 import pytest
 from workspace import MODEL, PIPELINE, ROOT, TRANSCODERS, Workspace
 
+from bench.plain_phases import Nothing
 from circuitstore.engine import fingerprint, loading
-from circuitstore.engine.keys import artifact_key
+from circuitstore.engine.code_of import code_of
+from circuitstore.engine.fingerprint import Code
 from circuitstore.engine.planner import Planner, Step
 from circuitstore.engine.task import Task
-from circuitstore.errors import StaleCodeError
-from circuitstore.memo import file_hash
-from circuitstore.storage.artifact import Artifact, Cell, content_of
+from circuitstore.errors import InputError, StaleCodeError
+from circuitstore.memo import Memo, file_hash
+from circuitstore.storage.artifact import Artifact, Cell, listed
+from circuitstore.storage.key import artifact_key
 from circuitstore.storage.layout import Store
 from circuitstore.storage.records import Components
 from tasks import SETTINGS
+from tasks.parts import layers
 
 PLACE = {
     (section, field) for section in ("model", "transcoders") for field in ("path", "repo", "revision")
@@ -37,7 +42,7 @@ NOT_EFFECTIVE = PLACE | {
     ("model", "threads"),
     ("attribution", "memory"),
 }
-ANOTHER_TEXT = {("activations", "layers"): "0-1"}
+ANOTHER_TEXT = {("activations", "layers"): "0-1", ("transcoders", "k"): "8"}
 
 
 @pytest.fixture(scope="module")
@@ -67,17 +72,7 @@ def some_output(task: Task) -> Artifact:
         Cell(dict(coords), fingerprint.digest("some", [task.name, dict(coords)]), "0" * 64, row)
         for row, coords in enumerate(values)
     ]
-    return Artifact(
-        task.name,
-        "any",
-        "0" * 64,
-        content_of(cells),
-        list(task.axes),
-        len(cells),
-        ["0" * 64],
-        Components(),
-        table=msgspec.Raw(msgspec.json.encode(cells)),
-    )
+    return listed(task.name, "any", task.axes, cells)
 
 
 def another(section: str, field: msgspec.structs.FieldInfo) -> str:
@@ -86,7 +81,7 @@ def another(section: str, field: msgspec.structs.FieldInfo) -> str:
     if isinstance(kind, msgspec.inspect.LiteralType):
         return next(value for value in kind.values if value != field.default)
     if isinstance(kind, msgspec.inspect.IntType):
-        return str(field.default + 1)
+        return str(field.default + (kind.multiple_of or 1))
     if isinstance(kind, msgspec.inspect.FloatType):
         return str((field.default + (1 if field.default > 1 else 0.02)) / 2)
     if isinstance(kind, msgspec.inspect.BoolType):
@@ -182,13 +177,17 @@ def test_other_weights_are_in_the_keys_of_what_reads_them(project, tmp_path, res
     }
 
 
+def key_of(task: Task, components: Components) -> str:
+    return artifact_key(task.name, task.declared, components)
+
+
 def test_every_part_of_a_key_counts():
     """An artifact's key differs when its phase, code, configuration, resources or upstream content differ."""
     task, other = PIPELINE.tasks[:2]
-    keys = {artifact_key(task, Components()), artifact_key(other, Components())}
-    keys |= {artifact_key(task, Components(**{part: {"x": 1}})) for part in Components.__struct_fields__}
+    keys = {key_of(task, Components()), key_of(other, Components())}
+    keys |= {key_of(task, Components(**{part: {"x": 1}})) for part in Components.__struct_fields__}
     declared = ({"per": ("prompt",), "rows": None}, {"rows": "layer"}, {"summary": True})
-    keys |= {artifact_key(msgspec.structs.replace(task, **fields), Components()) for fields in declared}
+    keys |= {key_of(msgspec.structs.replace(task, **fields), Components()) for fields in declared}
     assert len(keys) == 9
 
 
@@ -198,7 +197,7 @@ def test_only_code_that_computes_is_in_a_key(project):
     Never is it engine, storage, commands, settings or costs.
     """
     for step in planned(project).values():
-        code = set(step.components.code)
+        code = set(step.components.code) - {"coordinates"}
         assert step.task.module("tasks") in code
         assert all(fingerprint.computes(module, "tasks") for module in code)
         rooms = {".".join(module.split(".")[:2]) for module in code}
@@ -287,3 +286,47 @@ def test_code_in_memory_that_is_not_the_code_of_the_key_is_refused():
     loading.check_loaded({"tasks.inputs.own_prompts": current})
     with pytest.raises(StaleCodeError, match="restart this process"):
         loading.check_loaded({"tasks.inputs.own_prompts": fingerprint.source_hash(b"EDITED = True")})
+
+
+class Odd(msgspec.Struct, frozen=True):
+    """Settings that say more than their values."""
+
+    size: int = 1
+
+    @property
+    def double(self) -> int:
+        return 2 * self.size
+
+
+def code_with(**declared: object) -> dict[str, str]:
+    """The code in the key of a phase `prompts` that is declared so."""
+    task = Task("prompts", **{"config": Nothing, "needs": (), **declared})
+    return code_of(Code("tasks", Memo()), task, None, {})
+
+
+def test_settings_have_nothing_but_fields():
+    """They are in keys by value, and their code is in none."""
+    assert code_with()
+    with pytest.raises(InputError, match=r"settings of phase prompts.*got Odd\.double"):
+        code_with(config=Odd)
+
+
+def test_which_function_chooses_cells_is_in_the_key():
+    """By its module's code and by its name, so it must have one, in a module that a key covers."""
+    chosen = code_with(per=("layer",), coordinates=layers.of_activations)
+    assert chosen["coordinates"] == "tasks.parts.layers.of_activations"
+    assert chosen["tasks.parts.layers"]
+    with pytest.raises(InputError, match="expected a function of a module, got <lambda>"):
+        code_with(per=("layer",), coordinates=replaced(layers.of_activations, "<lambda>"))
+    with pytest.raises(InputError, match=r"coordinates= of the Task of prompts.*got tests"):
+        code_with(per=("layer",), coordinates=code_with)
+
+
+def replaced(function: Callable[..., object], name: str) -> Callable[..., object]:
+    """A function of the same module by another name."""
+
+    def other(*arguments: object) -> object:
+        return function(*arguments)
+
+    other.__module__, other.__qualname__ = function.__module__, name
+    return other

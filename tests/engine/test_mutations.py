@@ -24,7 +24,8 @@ from circuitstore.storage.layout import Store
 # Code that decides results, and what in it does not: docs/architecture.md, "Who may import whom".
 COMPUTING = ("circuitstore.models.", "circuitstore.transcoders.", "circuitstore.circuits.")
 COMPUTING += ("circuitstore.statistics.", "circuitstore.texts", "tasks.")
-APART = ("tasks.settings", "tasks.costs", "tasks.exports", "tasks.inputs.resources")
+APART = ("tasks.settings", "tasks.costs", "tasks.exports", "tasks.exploring", "tasks.labelling")
+APART += ("tasks.inputs.resources", "tasks.variables")
 FILES = modules(ROOT)
 
 

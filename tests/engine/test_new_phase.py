@@ -43,13 +43,23 @@ WORDS = {  # command → its words, for the phase `lengths`
     "show": ["lengths", "--json"],
     "log": ["--phase", "lengths", "--json"],
     "verify": ["--deep", "--json"],
+    "adopt": ["lengths", "--check", "1", "--json"],
+    "gc": ["--json"],
+    "du": ["--json"],
     "attribute": [],
+    "intervene": [],
+    "attention": [],
+    "audit": [],
+    "view": [],
     "review": [],
     "export": [],
     "diff": [],
+    "tag": ["--list", "--json"],
+    "push": [],
+    "pull": [],
     "update": ["--json"],
 }
-SELECTING = {"build", "plan", "status", "explain"}
+SELECTING = {"build", "plan", "status", "explain", "adopt"}
 
 
 class Extended:
@@ -62,7 +72,7 @@ class Extended:
             file.write(STRUCT)
         contents = tree / "tasks" / "__init__.py"
         text = contents.read_text()
-        assert text.count(")\n\n# Built only when asked for by name. One text") == 1
+        assert text.count(")\n\n# Built only when asked for by name. A graph beside") == 1
         contents.write_text(text.replace(")\n\n# Built only", LINE, 1))
 
     def __call__(self, command: str, *words: object) -> Outcome:
@@ -92,9 +102,15 @@ def words_of(extended: Extended, command: str) -> list[object]:
         "profile": ["show", "--profile", work.profile, "--json"],
         "show": [*WORDS["show"], "-b", BEHAVIOUR, *plain],
         "attribute": [TEXTS["a"], *plain, "--json"],
+        "intervene": [TEXTS["a"], "-f", "1/2/3=4", *plain, "--json"],
+        "attention": [TEXTS["a"], "--head", "1/2/3/1", *plain, "--json"],
+        "audit": [work.prompts, *plain, "--set", "audit.graphs=1", "--json"],
+        "view": ["--help"],
         "review": ["--help"],
         "export": ["--help"],
         "diff": ["--help"],
+        "push": ["--help"],
+        "pull": ["--help"],
         "update": [*WORDS["update"], *plain],
     }
     return given.get(command, [*WORDS[command], "--store", work.store])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from functools import cache
 from pathlib import Path
 
@@ -38,7 +39,8 @@ MAY_IMPORT: dict[str, set[str]] = {  # room of the library → rooms of the libr
         "texts",
         "transcoders",
     },
-    "command": {"_version", "engine", "errors", "pipeline", "results", "storage"},
+    "viewer": {"errors"},
+    "command": {"_version", "engine", "errors", "pipeline", "results", "storage", "viewer"},
     "__init__": {"_version", "engine", "pipeline"},
     "__main__": {"command"},
 }
@@ -159,6 +161,14 @@ def test_each_phase_takes_what_its_declaration_says(task):
     assert ("summary" in functions) == task.summary
 
 
+def test_the_text_of_a_token_is_made_in_one_place():
+    """A decoder is made for whole texts: of one token it can lose the space, or give one text to many."""
+    alone = re.compile(r"\.decode\(\[\w+\]\)|convert_ids_to_tokens")
+    files = (file for top in ("circuitstore", "tasks") for file in (ROOT / top).rglob("*.py"))
+    found = [file.name for file in files if alone.search(file.read_text(encoding="utf-8"))]
+    assert found == ["token_text.py"]
+
+
 def test_phases_stand_in_the_order_of_their_needs():
     """What a phase needs stands before it in the contents page, so there are no circles."""
     names = [task.name for task in PIPELINE.every]
@@ -212,23 +222,28 @@ def test_a_phase_depends_on_no_module_that_it_does_not_use(phase):
 def test_what_attribution_depends_on():
     """The costliest phase, spelled out: an edit of a module in this list costs every graph."""
     library = {module for module in code_of("attribution") if module.startswith("circuitstore.circuits")}
-    first = "active batching edges effects ends flight frozen_network gradient_graph gradients"
-    names = f"{first} graph margin methods pruning targets"
+    first = "active batching choosing edges effects ends flight frozen_network gradient_graph gradients"
+    names = f"{first} graph margin methods pruning sources targets"
     assert library == {f"circuitstore.circuits.{name}" for name in names.split()}
 
 
 WORDS = {  # names of phases that are words of their own, too
-    "attribute",  # a command
+    "attribute",  # commands, or functions for scripts
+    "attention",
+    "heads",
+    "audit",
+    "intervene",
+    "generate",
     "prompts",  # an option of commands
     "transcoders",  # a room of the library
 }
 
 
 def test_the_library_knows_no_phase_by_name():
-    """No string of storage, engine, results, hub or command is the name of a phase, docstrings apart."""
+    """No string of these rooms of the library is the name of a phase, docstrings apart."""
     phases = {task.name for task in PIPELINE.every} - WORDS
     spoken = []
-    for room in ("storage", "engine", "results", "hub", "command"):
+    for room in ("storage", "engine", "results", "hub", "viewer", "command"):
         for file in (LIBRARY / room).rglob("*.py"):
             documented = {
                 id(node.body[0].value)

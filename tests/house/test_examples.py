@@ -55,6 +55,16 @@ def test_a_behaviour_shares_everything_with_itself(built):
     assert "shared" in run("shared_features.py", "mine", "mine", built.store, "small").splitlines()[0]
 
 
+def test_why_it_looks_names_the_head_of_an_edge(tmp_path):
+    """The loading is a part of the edge, and the largest pairs come first."""
+    store, text = str(tmp_path / "store"), "The keys near the cabinet"
+    found = runpy.run_path(str(EXAMPLES / "why_it_looks.py"))["why_it_looks"](text, store)
+    assert len(found["pairs"]) == 5 and 0 < found["loading"] / found["weight"] < 1.5
+    shares = [abs(share) for share, *_ in found["pairs"]]
+    assert shares == sorted(shares, reverse=True) and found["edge"][0] != found["edge"][1]
+    assert f"{found['score']:.3f} nats" in run("why_it_looks.py", text, store)
+
+
 def test_custom_slice_draws_what_it_reads(built, tmp_path):
     """A file is written; the values are the store's."""
     table = cs.open("features", behaviour="mine", store=built.store, profile="small", sparse=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-CONTENT = ("setup.cfg", "pyproject.toml", "README.md", "cli.py", "circuitstore", "tasks")
+CONTENT = ("setup.cfg", "pyproject.toml", "README.md", "LICENSE", "cli.py", "circuitstore", "tasks")
 
 
 def run(*command: str | Path, cwd: Path, **environment: str) -> subprocess.CompletedProcess:
@@ -36,7 +36,9 @@ def checkout(tmp_path_factory) -> Path:
     for name in CONTENT:
         source = ROOT / name
         if source.is_dir():
-            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(
+                source, folder / name, ignore=shutil.ignore_patterns("__pycache__", "node_modules")
+            )
         else:
             shutil.copy(source, folder / name)
     return folder
@@ -77,7 +79,9 @@ def builds_prompts(*command: str | Path, cwd: Path, **environment: str) -> None:
 def test_wheel_adds_one_name_and_carries_pipeline_and_weights(wheel):
     """The wheel holds one package, with the phases, profiles and weights inside and no tests."""
     names = zipfile.ZipFile(wheel).namelist()
+    assert [name for name in names if name.endswith("LICENSE")]
     assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {"circuitstore"}
+    assert {"circuitstore/viewer/built/explorer.js", "circuitstore/viewer/built/explorer.css"} <= set(names)
     bundled = {name.removeprefix("circuitstore/_bundled/tasks/") for name in names}
     assert {"__init__.py", "attribution.py", "behaviours/plural.py", "profiles/tiny.toml"} <= bundled
     assert {

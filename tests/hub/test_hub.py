@@ -26,7 +26,7 @@ from circuitstore.hub import cache as hub_cache
 from circuitstore.hub import repository as hub
 from circuitstore.storage.layout import Store
 from circuitstore.transcoders.per_layer import Transcoders
-from tasks.inputs import model, tokenizer, transcoders
+from tasks.inputs import model, tokenizer, transcoder_files, transcoders
 from tasks.inputs.files import CONFIGS, Files
 from tasks.inputs.places import Repository as Place
 
@@ -347,7 +347,7 @@ def test_listed_files_of_other_repositories(server, tmp_path):
         "layer_2.safetensors",
         f"hf://a/last/deep/er.safetensors?revision={last}",
     ]
-    files = transcoders.files(home)
+    files = transcoder_files.files(home)
     files.fetch()
     paths = [where.path(name) for where, name in files.files[1:]]
     opened = Transcoders.open(home.path(""), files=paths)
@@ -370,9 +370,9 @@ def test_a_layer_in_several_files(server, tmp_path):
     index, *others = ("layer_1.safetensors.index.json", "layer_0.safetensors", "layer_2.safetensors")
     everything = ["config.yaml", others[0], index, *parts, others[1]]
     assert list(transcoders.identity(home)["files"]) == everything
-    transcoders.files(home, [1]).fetch()
+    transcoder_files.files(home, [1]).fetch()
     assert sorted(filter(is_weight, server.downloads())) == [f"sets/{part}" for part in parts]
-    files = [where.path(name) for where, name in transcoders.layer_files(home)]
+    files = [where.path(name) for where, name in transcoder_files.layer_files(home)]
     opened = Transcoders.open(home.path(""), files=files, layers=[1])
     assert torch.equal(
         opened.layer(1).encoder_rows([3, 7]), Transcoders.open(folder).layer(1).encoder_rows([3, 7])

@@ -21,10 +21,13 @@ from tasks.inputs import model, tokenizer, transcoders
 from tasks.inputs.places import Folder
 
 TOKENIZER = ["config.json", "tokenizer_config.json", "special_tokens_map.json", "tokenizer.json"]
+TEMPLATE = "chat_template.jinja"
 MODEL = ["config.json", "model.safetensors", *TOKENIZER[1:]]
 
 
 RUST = {"tokenizer.json"}  # read by a reader that raises no event and maps nothing
+# Hashed all the same: transformers opens it where tokenizer_config.json has no added_tokens_decoder.
+LEGACY = {"special_tokens_map.json"}
 
 
 @pytest.fixture(autouse=True)
@@ -80,7 +83,7 @@ def shard(folder: Path) -> list[str]:
 
 @pytest.mark.parametrize("sharded", [False, True])
 def test_loading_a_model_opens_what_is_hashed(folder, sharded):
-    """Among junk that nothing opens: another checkpoint, other weights, files of the Finder, templates."""
+    """Among junk that nothing opens: another checkpoint, other weights, files of the Finder."""
     shards = shard(folder) if sharded else ["model.safetensors"]
     shutil.copytree(folder, folder / "checkpoint-10")
     for junk in ("._model.safetensors", "other.safetensors", "pytorch_model.bin", "adapter_config.json"):
@@ -90,21 +93,27 @@ def test_loading_a_model_opens_what_is_hashed(folder, sharded):
     (folder / "vocab.json").write_text("{}")
     hashed = set(names(model_of(folder)))
     index = {"model.safetensors.index.json"} if sharded else set()
-    assert hashed == {*TOKENIZER, *shards, *index}
+    assert hashed == {*TOKENIZER, TEMPLATE, *shards, *index}
     with opened_below(folder) as seen:
         loaded = load_model(folder)
     assert loaded.n_layers == 3
-    assert seen.linked == hashed and hashed - RUST <= seen.read <= hashed
+    assert seen.linked == hashed and hashed - RUST - LEGACY <= seen.read <= hashed - LEGACY
 
 
-def test_loading_a_tokenizer_opens_what_is_hashed(folder):
+@pytest.mark.parametrize("legacy", [False, True])
+def test_loading_a_tokenizer_opens_what_is_hashed(folder, legacy):
     """And not the vocabulary beside a fast tokenizer's file."""
+    if legacy:
+        config = json.loads((folder / "tokenizer_config.json").read_text())
+        del config["added_tokens_decoder"]
+        (folder / "tokenizer_config.json").write_text(json.dumps(config))
     (folder / "vocab.json").write_text("{}")
     (folder / "chat_template.jinja").write_text("{{ messages }}")
-    assert names(tokenizer.identity(at(folder))) == TOKENIZER
+    assert names(tokenizer.identity(at(folder))) == [*TOKENIZER[:3], TEMPLATE, TOKENIZER[3]]
     with opened_below(folder) as seen:
         tokenizer.load(at(folder))
-    assert seen.linked == set(TOKENIZER) and set(TOKENIZER) - RUST <= seen.read <= set(TOKENIZER)
+    opened = {*TOKENIZER, TEMPLATE} - (set() if legacy else LEGACY)
+    assert seen.linked == {*TOKENIZER, TEMPLATE} and opened - RUST <= seen.read <= opened
 
 
 @pytest.mark.parametrize("sharded", [False, True])

@@ -54,6 +54,12 @@ def test_names_are_those_directly_in_it(make: Make):
     assert make(FILES).names() == ["config.json", "weights.safetensors"]
 
 
+def test_names_of_folders_inside_are_asked_for(make: Make):
+    """Down to a depth."""
+    files = {"a": b"1", "b/c": b"2", "b/d/e": b"3"}
+    assert make(files).names(1) == ["a", "b/c"] and make(files).names(2) == ["a", "b/c", "b/d/e"]
+
+
 @pytest.mark.parametrize("name", FILES)
 def test_a_file_is_read_whole_and_lies_where_it_is_said_to(make: Make, name: str):
     """In a folder inside the place too."""

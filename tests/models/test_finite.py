@@ -115,7 +115,7 @@ def test_edges(tmp_path, monkeypatch):
     monkeypatch.setattr(edges, "effects", overflowing)
     workspace = Workspace.create(tmp_path / "work")
     error = one_line_error(workspace.build(), code=1)
-    assert "edges: expected finite numbers, got nan at target node 3, source node 5" in error
+    assert "edges: expected finite numbers, got nan at target 3, source node 5" in error
     assert stored(workspace.store, "attribution") == []
 
 

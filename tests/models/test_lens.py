@@ -17,8 +17,12 @@ def test_extreme_tokens_are_those_of_the_whole_vocabulary():
     shapes = ((n_tokens, 8), (8,), (n_directions, 8))
     unembedding, gain, directions = (torch.randn(*shape, generator=generator) for shape in shapes)
     tokenizer = type("Tokenizer", (), {"__len__": lambda self: n_known})()
-    norm = SimpleNamespace(weight=gain)
-    parts = SimpleNamespace(unembedding=unembedding, mean_unembedding=unembedding.mean(0), final_norm=norm)
+    parts = SimpleNamespace(
+        unembedding=unembedding,
+        mean_unembedding=unembedding.mean(0),
+        final_norm=None,
+        gain=lambda norm: gain,
+    )
     model = SimpleNamespace(parts=parts, device="cpu", tokenizer=tokenizer)
     tokens = extreme_tokens(model, directions, 4)
     rows = [0, 500, 1_023, 1_024, n_directions - 1]

@@ -8,14 +8,17 @@ import shutil
 import pytest
 import torch
 from damaged import edit_json, edit_tensors, refused
-from random_model import write_model
+from random_model import CAPPED, write_model
 from safetensors.torch import load_file, save_file
+from spaced import write_sentencepiece
 from transformers import AutoModelForCausalLM
 
 from circuitstore.errors import LimitError, UsageError
 from circuitstore.models import bits
 from circuitstore.models.capture import capture
-from circuitstore.models.load import load_model, load_tokenizer, tokenize
+from circuitstore.models.hooks import Hooks
+from circuitstore.models.load import answer_ids, load_model, load_tokenizer, tokenize
+from circuitstore.models.token_text import token_text
 
 TOKENS = [208, 17, 3, 99, 3, 150, 42]
 
@@ -44,6 +47,32 @@ def test_logits_equal_transformers_own(model_folder):
     )
     assert torch.allclose(run.patterns.sum(-1), torch.ones(()), atol=1e-6)
     assert run.patterns.shape == (3, 4, 7, 7) and not run.patterns.triu(1).any()
+
+
+@pytest.mark.parametrize("kind", ["gemma2", "gemma3_text", "mistral", "qwen2"])
+def test_other_families(tmp_path, kind):
+    """Logits and streams are those of transformers, caps and factors included; norms are as taken."""
+    folder = write_model(tmp_path / "model", 1, kind=kind, **(CAPPED if kind == "gemma2" else {}))
+    model = load_model(folder)
+    run = capture(model, TOKENS, patterns=True)
+    plain = AutoModelForCausalLM.from_pretrained(folder, attn_implementation="eager").eval()
+    with torch.no_grad():
+        output = plain(torch.tensor([TOKENS]), output_hidden_states=True)
+    assert torch.equal(run.logits, output.logits[0])
+    assert torch.equal(run.uncapped, run.logits) == (kind != "gemma2")
+    assert torch.equal(run.residual, torch.cat(output.hidden_states[:-1]))
+    layer, parts = model.parts.layers[1], model.parts
+    middle = run.residual[2] - capture(model, TOKENS, hooks=Hooks(writes="hook_mlp_out")).mlp_output[1]
+    normed = middle * run.mlp_scale[1][:, None] * parts.gain(layer.mlp_norm)
+    assert torch.allclose(normed, run.mlp_input[1], atol=2e-5)
+    added = run.mlp_output[1]
+    if run.post_mlp_scale is not None:
+        added = added * run.post_mlp_scale[1][:, None] * parts.gain(layer.post_mlp_norm)
+    assert torch.allclose(middle + added, run.residual[2], atol=2e-5)
+    assert (run.post_attention_scale is not None) == kind.startswith("gemma")
+    # Local attention: layer 0 of Gemma sees no further back than four positions.
+    assert (run.patterns[0].tril(-4) > 0).any() != kind.startswith("gemma")
+    assert (run.patterns[1].tril(-4) > 0).any()
 
 
 def test_half_precision_logits_are_float32(model_folder):
@@ -181,3 +210,30 @@ def test_the_prepended_token_follows_the_field(model_folder):
     tokenizer.eos_token = None
     with pytest.raises(UsageError, match="expected unk or none, got auto"):
         tokenize(tokenizer, "the keys")
+
+
+@pytest.fixture
+def sentencepiece(tmp_path):
+    write_sentencepiece(tmp_path)
+    return load_tokenizer(tmp_path)
+
+
+def test_answers_of_a_tokenizer_that_puts_a_space_in_front(sentencepiece):
+    """The answer " are" is the one token that it adds to the text; alone it would be two."""
+    token = sentencepiece.convert_tokens_to_ids("▁are")
+    assert len(sentencepiece.encode(" are", add_special_tokens=False)) > 1
+    assert answer_ids(sentencepiece, "The keys", " are") == [token]
+    assert answer_ids(sentencepiece, "The key", "s") is None
+    tokens = sentencepiece.encode("The keys are", add_special_tokens=False)
+    assert [token_text(sentencepiece, token) for token in tokens] == [" The", " keys", " are"]
+    assert tokenize(sentencepiece, "The keys")[0] == sentencepiece.bos_token_id
+
+
+def test_answers_of_other_tokenizers_are_as_they_were(model_folder):
+    """What an answer adds is what it is by itself, unless it changes the text's last token."""
+    tokenizer = load_tokenizer(model_folder)
+    for text, answer in (("the keys", " are"), ("the cat sat", " on")):
+        alone = tokenizer.encode(answer, add_special_tokens=False)
+        assert answer_ids(tokenizer, text, answer) == alone
+    for token in range(0, 200, 7):
+        assert token_text(tokenizer, token) == tokenizer.decode([token])

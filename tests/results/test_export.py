@@ -6,7 +6,7 @@ import hashlib
 import json
 
 import pytest
-from workspace import BEHAVIOUR, MODEL, PROFILE, one_line_error
+from workspace import BEHAVIOUR, MODEL, PROFILE, one_line_error, run
 
 import circuitstore as cs
 
@@ -163,7 +163,7 @@ def test_nothing_built_and_nowhere_to_write(built, tmp_path):
     """Both are one line with a remedy, no traceback."""
     where = ("--profile", built.profile, "--store", built.store)
     assert "build figures" in one_line_error(
-        built.command("export", "figures", tmp_path / "x", "-b", "other", *where), code=1
+        built.command("export", "figures", tmp_path / "x", "-b", "capital", *where), code=1
     )
     (tmp_path / "file").write_text("")
     one_line_error(built.command("export", "figures", tmp_path / "file", "-b", "mine", *where), code=1)
@@ -180,3 +180,32 @@ def test_build_says_how_to_export(built, tmp_path):
     words = shlex.split(hint.partition("circuitstore ")[2])
     assert built.command(*words[:2], tmp_path / "hint", *words[2:]).code == 0
     assert list(outcome.json) == ["phases"]
+
+
+def test_one_page_goes_to_a_file_that_is_named(built, tmp_path):
+    """One file where it was asked for, and nothing beside it; another's file is not overwritten."""
+    path = tmp_path / "graph.html"
+    where = ["-b", "mine", "--profile", built.profile, "--store", built.store]
+    outcome = run("export", "page", path, *where, "-p", "p0a")
+    assert outcome.code == 0 and outcome.out == f"{path}\n", outcome.err
+    assert [each.name for each in tmp_path.iterdir()] == ["graph.html"]
+    path.write_text("mine")
+    assert "--force" in one_line_error(run("export", "page", path, *where, "-p", "p0a"), code=1)
+    assert path.read_text() == "mine"
+    assert run("export", "page", path, *where, "-p", "p0a", "--force").code == 0
+    assert path.read_text() != "mine"
+
+
+def test_several_pages_need_a_folder(built, tmp_path):
+    """The name of one file for thirteen is refused before anything is written."""
+    where = ["-b", "mine", "--profile", built.profile, "--store", built.store]
+    assert "--prompt" in one_line_error(run("export", "page", tmp_path / "all.html", *where), code=2)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_page_has_the_same_bytes_in_every_process(built, tmp_path):
+    """Nothing of a page depends on the order of sets."""
+    where = ["-b", "mine", "-p", "p0a", "--profile", built.profile, "--store", built.store]
+    for name, command in (("here.html", run), ("there.html", built.command)):
+        assert command("export", "page", tmp_path / name, *where).code == 0
+    assert (tmp_path / "here.html").read_bytes() == (tmp_path / "there.html").read_bytes()

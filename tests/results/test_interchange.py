@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from io import BytesIO
 from pathlib import Path
 
 import networkx as nx
@@ -15,11 +16,12 @@ from workspace import one_line_error
 import circuitstore as cs
 from circuitstore.errors import InputError
 from circuitstore.results.comparison import compare, of_dataset, of_path
-from circuitstore.results.graph_file import cantor, read_file, to_bytes, uncantor
+from circuitstore.results.graph_file import QParams, cantor, identity, read_file, to_bytes, uncantor
 from circuitstore.results.interchange import to_file, to_graphml
 
 CONFORMANCE = Path(__file__).parents[1] / "conformance"
 REFERENCE = CONFORMANCE / "graph_json" / "relu.json"
+FOREIGN = Path(__file__).parent / "foreign"
 
 
 @pytest.fixture(scope="module")
@@ -40,16 +42,27 @@ def written(graph, tmp_path):
     return path
 
 
+def as_of_0_5_1(file: dict) -> dict:
+    """A file of an older circuit-tracer with errors named as they are now."""
+    names = {}
+    for node in file["nodes"]:
+        if node["feature_type"] == "mlp reconstruction error":
+            layer, position = node["layer"], node["ctx_idx"]
+            names[node["node_id"]] = f"{layer}_-1_{position}"
+            node |= {"node_id": names[node["node_id"]], "jsNodeId": f"{layer}_-1-{position}"}
+    for link in file["links"]:
+        link["source"] = names.get(link["source"], link["source"])
+    return file
+
+
 def test_equals_the_file_that_circuit_tracer_writes(written):
     """Metadata, nodes and links, field by field; numbers to the precision of float32.
 
-    Two differences are documented: metadata.info names the generator, and the prompt is its tokens joined,
-    which for this word-level tokenizer leaves out the spaces that its decoder puts in.
+    metadata.info names the generator. Errors have the names that circuit-tracer gives them from 0.5.1 on; the
+    reference is of 0.4.1.
     """
-    ours, theirs = json.loads(written.read_text()), json.loads(REFERENCE.read_text())
+    ours, theirs = json.loads(written.read_text()), as_of_0_5_1(json.loads(REFERENCE.read_text()))
     assert ours["metadata"].pop("info")["generator"]["name"] == "circuitstore"
-    assert ours["metadata"].pop("prompt") == "".join(theirs["metadata"]["prompt_tokens"])
-    theirs["metadata"].pop("prompt")
     assert ours["metadata"] == theirs["metadata"] and ours["qParams"] == theirs["qParams"]
     assert [node["node_id"] for node in ours["nodes"]] == [node["node_id"] for node in theirs["nodes"]]
     for a, b in zip(ours["nodes"], theirs["nodes"], strict=True):
@@ -93,18 +106,60 @@ def test_pairing_is_undone():
     assert cantor(1, 27) == 433  # as in the reference
 
 
-def test_a_name_is_given_once(graph):
-    """The reference calls error (layer 3, position 2) `0_3_2`, which is feature 3 of layer 0 at position 2 as
-    well.
+@pytest.mark.parametrize("name", ["integer-layer", "schema-version-null"])
+def test_files_of_the_published_schema_are_read(name):
+    """Neuronpedia's schema lets a layer be an integer, and circuit-tracer's own a version be null."""
+    file = read_file(str(FOREIGN / f"{name}.json"))
+    assert len(file.nodes) == 31 and len(of_path(str(FOREIGN / f"{name}.json")).weight) == 119
+    assert read_file(str(FOREIGN / "integer-layer.json")).nodes[0].node_id == file.nodes[0].node_id
+
+
+def test_a_name_of_two_nodes_is_told_apart(tmp_path):
+    """Before 0.5.1, error (layer 0, position 3) was `0_0_3`, as feature 0 of layer 0 is at position 3.
+
+    As the target of an edge it is the feature. Of two edges from it to one node, the second is the error's.
     """
-    clashing = graph.copy(deep=True)
-    first = int(clashing.selected_features[0])
-    clashing.active_features[first] = [0, 3, 2]
-    clashing.prune_node_mask[0] = clashing.prune_node_mask[
-        clashing.sizes["feature_node"] + 2 * clashing.sizes["position"] + 3
-    ] = True
-    names = [node.node_id for node in to_file(clashing, slug="", scan="").nodes]
-    assert len(set(names)) == len(names) and {"0_2_3", "0_2_3-error"} <= set(names)
+    file = json.loads(REFERENCE.read_text())
+    error = next(node for node in file["nodes"] if node["feature_type"] == "mlp reconstruction error")
+    targets = [link["target"] for link in file["links"] if link["source"] == error["node_id"]]
+    feature = next(node for node in file["nodes"] if node["feature_type"].startswith("cross"))
+    feature |= {"layer": "0", "feature": cantor(0, int(error["layer"])), "ctx_idx": error["ctx_idx"]}
+    old, feature["node_id"] = feature["node_id"], error["node_id"]
+    into = sum(link["target"] == old for link in file["links"])
+    for link in file["links"]:
+        link |= {end: error["node_id"] for end in ("source", "target") if link[end] == old}
+    extra = {"source": error["node_id"], "target": targets[0], "weight": 0.25}
+    first = next(i for i, link in enumerate(file["links"]) if link["target"] == targets[0])
+    file["links"].insert(first, extra)
+    (tmp_path / "old.json").write_text(json.dumps(file))
+    read = read_file(str(tmp_path / "old.json"))
+    assert len({node.node_id for node in read.nodes}) == len(read.nodes)
+    name = f"{error['layer']}_-1_{error['ctx_idx']}"
+    of_error = [link for link in read.links if link.source == name]
+    assert targets[0] in [link.target for link in of_error] and 0.25 not in [link.weight for link in of_error]
+    assert sum(link.target == error["node_id"] for link in read.links) == into
+    assert not any(link.target == name for link in read.links)
+
+
+def test_pins_and_supernodes_go_both_ways(graph, tmp_path):
+    """What a viewer saved is read, and written again."""
+    file = to_file(graph, slug="a", scan="b")
+    pins = [node.node_id for node in file.nodes[:3]]
+    file.qParams = QParams(pinnedIds=pins, supernodes=[["both", *pins[:2]]], clickedId=pins[0])
+    (tmp_path / "saved.json").write_bytes(to_bytes(file))
+    saved = read_file(str(tmp_path / "saved.json")).qParams
+    assert to_file(graph, slug="a", scan="b", subgraph=saved).qParams == file.qParams
+
+
+@pytest.mark.parametrize("text", ["The 鍵 keys", "a\x0bb\x1b[2J", "<script>alert(1)</script> & ]]>"])
+def test_any_prompt_comes_out_whole(graph, text):
+    """JSON has the prompt as the decoder writes it; GraphML is well-formed XML whatever it holds."""
+    odd = graph.assign(prompt_text=((), text))
+    odd["token_text"] = ("position", np.array([text] * graph.sizes["position"]))
+    assert json.loads(to_bytes(to_file(odd, slug="", scan="")))["metadata"]["prompt"] == text
+    read = nx.read_graphml(BytesIO(to_graphml(odd, {(0, int(graph.active_features[0, 2])): text})))
+    printable = text.replace("\x0b", "\\x0b").replace("\x1b", "\\x1b")
+    assert {data["token"] for _, data in read.nodes(data=True) if data["kind"] == "embedding"} == {printable}
 
 
 @pytest.mark.parametrize(
@@ -191,18 +246,20 @@ def run(built):
     return lambda *words: built.command(*words, "--profile", built.profile, "--store", built.store)
 
 
-def test_export_and_diff_from_the_command_line(run, tmp_path):
+def test_export_and_diff_from_the_command_line(run, built, tmp_path):
     """`export graphs` writes a file a prompt, with labels; `diff` takes files and names; wrong names are
     one-line errors.
     """
     outcome = run("export", "graphs", tmp_path / "out", "-b", "mine", "-p", "p0a", "-p", "p0b")
     assert outcome.code == 0, outcome.err
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"p0a.json", "p0b.json", "provenance.json"}
-    assert any(
-        node.clerp
-        for node in read_file(str(tmp_path / "out" / "p0a.json")).nodes
-        if node.feature_type.startswith("cross")
-    )
+    units = cs.open("interpretation", behaviour="mine", store=built.store, profile="small")
+    columns = (units[name].values.tolist() for name in ("layer", "feature", "label"))
+    labels = {(layer, feature): label for layer, feature, label in zip(*columns, strict=True)}
+    for node in read_file(str(tmp_path / "out" / "p0a.json")).nodes:
+        kind, layer, _, feature = identity(node)
+        if kind == "feature":
+            assert node.clerp == labels.get((layer, feature), "").replace("unlabelled", "")
     same = run("diff", tmp_path / "out" / "p0a.json", "mine/p0a", "--json")
     assert (
         same.code == 0
@@ -220,7 +277,7 @@ def test_export_and_diff_from_the_command_line(run, tmp_path):
         (2, "diff", "p0a", "mine/p0a"),
         (1, "diff", tmp_path / "none.json", "mine/p0a"),
         (2, "export", "graphs", tmp_path / "x", "-b", "mine", "-p", "nobody"),
-        (2, "export", "graphs", tmp_path / "x", "-b", "mine", "--format", "png"),
+        (2, "export", "graphs", tmp_path / "x", "-b", "mine", "--format", "gif"),
         (2, "export", "figures", tmp_path / "x", "-b", "mine", "--prompt", "p0a"),
     ):
         one_line_error(run(*words), code=code)

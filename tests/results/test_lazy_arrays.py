@@ -12,11 +12,10 @@ import xarray as xr
 import circuitstore as cs
 from circuitstore.command import main
 from circuitstore.errors import LimitError, MissingError, UsageError
-from circuitstore.results import arrays
+from circuitstore.results import arrays, graphs
 from circuitstore.results.datasets import open_artifacts
 from circuitstore.storage.layout import Store
 from circuitstore.storage.objects import write_object
-from circuitstore.storage.records import Components
 
 CONFORMANCE = Path(__file__).parents[1] / "conformance"
 TEXTS = (
@@ -91,17 +90,17 @@ def test_shorter_prompts_are_aligned_at_the_end(built):
 def test_opening_reads_no_array(built, monkeypatch):
     """Numbers are read when they are indexed, and only those of the cells that are asked for."""
     read = []
-    original = arrays.ObjectReader.part
-    monkeypatch.setattr(
-        arrays.ObjectReader,
-        "part",
-        lambda self, name, row: read.append((name, row)) or original(self, name, row),
-    )
-    monkeypatch.setattr(arrays.CellArray, "_prefetch", lambda self, opened: None)
+    for how in ("part", "whole"):
+        original = getattr(arrays.ObjectReader, how)
+        monkeypatch.setattr(
+            arrays.ObjectReader,
+            how,
+            lambda self, name, *row, original=original: read.append(name) or original(self, name, *row),
+        )
     opened = cs.open("activations", behaviour="first", **built)
-    assert not any(name in ("residual", "mlp_input", "mlp_output") for name, _ in read)
+    assert not {"residual", "mlp_input", "mlp_output"}.intersection(read)
     opened.mlp_input.sel(layer=2, prompt="first-1").load()
-    assert [name for name, _ in read if name in ("residual", "mlp_input", "mlp_output")] == ["mlp_input"]
+    assert {"residual", "mlp_input", "mlp_output"}.intersection(read) == {"mlp_input"}
 
 
 def test_sparse_features_slice_like_an_ordinary_array(built):
@@ -174,7 +173,9 @@ def test_without_a_behaviour_all_are_stacked(built):
 
 def test_opening_what_is_not_built_says_what_is(built):
     """The error names what there is and the command that would build it."""
-    with pytest.raises(MissingError, match="circuitstore build baseline --behaviour third"):
+    with pytest.raises(MissingError, match="circuitstore build baseline --behaviour capital"):
+        cs.open("baseline", behaviour="capital", **built)
+    with pytest.raises(UsageError, match=r"unknown behaviour 'third': expected one of .*first, second"):
         cs.open("baseline", behaviour="third", **built)
     with pytest.raises(UsageError, match="a phase with a sparse variable"):
         cs.open("baseline", behaviour="first", sparse=True, **built)
@@ -185,19 +186,14 @@ def test_bfloat16_comes_back_as_float32_exactly(tmp_path):
     import torch
 
     from circuitstore.models.bits import storable
-    from circuitstore.storage.artifact import Artifact, Cell, content_of
+    from circuitstore.storage.artifact import Cell, listed
 
     values = torch.randn(3, 4).to(torch.bfloat16)
     store = Store(tmp_path / "store").create()
     manifest = write_object(
         store, [({"prompt": "a"}, xr.Dataset({"x": storable(values, ("position", "d_model"))}))]
     )
-    import msgspec
-
-    cells = [Cell({"prompt": "a"}, manifest.cells[0], manifest.object, 0)]
-    table, content = msgspec.Raw(msgspec.json.encode(cells)), content_of(cells)
-    named = "p", "b", "0" * 64, content, ["prompt"], 1, [manifest.object]
-    artifact = Artifact(*named, Components(), {}, {}, table)
+    artifact = listed("p", "b", ["prompt"], [Cell({"prompt": "a"}, manifest.cells[0], manifest.object, 0)])
     opened = open_artifacts(store, {"b": artifact})
     assert opened.x.dtype == np.float32
     assert np.array_equal(opened.x.values[0], values.float().numpy())
@@ -214,6 +210,15 @@ def test_graph_gives_networkx_with_named_nodes(built):
     assert graph.number_of_nodes() < whole.number_of_nodes()
     with pytest.raises(UsageError, match="first-0"):
         cs.graph("nobody", behaviour="first", **built)
+
+
+def test_a_graph_alone_is_the_node_of_the_tree(built):
+    """Values, dims and attributes; it is opened without the others."""
+    tree = cs.open("attribution", behaviour="first", **built)
+    assert len(tree.children) > 1
+    for prompt, node in tree.children.items():
+        alone = graphs.dataset(prompt, behaviour="first", **built)
+        assert alone.load().identical(node.to_dataset().load())
 
 
 def test_attribute_answers_any_text_and_remembers(built, monkeypatch):

@@ -138,9 +138,9 @@ def test_what_is_wrong_in_a_profile_is_named(profile, text, words):
     [
         ("baseline.gate", ["phase.field=value", "for example"]),
         ("gate=1", ["phase.field=value"]),
-        ("base.gate=1", ["a phase", "baseline", "'base'"]),
-        ("baseline.gait=1", ["a field of baseline", "gate", "'gait'"]),
-        ("features.x=1", ["nothing: it has no settings"]),
+        ("base.gate=1", ["unknown phase", "baseline", "'base'"]),
+        ("baseline.gait=1", ["unknown setting of baseline", "one of top_k, gate", "'gait'"]),
+        ("features.x=1", ["expected nothing", "it has no settings"]),
         ("baseline.gate=2", ["baseline.gate", "--set", "<= 1.0"]),
     ],
 )
@@ -206,7 +206,7 @@ def test_a_selection_is_a_behaviour_each(profile):
 def test_phases_about_a_corpus_stand_alone(profile):
     """Together with others of the same corpus, but with nothing that is about a behaviour."""
     about_corpus = tuple(task.name for task in PIPELINE.every if task.about == "corpus")
-    assert about_corpus == ("corpus", "corpus_activations", "transcoders", "replacement")
+    assert about_corpus == ("audit", "corpus", "corpus_activations", "transcoders", "replacement")
     (selection,) = select(SETTINGS, profile(), phases=about_corpus)
     assert selection.behaviour == "corpus"
     for others in (

@@ -1,9 +1,13 @@
-"""Random bytes and JSON in the place of every kind of record and metadata: a result, or one line of ours."""
+"""Random bytes and JSON in the place of every kind of record and metadata: a result, or one line of ours.
+
+The variable CIRCUITSTORE_FUZZ says how many inputs each test tries, 100 without it.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -12,18 +16,21 @@ from hypothesis import strategies as st
 from workspace import BEHAVIOUR, PHASES, PROFILE, Workspace
 
 from circuitstore.errors import CircuitstoreError
+from circuitstore.storage.answers import keep_answer
 from circuitstore.storage.artifact import Artifact
 from circuitstore.storage.catalog import KINDS, Kind
 from circuitstore.storage.layout import Store
-from circuitstore.storage.listed import ListedStore, check_array, check_group
+from circuitstore.storage.listed import ListedFiles, checked_array, checked_attributes
 from circuitstore.storage.manifest import Manifest, intact_cells, read_manifest
 from circuitstore.storage.pins import Pin, write_pin
 from circuitstore.storage.records import HEAD, MIDDLE, TAIL
 from circuitstore.storage.refs import Name, named
 from circuitstore.storage.reviews import Review, Reviewed, write_review
+from circuitstore.storage.tags import write_tag
 
 MANY = settings(
-    max_examples=100,
+    max_examples=int(os.environ.get("CIRCUITSTORE_FUZZ", "100")),
+    database=None,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
@@ -59,7 +66,9 @@ def records(built_once, tmp_path_factory) -> tuple[Workspace, dict[str, Path]]:
     store = Store(workspace.store)
     review = Review(PROFILE, BEHAVIOUR, "A", 1, {}, [Reviewed(0, 1, "keys")])
     write_review(store, review)
+    keep_answer(store, {"model": "m", "messages": [{"role": "user", "content": "x"}]}, "y")
     write_pin(store, Pin("model", "owner/name", "main", "", "a" * 40, {}))
+    write_tag(store, "paper", Name(PROFILE, BEHAVIOUR, "baseline"), workspace.artifact("baseline"))
     found = {}
     for kind in KINDS:
         depth = "/".join(["*"] * kind.depth + ["*.json"])
@@ -132,11 +141,11 @@ def test_manifests_and_metadata(records, phase, data):
     path.write_bytes(forged)
     try:
         assert intact_cells(store, name) is None or file == "MANIFEST.json" or len(forged) == len(before)
-        listed = ListedStore(store.root, store.object(name), manifest.files | {file: (len(forged), "")})
+        listed = ListedFiles(store.root, store.object(name), manifest.files | {file: (len(forged), "")})
         for check in (
             lambda: read_manifest(store, name),
-            lambda: check_group(listed, len(manifest.cells)),
-            *[lambda each=each: check_array(listed, each.partition("/")[0]) for each in files if "/" in each],
+            lambda: checked_attributes(listed, len(manifest.cells)),
+            *[lambda at=at: checked_array(listed, at.partition("/")[0]) for at in files if "/" in at],
         ):
             try:
                 check()

@@ -5,22 +5,24 @@ from __future__ import annotations
 import hashlib
 import itertools
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 import pytest
+from forged import FORGED
 from workspace import BEHAVIOUR, PHASES, PROFILE, Workspace, run
 
 import circuitstore as cs
 from circuitstore.errors import CircuitstoreError, DamageError
 from circuitstore.storage.actions import Journal
-from circuitstore.storage.artifact import Artifact
+from circuitstore.storage.answers import keep_answer
 from circuitstore.storage.catalog import KINDS, records
 from circuitstore.storage.layout import Store
 from circuitstore.storage.pins import Pin, write_pin
 from circuitstore.storage.records import read_record, seal
+from circuitstore.storage.refs import Name
 from circuitstore.storage.reviews import Review, Reviewed, write_review
+from circuitstore.storage.tags import write_tag
 
 REVIEW = Review(PROFILE, BEHAVIOUR, "A", 1, {}, [Reviewed(0, 1, "keys")])
 PIN = Pin("model", "owner/name", "main", "", "a" * 40, {})
@@ -33,6 +35,9 @@ def full(workspace: Workspace) -> Workspace:
     for time_ns in (1, 2):
         write_review(store, msgspec.structs.replace(REVIEW, time_ns=time_ns))
         write_pin(store, msgspec.structs.replace(PIN, revision=f"v{time_ns}"))
+        keep_answer(store, {"model": f"m{time_ns}"}, "yes")
+    for phase in ("baseline", "features"):
+        write_tag(store, f"tag-{phase}", Name(PROFILE, BEHAVIOUR, phase), workspace.artifact(phase))
     return workspace
 
 
@@ -62,7 +67,7 @@ def test_records_that_were_exchanged_are_noticed(built_once, full, kind):
     one, other = pairs[0]
     before = Path(one).read_bytes(), Path(other).read_bytes()
     Path(one).write_bytes(before[1]), Path(other).write_bytes(before[0])
-    assert damaged_paths(full) == {one, other}
+    assert {one, other} == damaged_paths(full)
     assert full.build().code == 0 and damaged_paths(full) == set()
     assert full.contents() == built_once.contents()
 
@@ -91,51 +96,52 @@ def test_a_review_counts_only_where_it_was_made(full, folder):
     assert damaged_paths(full) == {str(copy)}
 
 
-def first_row(change: Callable[[list], list]) -> Callable[[Artifact], Artifact]:
-    """An artifact whose cells were changed and which was sealed again."""
-
-    def changed(artifact: Artifact) -> Artifact:
-        cells = change(msgspec.json.decode(artifact.table))
-        return msgspec.structs.replace(artifact, table=msgspec.Raw(msgspec.json.encode(cells)))
-
-    return changed
-
-
-def rows_exchanged(cells: list) -> list:
-    (a, b, *rest) = cells
-    return [[*a[:3], b[3]], [*b[:3], a[3]], *rest]
-
-
-FORGED = {
-    "a row before the first": lambda cells: [[*cells[0][:3], -1], *cells[1:]],
-    "a row after the last": lambda cells: [[*cells[0][:3], 10**9], *cells[1:]],
-    "rows exchanged": rows_exchanged,
-    "coordinates exchanged": lambda cells: [
-        [cells[1][0], *cells[0][1:]],
-        [cells[0][0], *cells[1][1:]],
-        *cells[2:],
-    ],
-    "an object that is not listed": lambda cells: [[*cells[0][:2], "0" * 64, 0], *cells[1:]],
-    "a cell less": lambda cells: cells[1:],
-    "a cell twice": lambda cells: [cells[0], *cells],
-    "another content": lambda cells: [[cells[0][0], "0" * 64, *cells[0][2:]], *cells[1:]],
-    "other axes": lambda cells: [[{"x": 1}, *cells[0][1:]], *cells[1:]],
-    "no cells at all": lambda cells: {"x": 1},
-}
-
-
-@pytest.mark.parametrize("change", FORGED.values(), ids=FORGED)
+@pytest.mark.parametrize(("forge", "change"), FORGED.values(), ids=FORGED)
 @pytest.mark.parametrize("phase", ["baseline", "features"])
-def test_an_artifact_with_other_cells_is_refused(full, phase, change):
-    """Sealed by its forger: to open it raises, and `verify` names it."""
-    key = full.artifact(phase).key
-    path = Path(Store(full.store).artifact(key))
-    path.write_bytes(seal(first_row(change)(read_record(Store(full.store), str(path), Artifact))))
+def test_an_artifact_with_other_cells_is_refused(full, phase, forge, change):
+    """Sealed by its forger: to open it raises, `verify` names it, and a build mends it."""
+    named = forge(Store(full.store), full.artifact(phase), change)
     with pytest.raises(DamageError, match="circuitstore verify"):
         cs.open(phase, behaviour=BEHAVIOUR, store=full.store, profile=PROFILE).load()
-    assert str(path) in damaged_paths(full)
+    assert named & damaged_paths(full)
     assert full.build().code == 0 and damaged_paths(full) == set()
     cs.open(phase, behaviour=BEHAVIOUR, store=full.store, profile=PROFILE).load()
+
+
+@pytest.mark.parametrize("part", ["code", "config", "resources", "upstream", "read", "axes"])
+def test_an_artifact_that_was_made_from_something_else_is_refused(built_once, full, part):
+    """Its key does not follow from what it says it was made from, under whichever seal."""
+    path = Path(Store(full.store).artifact(full.artifact("features").key))
+    record = read_record(Store(full.store), str(path), dict)
+    if part == "read":
+        record["upstream"]["baseline"] = full.artifact("baseline").key
+    elif part == "axes":
+        record["axes"].reverse()
+    else:
+        other = {} if part == "resources" else "0" * 64
+        record["components"][part] = {**record["components"][part], "x": other}
+    path.write_bytes(seal(record))
+    with pytest.raises(DamageError, match="components that give its key"):
+        cs.open("features", behaviour=BEHAVIOUR, store=full.store, profile=PROFILE)
+    assert damaged_paths(full) == {str(path)}
+    assert full.build().code == 0 and damaged_paths(full) == set()
+    assert full.contents() == built_once.contents()
+
+
+@pytest.mark.parametrize("names", [("other", BEHAVIOUR), (PROFILE, "other")], ids=["profile", "behaviour"])
+def test_a_ref_counts_only_under_its_own_name(full, names):
+    """Copied to another profile or behaviour it is damage there. One of version 1 does not state its name."""
+    path = full.store / "refs" / PROFILE / BEHAVIOUR / "baseline.json"
+    copy = full.store.joinpath("refs", *names, "baseline.json")
+    copy.parent.mkdir(parents=True)
+    copy.write_bytes(path.read_bytes())
+    with pytest.raises(DamageError, match="name"):
+        cs.open("baseline", behaviour=names[1], store=full.store, profile=names[0])
+    assert damaged_paths(full) == {str(copy)}
+    copy.parent.mkdir(exist_ok=True)
+    record = read_record(Store(full.store), str(path), dict)
+    copy.write_bytes(seal({name: record[name] for name in ("artifact", "content", "time_ns")}))
+    assert damaged_paths(full) == set()
 
 
 @pytest.mark.parametrize("row", [-1, 1, 2 * 10**8])

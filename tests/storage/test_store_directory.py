@@ -42,8 +42,8 @@ def use(workspace: Workspace, command: str):
         ("thesis.txt", "mine", ["other files (thesis.txt)", "another with --store"]),
         (
             "format.json",
-            '{"format": "circuitstore", "version": 2}',
-            ["format version 1", "got 2", "version of circuitstore"],
+            '{"format": "circuitstore", "version": 3}',
+            ["format version 1 or 2", "got 3", "version of circuitstore"],
         ),
         ("format.json", '{"format": "other", "version": 1}', ["no circuitstore store", "--store"]),
         ("format.json", '{"version": 1}', ["no circuitstore store", "--store"]),
@@ -109,7 +109,7 @@ def test_file_in_the_way_is_refused_before_any_work(workspace, name):
     folder.write_text("mine")
     outcome = workspace.build("--set", "baseline.top_k=3", "--keep-going")
     assert str(folder) in one_line_error(outcome, code=1) and "move it away" in outcome.err
-    assert outcome.json == {"phases": []} and folder.read_text() == "mine"
+    assert outcome.json["phases"] == [] and folder.read_text() == "mine"
 
 
 @pytest.mark.parametrize("code", [errno.EROFS, errno.ENOSPC, errno.EACCES])
@@ -119,7 +119,7 @@ def test_store_that_may_not_be_written_is_refused_before_any_work(workspace, cod
     with changes(workspace.store, fail_from=1, errno=code):
         outcome = workspace.build("--set", "baseline.top_k=3")
     assert os.strerror(code) in one_line_error(outcome, code=1)
-    assert outcome.json == {"phases": []} and files(workspace.root) == before
+    assert outcome.json["phases"] == [] and files(workspace.root) == before
 
 
 def test_store_whose_making_was_interrupted_can_be_made(tmp_path):

@@ -13,6 +13,20 @@ from torch import Tensor
 from circuitstore.errors import ModelError
 
 
+def flip(path: Path, *_: Path) -> None:
+    """Change one bit of a file, a third on its way."""
+    data = bytearray(path.read_bytes())
+    data[len(data) // 3] ^= 4
+    path.write_bytes(data)
+
+
+def exchange(one: Path, two: Path) -> None:
+    """Give each of two files the content of the other."""
+    first, second = one.read_bytes(), two.read_bytes()
+    one.write_bytes(second)
+    two.write_bytes(first)
+
+
 def edit_json(path: Path, **changes: object) -> None:
     """Change some values of a JSON object in a file."""
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))

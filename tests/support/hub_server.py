@@ -125,6 +125,8 @@ class _Handler(BaseHTTPRequestHandler):
             return self._content("/".join(parts[2:]), self.hub._contents[parts[1]], {})
         if parts[:2] == ["api", "models"]:
             return self._api(parts[2:])
+        if parts[2:3] != ["resolve"]:
+            return self._error(404, "EntryNotFound")
         return self._resolve("/".join(parts[:2]), parts[3], name)
 
     def _api(self, parts: list[str]) -> None:
@@ -184,12 +186,12 @@ class _Handler(BaseHTTPRequestHandler):
     def _content(self, name: str, content: bytes, headers: dict[str, str]) -> None:
         if name in self.hub.altered:
             content = content[:-1] + bytes([content[-1] ^ 1])
-        start = (
-            int(self.headers["Range"].removeprefix("bytes=").split("-")[0]) if "Range" in self.headers else 0
-        )
-        if start:
-            headers = headers | {"Content-Range": f"bytes {start}-{len(content) - 1}/{len(content)}"}
-        rest = content[start:]
+        first, _, last = self.headers.get("Range", "bytes=0-").removeprefix("bytes=").partition("-")
+        start, stop = int(first), min(int(last) + 1, len(content)) if last else len(content)
+        part = (start, stop) != (0, len(content))
+        if part:
+            headers = headers | {"Content-Range": f"bytes {start}-{stop - 1}/{len(content)}"}
+        rest = content[start:stop]
         if self.command == "GET" and name in self.hub.cut:
             self.hub.cut.discard(name)
             self._head(200, headers | {"Content-Length": str(len(rest))})
@@ -197,7 +199,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.flush()
             self.close_connection = True
             return
-        self._send(206 if start else 200, rest, headers)
+        self._send(206 if part else 200, rest, headers)
 
     def _json(self, value: object) -> None:
         self._send(200, json.dumps(value).encode(), {"Content-Type": "application/json"})

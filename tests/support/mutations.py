@@ -68,10 +68,15 @@ def planned(folder: Path) -> Planned:
     texts = folder / "texts.txt"
     texts.write_text("the keys\n")
     every = [(task.name,) for task in loaded.asked if task.about]
+    of_text = loaded.serves.of_one_text
     names = loaded.serves.settings.behaviours()
     selections = [(selection, ()) for selection in select("tiny", tuple(names), None, (), ())]
+    asked = tuple(task.name for task in loaded.asked if not task.about and task.name not in of_text)
+    selections += [(select("tiny", (names[-1],), None, (), asked)[0], asked)]
     selections += [(select("tiny", (), str(prompts), (), ())[0], ())]
-    selections += [(select_text("tiny", None, "The keys", (), "", ()), (loaded.serves.one_text.phase,))]
+    edit = {"layer": 0, "feature": 1, "value": 0.0, "position": 1}
+    for name, edits in ((name, (edit,) if name != loaded.serves.one_text.phase else ()) for name in of_text):
+        selections += [(select_text("tiny", None, "The keys", (), "", (), edits), (name,))]
     corpus = select("tiny", (), None, (f'texts.path="{texts}"',), every[0])[0]
     selections += [(corpus, tuple(name for (name,) in every))]
     planner = Planner(loaded, Store(folder / "empty"), shared())

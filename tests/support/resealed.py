@@ -12,10 +12,11 @@ import xarray as xr
 from workspace import BEHAVIOUR, PROFILE, Workspace
 
 from circuitstore.storage.actions import Entry, Journal, journals, write_journal
-from circuitstore.storage.artifact import Cell, content_of, write_artifact
+from circuitstore.storage.artifact import Cell, write_artifact
 from circuitstore.storage.layout import Store
 from circuitstore.storage.objects import ObjectReader, write_object
 from circuitstore.storage.refs import Name, write_ref
+from circuitstore.storage.tree import Writer
 
 Change = Callable[[xr.Dataset], xr.Dataset]
 
@@ -41,12 +42,8 @@ def plant(workspace: Workspace, phase: str, change: Change, only: int | None = N
         path.unlink()
     for name in set(artifact.objects) - {cell.object for cell in cells}:
         shutil.rmtree(store.object(name))
-    changed = msgspec.structs.replace(
-        artifact,
-        content=content_of(cells),
-        objects=list(dict.fromkeys(cell.object for cell in cells)),
-        table=msgspec.Raw(msgspec.json.encode(cells)),
-    )
+    tree = Writer(store, artifact.axes, store.artifact(artifact.key)).write(cells)
+    changed = msgspec.structs.replace(artifact, content=tree.content, table=tree)
     write_artifact(store, changed)
     write_ref(store, Name(PROFILE, BEHAVIOUR, phase), changed, 0)
 

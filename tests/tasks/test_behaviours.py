@@ -243,7 +243,7 @@ def test_an_odd_or_negative_count_is_refused(count: int) -> None:
 
 def test_a_lexicon_that_is_too_small_is_reported_with_what_it_gives() -> None:
     small = replace(declaration("antonym"), lexicon=declaration("antonym").lexicon[:8])
-    with pytest.raises(PromptError, match=r"antonym.*expected 80 distinct prompts, got 60"):
+    with pytest.raises(PromptError, match=r"antonym.*expected 80 distinct prompts, got at most 60"):
         generate(small)
 
 

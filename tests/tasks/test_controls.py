@@ -9,7 +9,9 @@ import pytest
 import torch
 from minimal_pairs import SETTINGS, candidates_in
 
-from tasks.parts.edits import Candidates
+from circuitstore.circuits.intervene import intervene
+from tasks.parts.case import Case
+from tasks.parts.edits import Candidates, Units, first_units
 from tasks.parts.intervention_summary import summarise
 from tasks.parts.matching import Likeness, likeness, matched_controls
 
@@ -72,6 +74,14 @@ def test_what_is_outside_the_caliper_is_scaled_to_the_same_size():
     controls = drawn(*planted([10.0, 9.0]), [0], draws=1)
     assert controls.scale(0).tolist() == [1.0] and controls.inside.all()
     assert drawn(*planted([10.0, 9.0]), [0], draws=1, caliper=1.0).scale(0)[0] == pytest.approx(10 / 9)
+
+
+@pytest.mark.filterwarnings("error")
+def test_of_a_feature_that_writes_nothing_a_control_takes_nothing_away():
+    """A dead decoder row has no size to be matched; the edits of its controls are as small."""
+    controls = drawn(*planted([0.0, 5.0, 7.0]), [0], draws=20)
+    assert set(controls.index.ravel().tolist()) == {1, 2} and not controls.inside.any()
+    assert all(controls.scale(draw).tolist() == [0.0] for draw in range(20))
 
 
 def test_a_twin_is_no_control():
@@ -152,3 +162,47 @@ def test_prompts_without_controls_do_not_enter_the_ratio(intervened):
     ]
     row = summarise(made, SETTINGS)["train"]["controls"][0]
     assert row["ratio"]["value"] == pytest.approx(2) and row["prompts"] == 8
+
+
+def test_steered_controls_are_changed_by_as_much_as_the_set(intervened, cells_of, reading):
+    """Strength −1 is the zeroed control, 0 nothing, and 2 is measured again by an edit of its own."""
+    cell = intervened["p2a"]
+    steered = cell.steered_control_margin
+    assert dict(steered.sizes) == {"size": 3, "strength": 3, "steered_draw": 5}
+    zeroed = cell.control_margin.sel(choice="train").values[:, :5]
+    np.testing.assert_array_equal(steered.sel(strength=-1.0), zeroed)
+    known = np.isfinite(zeroed)
+    assert known.any()
+    np.testing.assert_allclose(steered.sel(strength=0.0).values[known], float(cell.base_margin), atol=1e-4)
+    candidates, (model, transcoders) = candidates_in(cells_of, "p2a"), reading[-2:]
+    alike = likeness(candidates, transcoders)
+    chosen = first_units(candidates, candidates.active, 1)
+    units = Units(cells_of["circuit"].one({}))
+    controls = Case("p2a", SETTINGS, units, candidates, alike, {}).controls(chosen, "train 1")
+    index, scale = controls.index[0], controls.scale(0)
+    added = alike.size[index] * 2 * scale
+    limit = SETTINGS.control_caliper
+    assert (added <= 2 * alike.size[chosen] * limit).all() and (added >= 2 * alike.size[chosen] / limit).all()
+    prompt = cells_of["prompts"].one({"prompt": "p2a"})
+    edits = candidates.edits(index, candidates.value[index] * (1 + 2 * scale))
+    logits = intervene(model, transcoders, prompt.tokens.values.tolist(), [edits]).logits[0, -1]
+    margin = float(logits[int(prompt.correct_id)] - logits[int(prompt.incorrect_id)])
+    assert float(steered.sel(size=1, strength=2.0)[0]) == pytest.approx(margin, abs=1e-3)
+
+
+def test_summary_of_steering(intervened):
+    """Planted: the set rises by the strength, the controls by half of it, in prompts that have controls."""
+    cells = []
+    for i, cell in enumerate(intervened.values()):
+        planted, random = cell.set_margin.copy(deep=True), cell.steered_control_margin.copy(deep=True)
+        for t, strength in enumerate(SETTINGS.strengths):
+            kind = cell.kind.values.tolist().index(f"steer {strength:+g}")
+            planted.values[1, :, kind, 0] = float(cell.base_margin) + strength
+            random.values[:, t] = np.nan if i == 0 else float(cell.base_margin) + strength / 2
+        cells.append(cell.assign(set_margin=planted, steered_control_margin=random))
+    rows = summarise(cells, SETTINGS)["train"]["steering"]
+    assert len(rows) == 9
+    for row in rows:
+        assert row["change"]["value"] == pytest.approx(row["strength"], abs=1e-4)
+        assert row["control"]["value"] == pytest.approx(row["strength"] / 2, abs=1e-4)
+        assert row["prompts"] == 15

@@ -17,7 +17,7 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from tasks.drawing import activity, diagram, effects, graphs, margins, relations
+from tasks.drawing import activity, diagram, effects, faithfulness, graphs, lettering, margins, relations
 from tasks.drawing.plate import Plate, settle
 from tasks.drawing.style import Look, cut, token, zero_line
 from tasks.figures import CONTENTS
@@ -29,10 +29,16 @@ def drawn(request, given) -> Iterator[list[Plate]]:
     look = Look(request.param)
     with look.applied():  # for as long as they are measured: new tick labels take their size from here
         yield [
-            settle(plate)
+            measurable(plate)
             for _, draw, needs in CONTENTS
             for plate in draw(look, SETTINGS, *(given[name] for name in needs))
         ]
+
+
+def measurable(plate: Plate) -> Plate:
+    """The drawing laid out as for all formats, with every text where the renderer sets it."""
+    settle(plate).figure.draw_without_rendering()
+    return plate
 
 
 def test_no_panel_is_empty(drawn):
@@ -85,7 +91,7 @@ def test_long_names_are_cut_rather_than_overlap(given, monkeypatch):
             *activity.heatmap(look, SETTINGS, prompts, *known),
             *activity.associations(look, SETTINGS, *known[1:]),
         ]:
-            assert_legible(settle(plate))
+            assert_legible(measurable(plate))
             categories = plate.figure.axes[0].get_xticklabels()
     assert len(categories) >= 10
 
@@ -225,9 +231,19 @@ def test_a_drawing_without_data_gives_no_figure(given):
     assert not list(relations.methods(Look(), SETTINGS, bare))
     nothing = replace(
         given["interventions"],
-        summary={"test": {"sets": [], "swaps": [], "controls": [], "faithfulness": [], "prompts": 0}},
+        summary={
+            "test": {
+                "sets": [],
+                "swaps": [],
+                "controls": [],
+                "steering": [],
+                "faithfulness": [],
+                "counterfactual": {"rows": []},
+                "prompts": 0,
+            }
+        },
     )
-    for draw in (effects.ablation, effects.edits, effects.steering, effects.faithfulness):
+    for draw in (effects.ablation, effects.edits, effects.steering, faithfulness.faithfulness):
         assert not list(draw(Look(), SETTINGS, nothing))
 
 
@@ -248,4 +264,20 @@ def test_tokens_as_printed():
 
 def test_fit_cuts_to_the_width_it_is_given():
     """The width is measured, not guessed: a narrow text keeps more letters."""
-    assert diagram.fit("iiiiiiii", 14, 6) == "iiiiiiii" and diagram.fit("WWWWWWWW", 14, 6).endswith("…")
+    assert lettering.fit("iiiiiiii", 14, 6) == "iiiiiiii" and lettering.fit("WWWWWWWW", 14, 6).endswith("…")
+
+
+def test_lines_hold_all_words_within_their_width():
+    """A word that is too long by itself is cut; nothing else is lost."""
+    text = "0.78 (one graph; cross-layer: 0.90)"
+    lines = lettering.wrap(text, 80, 8)
+    assert len(lines) > 1 and " ".join(lines) == text
+    assert all(lettering.width(line, 8) <= 80 for line in lines)
+    assert lettering.wrap("a " + "b" * 99, 40, 8)[1].endswith("…") and lettering.wrap("", 40, 8) == [""]
+
+
+def test_the_comparison_says_everything_whole(drawn):
+    """No quantity and no number of the table is cut."""
+    (table,) = [plate for plate in drawn if plate.name == "comparison"]
+    words = [text.get_text() for text in table.figure.axes[0].texts]
+    assert len(words) > 40 and not [word for word in words if "…" in word]

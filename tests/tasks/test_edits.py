@@ -49,7 +49,7 @@ def test_own_graph_of_a_test_prompt_does_not_choose_its_circuit_sets(reading, in
     other = graph.assign(gradient_attribution=graph.gradient_attribution * -1)
     ((_, again),) = interventions([coords], SETTINGS, *reading[:3], Cells([(coords, other)]), *reading[4:])
     before = intervened[str(coords["prompt"])]
-    train = {"choice": "circuit"}
+    train = {"choice": "train"}
     np.testing.assert_array_equal(again.set_count.sel(train), before.set_count.sel(train))
     np.testing.assert_allclose(again.set_margin.sel(train), before.set_margin.sel(train), atol=1e-4)
     np.testing.assert_allclose(again.circuit_margin, before.circuit_margin, atol=1e-4)

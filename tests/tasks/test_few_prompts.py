@@ -76,6 +76,11 @@ def test_every_phase_is_built_of_few_prompts(tmp_path: Path, case: str):
     count, has = CASES[case]
     if "test" not in has and "partners" not in has and count == 1:
         assert summary["train"]["margin"]["low"] is None  # one prompt has no interval
+        resampled = [row for row in summary["train"]["sets"] if row["kind"] == "resample"]
+        assert resampled and all(row["change"]["value"] is None for row in resampled)  # no donor to itself
+        # Its mean over train is itself, so that replacing everything changes nothing but rounding.
+        assert all(row["faithfulness"]["value"] is None for row in summary["train"]["faithfulness"])
+        assert "nothing below is of unseen prompts" in page and "by split and split" not in page
     if "partners" not in has:
         assert all(row["change"]["value"] is None for row in summary["train"]["places"])
         assert summary["train"]["counterfactual"]["circuit"]["cpr"]["value"] is None

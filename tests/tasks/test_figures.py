@@ -19,6 +19,7 @@ from tasks.drawing import published, report
 from tasks.drawing.plate import Plate, provenance, render
 from tasks.drawing.style import Look
 from tasks.drawing.tables_features import labels_hash
+from tasks.drawing.tables_interventions import FILLS
 from tasks.figures import CONTENTS, figures
 
 
@@ -151,8 +152,13 @@ def test_the_report_says_where_patching_works_and_what_controls_allow(given, sto
     for place in ("contrast", "between", "last", "all but last"):
         assert f"<td>{place}</td><td>all</td>" in page
     rows = [row for row in summary["controls"] if row["prompts"]]
-    assert rows and page.count("<td>chosen on train</td>") == sum(row["choice"] == "circuit" for row in rows)
+    assert rows and page.count("<td>chosen on train</td>") == sum(row["choice"] == "train" for row in rows)
     assert f"That leaves {summary['empty_share']['configured']['value']:.0%} of the margin" in page
+    assert FILLS["mean"] in page and FILLS[summary["fill"]] == FILLS["mean"]
+    assert f"intervals over {summary['groups']} lexical groups" in page and "too narrow" in page
+    ratios = [row["ratio"] for row in summary["controls"] if row["choice"] == "train"]
+    null = [ratio for ratio in ratios if ratio["low"] is not None and ratio["low"] <= 1]
+    assert bool(null) == ("show no larger effect than their controls" in page)
     assert "CPR" in page and "random, equal size" in page and "falls short" not in page
 
 

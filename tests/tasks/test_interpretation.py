@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 from scipy import stats
 from workspace import MODEL, TRANSCODERS
 
+from circuitstore.models.hooks import Hooks
 from circuitstore.storage.layout import Store
 from circuitstore.storage.objects import reader, write_object
 from tasks.interpretation import interpretation, summary
@@ -77,12 +78,20 @@ def sparse(entries: list[tuple[int, int, float]]) -> xr.Dataset:
 def identity_model() -> SimpleNamespace:
     """A model whose unembedding is the identity."""
     tokenizer = type(
-        "Tokenizer", (), {"__len__": lambda self: len(WORDS), "decode": lambda self, ids: WORDS[ids[0]]}
+        "Tokenizer",
+        (),
+        {
+            "__len__": lambda self: len(WORDS),
+            "decode": lambda self, ids: WORDS[ids[0]],
+            "convert_ids_to_tokens": lambda self, token: WORDS[token],
+        },
     )()
     parts = SimpleNamespace(
         unembedding=torch.eye(len(WORDS)),
         mean_unembedding=torch.full((len(WORDS),), 1 / len(WORDS)),
-        final_norm=SimpleNamespace(weight=torch.ones(len(WORDS))),
+        final_norm=None,
+        gain=lambda norm: torch.ones(len(WORDS)),
+        layers=[SimpleNamespace(post_mlp_norm=None)] * 3,
     )
     return SimpleNamespace(tokenizer=tokenizer, parts=parts, device="cpu")
 
@@ -90,10 +99,12 @@ def identity_model() -> SimpleNamespace:
 def identity_transcoders() -> SimpleNamespace:
     """Transcoders whose encoders and decoders are the identity."""
     rows = SimpleNamespace(
-        decoder_rows=lambda ids: torch.eye(len(WORDS))[ids],
+        decoder_rows=lambda ids, to=None: torch.eye(len(WORDS))[ids],
         encoder_rows=lambda ids: torch.eye(len(WORDS))[ids],
     )
-    return SimpleNamespace(layer=lambda layer: rows)
+    return SimpleNamespace(
+        layer=lambda layer: rows, written_by=lambda layer: range(layer, layer + 1), hooks=Hooks()
+    )
 
 
 def run(arguments, settings) -> xr.Dataset:
@@ -229,8 +240,10 @@ def test_features_that_are_one_feature_twice_are_counted_once():
     arguments, settings = planted()
     rows = torch.eye(len(WORDS))
     rows[5] = 3 * rows[3]
-    layer = SimpleNamespace(decoder_rows=lambda ids: rows[ids], encoder_rows=lambda ids: rows[ids])
-    result = run((*arguments[:3], SimpleNamespace(layer=lambda index: layer)), settings)
+    layer = SimpleNamespace(decoder_rows=lambda ids, to=None: rows[ids], encoder_rows=lambda ids: rows[ids])
+    coders = identity_transcoders()
+    coders.layer = lambda index: layer
+    result = run((*arguments[:3], coders), settings)
     place = {pair: i for i, pair in enumerate(zip(result.layer.values, result.feature.values, strict=True))}
     assert result.twin.values[place[0, 5]] == place[0, 3] and result.twin.values[place[2, 4]] == place[2, 4]
     assert summary([({}, result)], settings)["distinct"] == 5

@@ -50,6 +50,15 @@ def test_a_ratio_of_a_few_groups_is_as_uncertain_as_they_are():
     assert of["states"]["high"] > of["prompts"]["high"] + 0.5
 
 
+def test_a_ratio_to_nothing_in_some_resamples_has_no_upper_end():
+    """Two groups of three have controls of no effect: eight of 27 resamples have a ratio without bound."""
+    names, effect = ["a", "a", "b", "b", "c", "c"], np.full(6, 4.0)
+    row = Intervals(names, 456, 2000, 0.95).of(lambda a, b: a / b, effect, np.repeat([3.0, 0.0, 0.0], 2))
+    assert row == {"value": pytest.approx(4.0), "low": pytest.approx(4 / 3), "high": None}
+    row = Intervals(names, 456, 2000, 0.95).of(lambda a, b: a / b, effect, np.zeros(6))
+    assert row == {"value": None, "low": None, "high": None}
+
+
 def test_shares_count_groups_and_not_prompts():
     """Twenty prompts of four states that all flip are four observations."""
     row = Intervals(np.repeat(["a", "b", "c", "d"], 5).tolist(), 1, 50, 0.95).share(np.ones(20))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -45,6 +46,20 @@ def test_the_whole_is_faithful_and_nothing_is_not(intervened, reading):
     row = summarise(train, SETTINGS)["train"]["faithfulness"][-1]
     assert row["faithfulness"]["value"] == pytest.approx(1) and row["complement"]["value"] == pytest.approx(0)
     assert row["faithfulness"]["low"] == pytest.approx(1)
+
+
+@pytest.mark.parametrize("fill", ["mean", "zero"])
+def test_a_result_says_what_replaces_features(reading, intervened, fill):
+    """Zero takes more away than the mean does, and the summary names what was set."""
+    coords = next(iter(intervened.values())).coords
+    assert str(coords["fill"].values) == "mean"
+    cells = [reading[0].pairs[0][0]]
+    settings = msgspec.structs.replace(SETTINGS, fill=fill)
+    found = [cell for _, cell in interventions(cells, settings, *reading)]
+    summary = summarise(found, settings)[str(found[0].split.values)]
+    assert summary["fill"] == fill
+    same = float(found[0].empty_margin) == float(intervened[str(found[0].name.values)].empty_margin)
+    assert same == (fill == "mean")
 
 
 def test_a_patch_from_oneself_changes_nothing(reading):

@@ -111,13 +111,15 @@ def test_planted_perturbations(intervened):
         rows = summarise(made, SETTINGS)["train"]["feature_effects"]
         return next(row for row in rows if row["predictor"] == "response")["perturbation"]
 
-    for response, cosine, error in (
-        (lambda effect: effect, 1.0, 0.0),
-        (lambda effect: effect / 2, 1.0, 0.25),
+    for response, cosine, error, worse in (
+        (lambda effect: effect, 1.0, 0.0, 0.0),
+        (lambda effect: effect / 2, 1.0, 0.25, 0.0),
+        (lambda effect: -effect, -1.0, 4.0, 1.0),
     ):
         for row in outcome(response).values():
             assert row["cosine"]["value"] == pytest.approx(cosine, abs=1e-5)
             assert row["error"]["value"] == pytest.approx(error, abs=1e-5)
+            assert row["worse"] == worse
     noise = outcome(lambda effect: generator.standard_normal(effect.shape) * np.abs(effect))
     assert all(abs(row["cosine"]["value"]) < 0.4 and row["error"]["value"] > 0.7 for row in noise.values())
     assert set(noise) == {"1", "2", "3"}

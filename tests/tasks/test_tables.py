@@ -6,11 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import xarray as xr
 
 import circuitstore as cs
 from tasks.drawing.labels import printed, shortened
-from tasks.drawing.tables_graphs import path_length
 from tasks.drawing.tables_prompts import examples
 
 LARGEST_SET = 10  # in the small store
@@ -74,21 +72,6 @@ def test_large_swaps_count_as_patching(given):
     assert max(sizes) == max(round(row["features"]) for row in swaps) > LARGEST_SET
 
 
-def test_path_length_of_a_known_graph():
-    """An embedding reaches the logit half directly and half through a feature: 1.5 edges on average."""
-    graph = xr.Dataset(  # nodes: feature, embedding, logit
-        {
-            "edge_target": ("edge", [0, 2, 2]),
-            "edge_source": ("edge", [1, 0, 1]),
-            "edge_weight": ("edge", [2.0, -1.0, 1.0]),
-            "logit_weights": ("logit", [1.0]),
-            "token_text": ("position", ["a"]),
-            "node_influence": ("node", [0.5, 1.0, 1.0]),
-        }
-    )
-    assert path_length(graph) == pytest.approx(1.5)
-
-
 def test_features_table_agrees_with_the_phase_s_own_summary(built, given):
     """L0, explained variance and normalised error by layer agree with the `features` artifact."""
     layers, table = built.artifact("features").summary["layers"], given["features"]
@@ -105,3 +88,17 @@ def test_peak_of_a_feature_is_its_largest_activation(built, given):
     layer, feature = given["circuit"].top_features(1)[0]
     expected = activation.sel(layer=layer, feature=feature).fillna(0).max("position")
     assert np.allclose(given["features"].peak(layer, feature), expected)
+
+
+def test_a_feature_is_shown_with_the_role_in_which_it_contributes_most(given):
+    """The same as going through the units, signs kept."""
+    circuit = given["circuit"]
+    data = circuit.data.load()
+    values = data[f"{data.attrs['rank_by']}_attribution"].values
+    ids = list(zip(data.unit_layer.values.tolist(), data.unit_feature.values.tolist(), strict=True))
+    for feature in circuit.top_features(5):
+        here = {
+            str(data.unit_role.values[i]): float(values[i]) for i, each in enumerate(ids) if each == feature
+        }
+        role, value = circuit.contribution(*feature)
+        assert value == here[role] and abs(value) == max(map(abs, here.values())) > 0

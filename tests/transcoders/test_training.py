@@ -9,7 +9,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from circuitstore.transcoders import distinct, formats, quality, training
+from circuitstore.transcoders import distinct, quality, training
+from circuitstore.transcoders.layouts import THRESHOLD
 from circuitstore.transcoders.per_layer import Transcoders
 
 RECIPE = training.Recipe(features=32, steps=200, batch=128, rate=5e-3, l0_start=16, l0=6, k=5)
@@ -44,7 +45,7 @@ def test_every_kind_learns_and_is_read_back_alike(pairs, tmp_path, kind, skip):
     inputs, outputs = (x[1] for x in pairs)
     measured = quality.reconstruction(weights, inputs, outputs, k)
     assert measured["explained_variance"] > 0.8 and 1 < measured["l0"] < 9
-    assert ("W_skip" in weights) == skip and (formats.THRESHOLD in weights) == (kind == "jumprelu")
+    assert ("W_skip" in weights) == skip and (THRESHOLD in weights) == (kind == "jumprelu")
     assert weights["W_dec"].norm(dim=1).sub(1).abs().max() < 1e-5
     save_file(
         {name: weight.contiguous() for name, weight in weights.items()}, tmp_path / "layer_0.safetensors"

@@ -150,7 +150,7 @@ def test_listed_files_come_in_listed_order(transcoder_folder):
 @pytest.mark.parametrize(
     ("config", "words"),
     [
-        ({"feature_input_hook": "hook_resid_mid"}, ("hook_resid_mid", "mlp.hook_in")),
+        ({"feature_input_hook": "hook_resid_pre"}, ("hook_resid_pre", "mlp.hook_in or ")),
         ({"feature_output_hook": "hook_resid_post"}, ("hook_resid_post", "mlp.hook_out")),
         ({"model_kind": "cross_layer_transcoder"}, ("cross_layer_transcoder", "transcoder_set")),
         ({"top_k": 0}, ("top_k",)),
@@ -176,13 +176,13 @@ def test_listed_files_come_in_listed_order(transcoder_folder):
 def test_wrong_transcoder_config(transcoder_folder, config, words):
     """What is not supported is refused, not ignored."""
     (transcoder_folder / "config.yaml").write_text(yaml.safe_dump(config))
-    refused(lambda: Transcoders.open(transcoder_folder), *words)
+    refused(lambda: Transcoders.open(transcoder_folder).layer(0), *words)
 
 
 def test_missing_layer(transcoder_folder):
     """A gap in the numbers is a missing file, not a smaller model."""
     (transcoder_folder / "layer_1.safetensors").unlink()
-    refused(lambda: Transcoders.open(transcoder_folder), "layer_1.safetensors")
+    refused(lambda: Transcoders.open(transcoder_folder), "a file of layer 1")
 
 
 def test_a_layer_in_several_files(tmp_path):

@@ -1,0 +1,48 @@
+"""What can be known of one text before a model is loaded: that it is short enough, and its answers one token.
+
+The phase would say the same, but only after half a minute of loading. Nothing here is in a key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from circuitstore.errors import LimitError, UsageError
+from circuitstore.hub.place import Place
+from tasks.inputs import model_config, tokenizer
+
+
+def check(text: Mapping[str, Any], edits: Sequence[Mapping[str, Any]], place: Place) -> list[str]:
+    """Raise LimitError for a text that is too long.
+
+    Raises ModelError for a conversation that the model has no template for, and UsageError for turns that it
+    does not take, for an answer that is not one token, and for an edit outside the text or the layers.
+    `text` and `edits` are what the resources of these names give, `place` holds the model. No warnings are
+    returned.
+    """
+    from circuitstore.models.load import load_tokenizer
+    from tasks.parts.answers import answer_id
+    from tasks.parts.edits_of_text import acting
+    from tasks.parts.given_text import plain, tokens_of
+
+    wanted = tokenizer.files(place)
+    if wanted.missing():
+        return []
+    with wanted.view() as folder:
+        words = load_tokenizer(folder)
+    ids = tokens_of(words, text)
+    count = len(ids)
+    most = model_config.config(place).get("max_position_embeddings")
+    if isinstance(most, int) and count > most:
+        expected = f"at most {most} tokens, as the model has positions"
+        raise LimitError("text", expected=expected, got=f"{count} tokens", remedy="shorten it")
+    for name, answer in [*(("--target", each) for each in text["targets"]), ("--against", text["against"])]:
+        if answer:
+            answer_id(words, plain(words, text), name, answer)
+    layers = model_config.layer_count(place)
+    acting(edits, len(ids), len(ids))
+    for edit in edits:
+        if not 0 <= edit["layer"] < layers:
+            raise UsageError("edit", expected=f"a layer from 0 to {layers - 1}", got=edit["layer"])
+    return []
