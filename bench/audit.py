@@ -47,6 +47,7 @@ def clocked(function):
 for _ in range(100_000):
     clocked(lambda event, arguments: None)("open", ())
 of_the_clock, spent[0], calls[0] = spent[0] / 100_000, 0.0, 0
+audit._keep = clocked(audit._keep)
 audit._hook = clocked(audit._hook)  # before the first module that computes is imported
 from circuitstore.engine import cover, work
 work.cover, work.consulted = map(clocked, (cover.cover, cover.consulted))

@@ -26,7 +26,7 @@ from circuitstore.engine import heard
 from circuitstore.engine.fingerprint import package_folder
 from circuitstore.engine.heard import READS, Read
 from circuitstore.engine.remedies import remedy_for
-from circuitstore.engine.territory import OWN, Cover, folders, kind, source_of, whole
+from circuitstore.engine.territory import OWN, Cover, folders, in_packages, kind, source_of, whole
 from circuitstore.errors import InputError, StaleCodeError, UndeclaredReadError
 from circuitstore.memo import file_hash
 
@@ -41,12 +41,14 @@ class _Here(threading.local):
 _watches: list[Watch] = []
 _here = _Here()
 _remembered: dict[str, str] = {}  # file of data of the package of the phases → sha256 when first in use
+_package = ""  # the package of the phases, when its first module is executed
 _packages: tuple[str, ...] = ()  # the folder of that package, by its path and by what the path leads to
 _alone = threading.RLock()  # phases share loaded models and the settings of torch: one computes at a time
 _reads: dict[str, dict[Read, str]] = {}  # module → what was read while it was executed → sha256, or ""
 _workers: weakref.WeakSet[threading.Thread] = weakref.WeakSet()  # started by code of phases, at any time
 _installed: list[bool] = []
 _known: set[str] = set()  # files, by whole paths, whose reads all watches of now have let pass
+_of_packages: dict[str, bool] = {}  # folder → whether what lies in it belongs to Python or to a package
 
 
 class Watch:
@@ -169,7 +171,12 @@ def executing(module: str) -> Iterator[None]:
         yield
     finally:
         _here.reads = outer
-    territory = folders("", os.getcwd())
+    _keep(module, reads)
+
+
+def _keep(module: str, reads: set[Read]) -> None:
+    """Remember what was read of the user's code and data while `module` was executed."""
+    territory = folders(_package, os.getcwd())
     own = (
         each
         for each in sorted(reads)
@@ -201,12 +208,13 @@ def _content(path: str, text: bool) -> str:
 
 def remember(package: str) -> None:
     """From now on remember what files of data in the folder of the package of the phases were first."""
-    global _packages
+    global _package, _packages
     if not _packages:
         try:
             folder = package_folder(package)
         except InputError:  # a user's own module has that name, and who needs the package says so
             return
+        _package = package
         _packages = tuple(
             os.path.join(each, "") for each in {os.path.abspath(folder), os.path.realpath(folder)}
         )
@@ -231,10 +239,12 @@ def _install() -> None:
 def _hook(event: str, arguments: tuple[object, ...]) -> None:
     if event not in READS or _here.hashing:
         return
+    if event == "import" and arguments[1] is None:  # a search, before anything is found
+        return
     executing: set[Read] | None = _here.reads
     if event == "open":  # most reads by far, and most of them again and again
         named = arguments[0]
-        if isinstance(named, int) or (executing is None and type(named) is str and named in _known):
+        if isinstance(named, int) or (type(named) is str and _passes(named, executing is None)):
             return
     if _packages and event in heard.OPENS:
         _remember(event, arguments)
@@ -254,6 +264,21 @@ def _hook(event: str, arguments: tuple[object, ...]) -> None:
     passed = plain and watches and all(watch.cover.covers(read.path) for watch in watches)
     if passed and os.path.exists(read.path):  # else it may be another file at the next look
         _known.add(read.path)
+
+
+def _passes(path: str, known: bool) -> bool:
+    """Whether a file needs no look: one that passed before, if those count, or a file of a package.
+
+    A link is looked at, for it may lead anywhere.
+    """
+    if known and path in _known:
+        return True
+    folder = path[: path.rfind(os.sep)]
+    if folder not in _of_packages:
+        _of_packages[folder] = in_packages(folders(_package, os.getcwd()), folder)
+    if not _of_packages[folder] or any(path.startswith(watch.cover.given) for watch in _watches):
+        return False
+    return not os.path.islink(path)
 
 
 def _remember(event: str, arguments: tuple[object, ...]) -> None:

@@ -174,10 +174,16 @@ class Code:
         if name in (self.package, "circuitstore"):
             return False
         folder = os.path.dirname(package_folder(self.package))
-        if name in STANDARD or folder in sysconfig.get_paths().values():
+        if name in STANDARD or _is_installed(folder):
             return False
         base = os.path.join(folder, name)
         return os.path.isfile(base + ".py") or os.path.isfile(os.path.join(base, "__init__.py"))
+
+
+@lru_cache(maxsize=8)
+def _is_installed(folder: str) -> bool:
+    """Whether packages are installed into a folder, as those of phases may be."""
+    return folder in sysconfig.get_paths().values()
 
 
 @lru_cache(maxsize=4096)

@@ -14,7 +14,7 @@ from typing import NamedTuple
 LISTINGS = ("os.listdir", "os.scandir")
 BY_NAME = ("os.link", "sqlite3.connect")  # of a file, before what is read of it raises no event
 OPENS = ("open", *BY_NAME)
-READS = (*OPENS, "import", *LISTINGS)
+READS = frozenset({*OPENS, "import", *LISTINGS})
 WRITE_ONLY = os.O_WRONLY | os.O_RDWR
 SOURCE = (".py", ".pyi", ".pyc")
 IMPORTING = "importlib._bootstrap_external"

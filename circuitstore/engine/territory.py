@@ -34,6 +34,7 @@ CACHES = (  # variables by which users move the caches of libraries
     "XDG_CACHE_HOME",
     "XDG_CONFIG_HOME",
 )
+PATHS = (os.path.abspath, os.path.realpath)  # where a folder lies, and what a link leads to
 TOOLS = ("matplotlibrc",)  # read by a tool wherever a process runs; drawing sets its own style after it
 METADATA = (".egg-info", ".dist-info", "site-packages", "dist-packages")  # ends of folders of packages
 
@@ -128,6 +129,12 @@ class Cover:
         return tuple(each for each in stores if not any(known.startswith(each) for known in self._kinds))
 
     @cached_property
+    def given(self) -> tuple[str, ...]:
+        """The beginnings of paths in stores, and in folders of models and transcoders."""
+        folders = (where(folder) for folder in (*self.stores, *self.inputs) for where in PATHS)
+        return tuple(os.path.join(folder, "") for folder in folders)
+
+    @cached_property
     def _kinds(self) -> Mapping[str, Kind]:
         known = {**folders(self.package, os.getcwd())}
         _add(known, self.stores, Kind.STORE)
@@ -158,6 +165,19 @@ def kind(folders: Mapping[str, Kind], path: str) -> Kind:
     return found
 
 
+def in_packages(folders: Mapping[str, Kind], folder: str) -> bool:
+    """Whether files directly in a folder are of Python and its packages, with no link on the way."""
+    plain = os.path.isabs(folder) and ".." not in folder and not _leads_on(folder)
+    return plain and kind(folders, os.path.join(folder, "file")) is Kind.PACKAGES
+
+
+@lru_cache(maxsize=None)
+def _leads_on(folder: str) -> bool:
+    """Whether a folder or one above it is a link."""
+    above = os.path.dirname(folder)
+    return above != folder and (os.path.islink(folder) or _leads_on(above))
+
+
 @lru_cache(maxsize=8)
 def folders(package: str, working: str) -> Mapping[str, Kind]:
     """The folders of a process in the folder `working`; `package` is that of the phases, "" if not known."""
@@ -171,7 +191,9 @@ def folders(package: str, working: str) -> Mapping[str, Kind]:
     caches = [os.environ[name] for name in CACHES if os.environ.get(name)]
     # The project stays what it is, whatever else lies in it, and by whatever name.
     own = {os.path.realpath(path) for path in (working, *map(os.path.dirname, parts))}
-    free = [cache_folder(), tempfile.gettempdir(), *caches]
+    # `gettempdir` holds a lock while it opens a file: whoever hears that may not ask it in turn.
+    scratch = [tempfile.tempdir, *map(os.environ.get, ("TMPDIR", "TEMP", "TMP")), "/tmp", "/var/tmp"]
+    free = [cache_folder(), *filter(None, scratch), *caches]
     _add(known, (path for path in free if os.path.realpath(path) not in own), Kind.FREE)
     _add(known, ("/proc", "/sys", "/dev"), Kind.FREE)
     usual = [sys.prefix, sys.base_prefix, site.getusersitepackages(), *sysconfig.get_paths().values()]
@@ -184,8 +206,12 @@ def folders(package: str, working: str) -> Mapping[str, Kind]:
 def is_own(module: ModuleType, package: str) -> bool:
     """Whether a loaded module is of the project, and not of Python, a package or a tool."""
     files = getattr(module, "__file__", None), *list(getattr(module, "__path__", ()))
-    kinds = folders(package, os.getcwd())
-    return any(kind(kinds, os.path.realpath(file)) in OWN for file in files if file)
+    return any(_lies_in_own(file, package, os.getcwd()) for file in files if file)
+
+
+@lru_cache(maxsize=4096)
+def _lies_in_own(file: str, package: str, working: str) -> bool:
+    return kind(folders(package, working), os.path.realpath(file)) in OWN
 
 
 def _holds_packages(folder: str) -> bool:
@@ -224,4 +250,4 @@ def source_of(path: str) -> str:
 
 def _add(known: dict[str, Kind], folders: Iterable[str], kind: Kind) -> None:
     for folder in folders:
-        known[os.path.abspath(folder)] = known[os.path.realpath(folder)] = kind
+        known.update({where(folder): kind for where in PATHS})

@@ -18,7 +18,7 @@ from workspace import MODEL, TRANSCODERS
 
 from circuitstore.engine import audit, territory
 from circuitstore.engine.territory import OWN, Cover, folders, kind
-from circuitstore.errors import UndeclaredReadError
+from circuitstore.errors import StaleCodeError, UndeclaredReadError
 
 
 @pytest.fixture
@@ -237,3 +237,38 @@ def test_a_notebook_works(tmp_path, what):
         check=False,
     )
     assert done.returncode == 0 and int(done.stdout) > 0, done.stderr[-2000:]
+
+
+def test_files_of_phases_that_are_installed_are_remembered(tmp_path, monkeypatch):
+    """Then they lie among files of other packages, which are not."""
+    phases = tmp_path / "site-packages" / "phases"
+    phases.mkdir(parents=True)
+    (phases / "__init__.py").touch()
+    (phases / "words.json").write_text("[1]")
+    monkeypatch.syspath_prepend(phases.parent)
+    monkeypatch.setattr(audit, "_package", "phases")
+    with audit.executing("phases.some"):
+        (phases / "words.json").read_text()
+    (phases / "words.json").write_text("[2]")
+    with pytest.raises(StaleCodeError, match=r"words\.json.*restart"):
+        audit.check_reads(["phases.some"])
+
+
+def test_links_among_files_of_packages_are_followed(tmp_path, monkeypatch):
+    packages, project = tmp_path / "site-packages", tmp_path / "project"
+    packages.mkdir()
+    project.mkdir()
+    monkeypatch.syspath_prepend(packages)
+    monkeypatch.chdir(project)
+    folders.cache_clear()
+    for folder in packages, project:
+        (folder / "words.json").write_text("[1]")
+    (packages / "link.json").symlink_to(project / "words.json")
+    with audit.executing("tasks.some"):
+        (packages / "words.json").read_text()
+        (packages / "link.json").read_text()
+    (packages / "words.json").write_text("[2]")
+    audit.check_reads(["tasks.some"])
+    (project / "words.json").write_text("[2]")
+    with pytest.raises(StaleCodeError, match=r"link\.json.*restart"):
+        audit.check_reads(["tasks.some"])
