@@ -295,6 +295,6 @@ def _scale(norm, x):
 
 def _norms(layer):
     """The two norms of a block, or its four."""
-    names = ("input_layernorm", "post_attention_layernorm")
+    names = ("input_layernorm", "post_attention_layernorm", "attention_layernorm", "feedforward_layernorm")
     more = ("pre_feedforward_layernorm", "post_feedforward_layernorm")
     return [getattr(layer, name) for name in names + more if hasattr(layer, name)]

@@ -192,6 +192,7 @@ TRAINING = (
         needs=("corpus", "model"),
         per=("shard", "layer"),
         coordinates=layers.of_corpus_activations,
+        whole=("layers",),
         batch=64,
     ),
     Task(

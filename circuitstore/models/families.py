@@ -5,8 +5,8 @@ it. Another pre-norm architecture with RMS norms is one more entry and nothing e
 and keys: these only make the attention pattern, which is captured as a whole, and with it whatever is
 peculiar to it: local attention, caps of scores. They are here to explain scores.
 
-The blocks of Gemma have a norm after attention and one after the MLP too. Their gains are stored less 1. The
-factor of Gemma's embeddings is in what the first block is given, from where embeddings are captured.
+The blocks of Gemma 2 and 3 have a norm after attention and one after the MLP too. All Gemmas store gains less
+1. The factor of their embeddings is in what the first block is given, from where embeddings are captured.
 """
 
 from __future__ import annotations
@@ -60,12 +60,21 @@ GEMMA = Family(
     logit_cap="final_logit_softcapping",
 )
 FAMILIES: dict[str, Family] = {
+    "apertus": Family(
+        attention_norm="attention_layernorm",
+        mlp_norm="feedforward_layernorm",
+        query_norm=QUERY_NORM,
+        key_norm=KEY_NORM,
+    ),
+    "gemma": Family(gain_offset=1.0),
     "gemma2": GEMMA,
     "gemma3_text": replace(GEMMA, query_norm=QUERY_NORM, key_norm=KEY_NORM),
     "llama": Family(),
+    "ministral": Family(),
     "mistral": Family(),
     "qwen2": Family(),
     "qwen3": Family(query_norm=QUERY_NORM, key_norm=KEY_NORM),
+    "seed_oss": Family(),
 }
 
 

@@ -2,7 +2,7 @@
 
 Only safetensors weights and only local files are read, and no code from the folder is run. transformers fills
 weights that a checkpoint lacks with random numbers and goes on. Here that is an error, and so is a tokenizer
-that knows more tokens than the model.
+that knows more tokens than the model. Quantized weights are refused (`quantized`).
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenize
 from transformers.utils import logging as hf_logging
 
 from circuitstore.errors import ModelError, UsageError, first_line, some_of
-from circuitstore.models import shards
-from circuitstore.models.config import read_bytes, read_config
+from circuitstore.models import quantized, shards
+from circuitstore.models.config import CONFIG, read_bytes, read_config
 from circuitstore.models.families import Parts, family_of, take_apart
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -117,7 +117,9 @@ def check_model(folder: str | Path, *, device: str = "cpu") -> None:
     This is UsageError for the device and ModelError for the files.
     """
     _device(device)
-    family_of(read_config(Path(folder)).get("model_type", "nothing named model_type"))
+    config = read_config(Path(folder))
+    family_of(config.get("model_type", "nothing named model_type"))
+    quantized.check_config(config, str(Path(folder) / CONFIG))
     _check_weight_files(Path(folder))
 
 
@@ -196,9 +198,7 @@ def _check_weight_files(folder: Path) -> None:
             got="no " + ", ".join(missing[:3]),
             remedy="download the safetensors files (pickled weights are never loaded)",
         )
-    for name in names:
-        with shards.opened(folder / name):
-            pass
+    quantized.check_weights(folder / name for name in names)
 
 
 @contextmanager

@@ -2,7 +2,8 @@
 
 config.yaml is that of circuit-tracer's repositories. It lists the files of layers under ``transcoders``,
 layer by layer. An entry is a path relative to config.yaml, or an address of the Hugging Face hub,
-``hf://owner/repo/path?revision=…`` or ``hf://owner/repo@revision/path``. Without a list, the files are found
+``hf://owner/repo/path?revision=…`` or ``hf://owner/repo@revision/path``, or null for a layer that has no
+transcoder (an extension: circuit-tracer reads sets of all layers only). Without a list, the files are found
 by the names that sets give them (`PATTERNS`). Where a layer is cut into several files, its index stands for
 it (`circuitstore.models.shards`): ``layer_0.safetensors.index.json``. What the files hold is told by their
 tensors (`layouts`).
@@ -152,16 +153,22 @@ def hooks(config: dict[str, Any], file: str, beside: Hooks | None, where: str) -
     return found
 
 
-def listed(config: dict[str, Any], where: str) -> list[Entry] | None:
-    """The files that a config.yaml lists, layer by layer; None when it has no list. Raises ModelError."""
+def listed(config: dict[str, Any], where: str) -> list[Entry | None] | None:
+    """The files that a config.yaml lists, layer by layer, None for a layer without a transcoder.
+
+    None when there is no list. Raises ModelError.
+    """
     names = config.get("transcoders")
     if names is None:
         return None
-    if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
+    if not isinstance(names, list) or not all(name is None or isinstance(name, str) for name in names):
         raise ModelError(f"transcoders in {where}", expected="a list of files", got=names)
-    entries = [_entry(name, where) for name in names]
+    entries = [None if name is None else _entry(name, where) for name in names]
+    if not any(entries):
+        raise ModelError(f"transcoders in {where}", expected="a file of at least one layer", got=names)
     # Lists of Gemma Scope 2's cross-layer sets name the last file twice, for a loader that drops it.
-    return entries[:-1] if entries[-2:-1] == entries[-1:] else entries
+    twice = entries[-1] is not None and entries[-2:-1] == entries[-1:]
+    return entries[:-1] if twice else entries
 
 
 def layers(names: Iterable[str], where: str) -> list[str]:
@@ -209,20 +216,23 @@ def companion_of(path: Path) -> Path | None:
     return next((each for each in map(path.with_name, companions(path.name)) if each.is_file()), None)
 
 
-def layer_paths(folder: Path, config: dict[str, Any]) -> list[Path]:
-    """The file of every layer of a folder with this config.yaml. Raises ModelError when one is missing."""
+def layer_paths(folder: Path, config: dict[str, Any]) -> list[Path | None]:
+    """The file of every layer of a folder with this config.yaml, None for a layer without a transcoder.
+
+    Raises ModelError when one is missing.
+    """
     entries = listed(config, str(folder / CONFIG))
     if entries is None:
         return [folder / name for name in layers(names_below(folder, MOST_FOLDERS), str(folder))]
     for entry in entries:
-        if not (folder / entry.path).is_file():
+        if entry and not (folder / entry.path).is_file():
             raise ModelError(
                 str(folder / entry.path),
                 expected="a safetensors file that config.yaml lists",
                 got="no such file",
                 remedy="download the whole repository into the folder" if entry.repo else None,
             )
-    return [folder / entry.path for entry in entries]
+    return [entry and folder / entry.path for entry in entries]
 
 
 def layer_file(layer: int) -> str:
@@ -230,15 +240,16 @@ def layer_file(layer: int) -> str:
     return f"layer_{layer}{FILE}"
 
 
-def config_yaml(name: str, n_layers: int, top_k: int | None = None) -> str:
+def config_yaml(name: str, files: Iterable[str | None], top_k: int | None = None) -> str:
     """The text of a config.yaml for transcoders of this name.
 
-    ``top_k`` is how many activations of each position they keep, None for all.
+    ``files`` has the file of every layer of the model, None for one without a transcoder. ``top_k`` is how
+    many activations of each position are kept, None for all.
     """
     lines = [f"model_name: {name}", *(f"{key}: {values[0]}" for key, values in SUPPORTED.items())]
     lines += [f"scan: {name}"]
     lines += [f"top_k: {top_k}"] if top_k else []
-    lines += ["transcoders:", *(f"- {layer_file(layer)}" for layer in range(n_layers))]
+    lines += ["transcoders:", *(f"- {file or 'null'}" for file in files)]
     return "".join(f"{line}\n" for line in lines)
 
 

@@ -1,4 +1,4 @@
-"""Transcoders of a whole model: one a layer, read lazily from a folder in any layout (`layouts`).
+"""Transcoders of a model: one a layer, of all layers or of some, read lazily from a folder in any layout.
 
 Each layer's transcoder (`layer`) has an encoder, and reads and writes where the set says
 (`circuitstore.models.hooks`). Of *per-layer* transcoders, the features of a layer predict the output of its
@@ -36,7 +36,7 @@ class Transcoders:
 
     def __init__(
         self,
-        files: Sequence[Path],
+        files: Sequence[Path | None],
         config: Mapping[str, Any],
         *,
         where: str = formats.CONFIG,
@@ -44,11 +44,23 @@ class Transcoders:
         layers: Iterable[int] | None = None,
         device: str | torch.device = "cpu",
     ):
-        """``config`` is the mapping of a config.yaml, checked, and ``where`` what errors call it."""
+        """``files`` has an entry for each layer of the model, None for one without a transcoder.
+
+        ``config`` is the mapping of a config.yaml, checked, and ``where`` what errors call it.
+        """
         self.files, self.device, self.where = tuple(files), torch.device(device), where
-        self.layers = frozenset(range(len(files)) if layers is None else layers)
+        there = {index for index, file in enumerate(files) if file is not None}
+        self.layers = frozenset(there if layers is None else layers)
+        if missing := sorted(layer for layer in self.layers - there if layer < len(files)):
+            some = ",".join(map(str, sorted(there)))
+            raise ModelError(
+                f"transcoders in {where}",
+                expected=f"a transcoder of layer {missing[0]}",
+                got=f"null; there are those of layers {some}",
+                remedy=f"--set activations.layers={some}",
+            )
         self.activation, self.kind = Activation.of(dict(config), where, k), config.get("model_kind")
-        first = self.files[min(self.layers, default=0)]
+        first = self._file(min(self.layers or there))
         self.hooks = formats.hooks(dict(config), first.name, hooks_beside(first), where)
         self._layers: dict[int, LayerTranscoder] = {}
 
@@ -57,28 +69,30 @@ class Transcoders:
         cls,
         folder: str | Path,
         *,
-        files: Sequence[str | Path] = (),
+        files: Sequence[str | Path | None] = (),
         k: int | None = None,
         layers: Iterable[int] | None = None,
         device: str | torch.device = "cpu",
     ) -> Transcoders:
         """Read config.yaml (optional) and find the file of each layer. Raises ModelError.
 
-        ``files`` says where the file of each layer is; by default they are looked for in the folder. ``k`` is
-        that of top-k transcoders whose config.yaml does not say it. Only ``layers`` are in use, by default
-        all. The files of other layers need not be there when ``files`` are given.
+        ``files`` says where the file of each layer is, None for one without a transcoder; by default they are
+        looked for in the folder. ``k`` is that of top-k transcoders whose config.yaml does not say it. Only
+        ``layers`` are in use, by default all that have a transcoder. The files of other layers need not be
+        there when ``files`` are given.
         """
         folder = Path(folder)
         if not folder.is_dir():
             raise ModelError(str(folder), expected="a folder of transcoders", got="no such folder")
         config, where = formats.read_config(folder), str(folder / formats.CONFIG)
         formats.check_supported(config, where, k)
-        paths = [Path(file) for file in files] or formats.layer_paths(folder, config)
+        given = [None if file is None else Path(file) for file in files]
+        paths = given or formats.layer_paths(folder, config)
         return cls(paths, config, where=where, k=k, layers=layers, device=device)
 
     @property
     def n_layers(self) -> int:
-        """How many layers have a transcoder: 0 to n_layers - 1."""
+        """How many layers the model has that they are for; some may have no transcoder."""
         return len(self.files)
 
     def layer(self, index: int) -> LayerTranscoder:
@@ -90,7 +104,7 @@ class Transcoders:
             in_use = ", ".join(map(str, sorted(self.layers)))
             raise UsageError("transcoder layer", expected=f"one of those in use: {in_use}", got=index)
         if index not in self._layers:
-            layer = LayerTranscoder(self.files[index], index, self.activation, device=self.device)
+            layer = LayerTranscoder(self._file(index), index, self.activation, device=self.device)
             self._check_as_said(layer)
             self._layers[index] = layer
         return self._layers[index]
@@ -109,6 +123,11 @@ class Transcoders:
         first = 0 if self.cross_layer else layer
         return [index for index in range(first, layer + 1) if index in self.layers]
 
+    def _file(self, index: int) -> Path:
+        file = self.files[index]
+        assert file is not None, f"layer {index} in use without a file"
+        return file
+
     def _check_as_said(self, layer: LayerTranscoder) -> None:
         """Raise ModelError for a layer that is not of the kind, or at the hooks, of the others."""
         kind = formats.CROSS_LAYER if layer.cross_layer else formats.PER_LAYER
@@ -122,7 +141,7 @@ class Transcoders:
             raise ModelError(str(layer.path), expected=expected, got=got)
 
     def check_fits(self, n_layers: int, d_model: int) -> None:
-        """Raise ModelError unless every layer has a transcoder, and those in use have the model's width."""
+        """Raise ModelError unless they are for so many layers, and those in use have the model's width."""
         if self.n_layers != n_layers:
             raise ModelError(
                 "transcoders", expected=f"{n_layers} layers, as the model has", got=f"{self.n_layers} layers"

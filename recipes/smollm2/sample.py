@@ -4,9 +4,7 @@
 
 Writes ``corpus.txt`` into tasks/profiles/smollm2, one text on each line. Most texts are what the model writes
 after ``<|endoftext|>``, the token that separates documents in its pretraining. The others begin with a prompt
-of a behaviour, so that the words of its templates occur. None of these prompts is among those that the
-default settings draw, for train or for test, and none is of a lexical group of the test split. So
-transcoders are not trained on what is analysed.
+of a behaviour (`recipes/unanalysed`).
 """
 
 from __future__ import annotations
@@ -21,16 +19,14 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from tasks.behaviours import Prompt
-from tasks.inputs.behaviour import declaration
-from tasks.inputs.draw import generate
+from recipes.from_gguf import PROFILES
+from recipes.unanalysed import unanalysed
 
-HERE = Path(__file__).parents[2] / "tasks" / "profiles" / "smollm2"
+HERE = PROFILES / "smollm2"
 # Left out at the beginning of a text: layer 11 writes 500 times as much there as elsewhere.
 MARKS = string.punctuation + string.whitespace
 SEED, TOP_K, BATCH = 123, 50, 128
 FREE, FREE_TOKENS = 1536, 96  # texts without a beginning, and the longest of them
-SPARE = 80  # prompts of a behaviour that may be among those analysed
 BEGUN, BEGUN_TOKENS = {"antonym": 192, "capital": 40, "plural": 192}, 24
 
 
@@ -71,25 +67,12 @@ def beginnings(tokenizer: Any) -> Iterator[tuple[list[list[int]], int]]:
     for first in range(0, FREE, BATCH):
         yield [[start]] * min(BATCH, FREE - first), FREE_TOKENS
     by_length: dict[int, list[list[int]]] = {}
-    for prompt in begun_with():
+    for prompt in unanalysed(BEGUN):
         ids = [start, *tokenizer.encode(prompt.text, add_special_tokens=False)]
         by_length.setdefault(len(ids), []).append(ids)
     for _, some in sorted(by_length.items()):
         for first in range(0, len(some), BATCH):
             yield some[first : first + BATCH], BEGUN_TOKENS
-
-
-def begun_with() -> list[Prompt]:
-    """The prompts that texts begin with: of train groups, and not among the prompts that are analysed."""
-    chosen = []
-    for name, count in BEGUN.items():
-        behaviour = declaration(name)
-        analysed = {prompt.text for prompt in generate(behaviour)}
-        # A fifth is test, as by default, so that the splits have the same groups.
-        drawn = generate(behaviour, train=count + SPARE, test=(count + SPARE) // 4)
-        others = [p for p in drawn if p.split == "train" and p.text not in analysed]
-        chosen += others[:count]
-    return chosen
 
 
 @torch.no_grad()

@@ -81,7 +81,8 @@ def save_transcoders(weights: dict[str, torch.Tensor], folder: Path) -> None:
     for layer in range(layers):
         one = {name: weight[layer].contiguous() for name, weight in weights.items()}
         save_file(one, folder / f"layer_{layer}.safetensors", metadata={"format": "pt"})
-    (folder / "config.yaml").write_text(formats.config_yaml("circuitstore/tiny", layers))
+    files = [formats.layer_file(layer) for layer in range(layers)]
+    (folder / "config.yaml").write_text(formats.config_yaml("circuitstore/tiny", files))
 
 
 def files(folder: Path) -> list[Path]:

@@ -38,16 +38,21 @@ def sources(place: Place) -> Sources:
     return Sources([], consulted=[file.place.path(file.name) for file in [File(place, CONFIG), *found]])
 
 
+def _first(place: Place) -> File:
+    """The file of the first layer that has a transcoder. Raises ModelError."""
+    return next(file for file in layer_files(place) if file is not None)
+
+
 def _companion(place: Place) -> File | None:
     """The configuration beside the file of the first layer."""
-    names = (file for file in beside(layer_files(place)[0]) if file.name.endswith(".json"))
+    names = (file for file in beside(_first(place)) if file.name.endswith(".json"))
     return next((file for file in names if not file.name.endswith(shards.INDEX)), None)
 
 
 def _hooks(place: Place, k: int | None) -> Hooks:
     """The hooks; the common ones where there are no transcoders, so that a model alone can be captured."""
     try:
-        first = layer_files(place)[0].name
+        first = _first(place).name
     except ModelError:
         return Hooks()
     said, stated = config(place, k), None

@@ -79,8 +79,10 @@ def check(place: Place, device: str) -> list[str]:
     """Raise ModelError for what `load` could not use; what a user should know all the same, in lines."""
     from circuitstore.models.families import family_of
     from circuitstore.models.load import check_model
+    from circuitstore.models.quantized import check_config
 
     family_of(str(config(place).get("model_type", "nothing named model_type")))
+    check_config(config(place), f"{CONFIG} in {place}")
     wanted = files(place)
     notes = wanted.check()
     if not wanted.missing():

@@ -31,15 +31,21 @@ def config(place: Place, k: int | None = None) -> dict[str, Any]:
     return content
 
 
-def layer_files(place: Place) -> list[File]:
-    """The file of each layer, in order; an index where a layer is cut into several. Raises ModelError."""
+def layer_files(place: Place) -> list[File | None]:
+    """The file of each layer, in order; an index where a layer is cut into several.
+
+    None stands for a layer that has no transcoder. Raises ModelError.
+    """
     listed = parsed(place, CONFIG) if place.has(CONFIG) else {}
     entries = formats.listed(listed, f"{CONFIG} in {place}")
     if entries is None:
         names = formats.layers(place.names(formats.MOST_FOLDERS), str(place))
         return [File(place, name) for name in names]
-    files = []
+    files: list[File | None] = []
     for entry in entries:
+        if entry is None:
+            files.append(None)
+            continue
         own = (place, entry.path)
         home, name = place.linked(entry.repo, entry.revision, entry.path) if entry.repo else own
         files += required(home, [name], "transcoder", REMEDY)
@@ -50,7 +56,7 @@ def files(place: Place, layers: Container[int] | None = None) -> Files:
     """The files that loading these layers (None: all) opens, config.yaml first. Raises ModelError."""
     wanted = [File(place, CONFIG)] if place.has(CONFIG) else []
     for layer, file in enumerate(layer_files(place)):
-        if layers is None or layer in layers:
+        if file is not None and (layers is None or layer in layers):
             wanted += [file, *beside(file)]
     return of(place, wanted)
 

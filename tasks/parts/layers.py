@@ -21,8 +21,8 @@ def of_activations(axis: str, config: Activations, resources: Mapping[str, Resou
 def of_corpus_activations(
     axis: str, config: CorpusActivations, resources: Mapping[str, Resource]
 ) -> list[int]:
-    """All layers of the model."""
-    return list(range(_count(resources)))
+    """The layers that transcoders are trained for, ascending. Raises UsageError."""
+    return layer_range(config.layers, _count(resources), "corpus_activations.layers")
 
 
 def _count(resources: Mapping[str, Resource]) -> int:
@@ -30,8 +30,11 @@ def _count(resources: Mapping[str, Resource]) -> int:
     return int(resources["model"].identity()["layers"])
 
 
-def layer_range(text: str, available: int) -> list[int]:
-    """The layers of "all", "10-24" (inclusive) or "3,5,7", ascending. Raises UsageError."""
+def layer_range(text: str, available: int, setting: str = "activations.layers") -> list[int]:
+    """The layers of "all", "10-24" (inclusive) or "3,5,7", ascending.
+
+    Raises UsageError, which names the ``setting``.
+    """
     if text == "all":
         return list(range(available))
     chosen: set[int] = set()
@@ -39,14 +42,14 @@ def layer_range(text: str, available: int) -> list[int]:
         first, dash, last = part.strip().partition("-")
         if not first.isdecimal() or (dash and not last.isdecimal()):
             raise UsageError(
-                "activations.layers",
+                setting,
                 expected='"all", a range like "10-24" or a list like "3,5,7"',
                 got=repr(text),
             )
         start, stop = _number(first, available), _number(last or first, available)
         chosen.update(range(start, stop + 1))
     if not chosen or max(chosen) >= available:
-        raise UsageError("activations.layers", expected=f"layers from 0 to {available - 1}", got=repr(text))
+        raise UsageError(setting, expected=f"layers from 0 to {available - 1}", got=repr(text))
     return sorted(chosen)
 
 

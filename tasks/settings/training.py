@@ -36,8 +36,13 @@ class Corpus(Section, frozen=True):
 
 
 class CorpusActivations(Section, frozen=True):
-    """How MLP inputs and outputs are kept; half precision takes half the room."""
+    """Of which layers MLP inputs and outputs are kept, and how.
 
+    layers: those that transcoders are trained for: "all", "10-24" or "3,5,7".
+    dtype: half precision takes half the room.
+    """
+
+    layers: str = "all"
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
 
 

@@ -7,7 +7,7 @@ on no other shard.
 from __future__ import annotations
 
 from itertools import groupby, pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
@@ -32,10 +32,12 @@ def corpus_activations(
 ) -> Iterator[tuple[Coords, xr.Dataset]]:
     """Yield one dataset for each shard and layer.
 
-    Axis `sample` runs over all positions but the first of each sequence; their order means nothing.
+    There are cells for the layers in `config.layers`. Axis `sample` runs over all positions but the first of
+    each sequence; their order means nothing.
 
         mlp_input, mlp_output   (sample, d_model) in `config.dtype` (bfloat16 as its 16 bits)
         held_out                bool
+        n_layers                int32: of the model
 
     Raises LimitError for numbers that float16 cannot hold, and NonFiniteError for NaN, and for infinity in
     another dtype.
@@ -59,6 +61,9 @@ def corpus_activations(
                     got="larger ones",
                     remedy="--set corpus_activations.dtype=bfloat16",
                 )
-            variables = {name: storable(x, ("sample", "d_model")) for name, x in pair.items()}
-            held_out = ((), np.bool_(shard.held_out))
-            yield cell, xr.Dataset({**variables, "held_out": held_out}, attrs={"structure": "tree"})
+            variables: dict[str, Any] = {name: storable(x, ("sample", "d_model")) for name, x in pair.items()}
+            variables |= {
+                "held_out": ((), np.bool_(shard.held_out)),
+                "n_layers": ((), np.int32(len(inputs))),
+            }
+            yield cell, xr.Dataset(variables, attrs={"structure": "tree"})

@@ -1,7 +1,7 @@
 """Phase `replacement`: whether the model still says the same when transcoders stand in for its MLPs.
 
 It is measured on held-out sequences of the corpus; the prepended token is left as it is. Each layer is
-replaced alone, then all layers together.
+replaced alone, then all layers together that have a transcoder.
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ def replacement(
     agreement            (layer,) float64: share of tokens with the same likeliest next token, this layer
                          replaced alone
     kl                   (layer,) float64, nats: mean KL(model ‖ replacement), this layer replaced alone
-    agreement_all, kl_all   float64: the same with all layers replaced
+    agreement_all, kl_all   float64: the same with all these layers replaced
+    layer                (layer,) int32: the layers that have a transcoder
     tokens               int64: how many tokens are compared
     l0, explained_variance, normalised_mse, dead, duplicates   (layer,) float64, from phase `transcoders`
 
@@ -51,6 +52,7 @@ def replacement(
     """
     (cell,) = cells
     layers = _Layers(transcoders, cell, model.device)
+    numbers = np.array(list(layers), dtype=np.int32)
     sequences = list(_held_out(corpus, cell, config.tokens))
     of_model = log_probabilities(model.hf, sequences)
 
@@ -75,7 +77,8 @@ def replacement(
             {
                 **{name: ("layer", np.array(values)) for name, values in by_layer.items()},
                 **{name: ((), value) for name, value in totals.items()},
-            }
+            },
+            {"layer": numbers},
         ),
     )
 
@@ -85,8 +88,8 @@ def summary(cells: Iterable[tuple[Coords, xr.Dataset]], config: Replacement) -> 
     ((_, measured),) = cells
     names = (*MEASURES, "agreement", "kl")
     layers = {
-        str(layer): {name: float(measured[name][layer]) for name in names}
-        for layer in range(measured.sizes["layer"])
+        str(int(layer)): {name: float(measured[name][row]) for name in names}
+        for row, layer in enumerate(measured.layer.values)
     }
     together = {
         "agreement": float(measured.agreement_all),
@@ -102,7 +105,9 @@ class _Layers(Mapping[int, "Weights"]):
     def __init__(self, transcoders: Upstream, cell: Coords, device: torch.device):
         self.transcoders, self.cell, self.device = transcoders, cell, device
         self.measured: dict[str, list[float]] = {name: [] for name in MEASURES}
-        for _, layer in transcoders.each(cell):
+        self.numbers: list[int] = []
+        for coords, layer in transcoders.each(cell):
+            self.numbers.append(int(coords["layer"]))
             self.top_k = int(layer.top_k) or None
             for name in MEASURES:
                 self.measured[name].append(float(layer[name]))
@@ -116,10 +121,10 @@ class _Layers(Mapping[int, "Weights"]):
         }
 
     def __len__(self) -> int:
-        return len(self.measured["l0"])
+        return len(self.numbers)
 
     def __iter__(self) -> Iterator[int]:
-        return iter(range(len(self)))
+        return iter(self.numbers)
 
 
 def _held_out(corpus: Upstream, cell: Coords, most: int) -> Iterator[list[int]]:

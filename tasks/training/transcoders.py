@@ -57,6 +57,7 @@ def transcoders(
     duplicates     float64: share of features that read and write what an earlier one does
     top_k          int32: 0 for kind "jumprelu"
     tokens         int64: how many tokens are trained on
+    n_layers       int32: of the model
 
     Raises NonFiniteError for weights that are not finite.
     """
@@ -66,6 +67,7 @@ def transcoders(
         trained_on, held_out = (
             _pairs(corpus_activations, cell, device, held_out=which) for which in (False, True)
         )
+        n_layers = next(int(shard.n_layers) for _, shard in corpus_activations.each(cell))
         inputs, outputs = (x[None] for x in trained_on)
         stacked = train(inputs, outputs, recipe, config.seed, first_layer=int(cell["layer"]))
         weights = {name: weight[0] for name, weight in stacked.items()}
@@ -82,6 +84,7 @@ def transcoders(
         }
         variables |= {name: ((), np.float64(value)) for name, value in measured.items()}
         variables |= {"top_k": ((), np.int32(k or 0)), "tokens": ((), np.int64(len(trained_on[0])))}
+        variables |= {"n_layers": ((), np.int32(n_layers))}
         yield cell, xr.Dataset(variables)
 
 

@@ -30,6 +30,10 @@ CASES = {
     "llama": ({"kind": "llama", "bias": True}, {}),
     "mistral": ({"kind": "mistral", "sliding_window": 3}, {}),
     "qwen2": ({"kind": "qwen2", "kv_heads": 4}, {}),  # with biases of queries, keys and values alone
+    "apertus": ({"kind": "apertus", "kv_heads": 1}, {"threshold": True}),
+    "gemma": ({"kind": "gemma", "tied": True, "kv_heads": 1}, {"skip": True}),
+    "ministral": ({"kind": "ministral"}, {"top_k": 5}),
+    "seed-oss": ({"kind": "seed_oss", "bias": True, "kv_heads": 4}, {}),
     "gemma2": ({"kind": "gemma2", "bias": True, **CAPPED}, {"skip": True}),
     "gemma3": ({"kind": "gemma3_text", "kv_heads": 1}, {"threshold": True}),
     "gemma3-bias": ({"kind": "gemma3_text", "kv_heads": 4, "bias": True}, {"skip": True, "top_k": 5}),

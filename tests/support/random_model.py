@@ -16,6 +16,8 @@ TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json
 # Every other layer sees four positions only. Scores and logits near the caps of Gemma 2, so that they matter.
 LOCAL = {"sliding_window": 4, "query_pre_attn_scalar": 16, "pad_token_id": 0, "bos_token_id": 208}
 TURNS = ["sliding_attention", "full_attention"]
+LOCAL_KINDS = ("gemma2", "gemma3_text", "ministral")
+WITHOUT_BIAS = ("ministral", "mistral")
 CAPPED = {"attn_logit_softcapping": 2.0, "final_logit_softcapping": 5.0}
 
 
@@ -45,17 +47,17 @@ def write_model(
         num_key_value_heads=kv_heads,
         head_dim=16,
         tie_word_embeddings=tied,
-        **({} if kind == "mistral" else {"attention_bias": bias}),
+        **({} if kind in WITHOUT_BIAS else {"attention_bias": bias}),
         max_position_embeddings=64,
         initializer_range=0.15,
-        **(LOCAL | {"layer_types": (TURNS * layers)[:layers]} if kind.startswith("gemma") else {}),
+        **(LOCAL | {"layer_types": (TURNS * layers)[:layers]} if kind in LOCAL_KINDS else {}),
         **more,
     )
     model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if "norm" in name:
-                parameter.uniform_(0.5, 1.5).sub_(float(kind.startswith("gemma")))  # it stores a gain less 1
+                parameter.uniform_(0.5, 1.5).sub_(float(kind.startswith("gemma")))  # they store gains less 1
             elif name.endswith("bias"):
                 parameter.normal_(0, 0.3)
     model.save_pretrained(folder)

