@@ -167,10 +167,11 @@ def folders(package: str, working: str) -> Mapping[str, Kind]:
     # In a home folder, or above one, lies what has nothing to do with the work at hand.
     everything = os.path.join(os.path.realpath(home), "").startswith(os.path.join(working, ""))
     _add(known, [working], Kind.BESIDE if everything else Kind.PROJECT)
-    _add(known, map(os.path.dirname, parts), Kind.PROJECT)
+    above = [os.path.dirname(part) for part in parts if part != LIBRARY or not _is_installed(package)]
+    _add(known, above, Kind.PROJECT)
     caches = [os.environ[name] for name in CACHES if os.environ.get(name)]
     # The project stays what it is, whatever else lies in it, and by whatever name.
-    own = {os.path.realpath(path) for path in (working, *map(os.path.dirname, parts))}
+    own = {os.path.realpath(path) for path in (working, *above)}
     free = [cache_folder(), tempfile.gettempdir(), *caches]
     _add(known, (path for path in free if os.path.realpath(path) not in own), Kind.FREE)
     _add(known, ("/proc", "/sys", "/dev"), Kind.FREE)
@@ -186,6 +187,13 @@ def is_own(module: ModuleType, package: str) -> bool:
     files = getattr(module, "__file__", None), *list(getattr(module, "__path__", ()))
     kinds = folders(package, os.getcwd())
     return any(kind(kinds, os.path.realpath(file)) in OWN for file in files if file)
+
+
+def _is_installed(package: str) -> bool:
+    """Whether the library lies among other packages, as pip leaves it, and not beside the phases."""
+    beside = os.path.dirname(LIBRARY)
+    project = os.path.dirname(package_folder(package)) if package else ""
+    return _holds_packages(beside) and os.path.realpath(beside) != os.path.realpath(project)
 
 
 def _holds_packages(folder: str) -> bool:
