@@ -95,20 +95,16 @@ def _parts(dataset: xr.Dataset, labels: Mapping[str, Any]) -> Iterator[Part]:
     found: dict[frozenset[str], dict[str, xr.Variable]] = {}
     for name, variable in dataset.variables.items():
         if name not in dataset.indexes:
-            if name in labels or name in map(str, variable.dims):
+            if {str(name)} & {*labels, *map(str, variable.dims)}:
                 expected = "other names than those of its dims"
                 raise InputError(f"variable {shown(str(name))}", expected=expected)
             found.setdefault(frozenset(map(str, variable.dims)), {})[str(name)] = variable
     covered = frozenset[str]().union(*found)
     found |= {frozenset([str(name)]): {} for name in dataset.indexes if name not in covered}
-    for columns in found.values():
-        first = next(iter(columns.values()), None)
-        dims = tuple(map(str, first.dims)) if first is not None else tuple(map(str, dataset.indexes))
-        indexes = {
-            dim: dataset.variables[dim] if dim in dataset.indexes else xr.IndexVariable(dim, np.arange(size))
-            for dim, size in ((dim, dataset.sizes[dim]) for dim in dims)
-        }
-        coordinates = {name for name in map(str, dataset.coords) if name in {*dims, *columns}}
+    for among, columns in found.items():
+        dims = tuple(map(str, next(iter(columns.values())).dims)) if columns else tuple(among)
+        indexes = {dim: dataset[dim].variable for dim in dims}  # counted from 0 without coordinates
+        coordinates = {*map(str, dataset.coords)} & {*dims, *columns}
         yield Part(dict(labels), dims, indexes, columns, coordinates)
 
 

@@ -49,7 +49,7 @@ ODD = {"phase": "odd", "profile": "p", "behaviour": "b", "key": "k", "content": 
     ("write", "dataset", "told"),
     [
         (write_netcdf, xr.Dataset({"t": ("x", ["a\0b"])}), "NUL"),
-        (write_netcdf, xr.Dataset({"a/b": ("x", [1])}), "NetCDF has"),
+        (write_netcdf, xr.Dataset({"t": ("x", [1], {"a/b": 1})}), "NetCDF has"),
         (write_tables, xr.Dataset({"t": ("../x", [1])}), "dims"),
         (write_tables, xr.Dataset({"x": (("x", "y"), [[1]])}), "variable 'x'"),
     ],
@@ -80,6 +80,14 @@ def test_tables_are_written_some_rows_at_a_time(export, built, tmp_path, monkeyp
     sizes = [file.metadata.row_group(number).num_rows for number in range(file.metadata.num_row_groups)]
     assert len(sizes) > 3 and max(sizes) < sum(sizes) / 3
     assert_same(opened(tmp_path / "out").to_dataset(), here(built, "activations"))
+
+
+def test_coordinates_alone_have_a_table(tmp_path):
+    """Of a dim that no variable has. Dims without coordinates are counted."""
+    made = xr.Dataset({"v": (("y", "z"), [[1.0, 2.0]])}, coords={"x": [5, 6], "y": ["a"]}, attrs=ODD)
+    write_tables(xr.DataTree(made), (), str(tmp_path / "out"))
+    xr.testing.assert_identical(opened(tmp_path / "out").to_dataset(), made)
+    assert pd.read_parquet(tmp_path / "out" / "y-z.parquet").z.tolist() == [0, 1]
 
 
 def test_pandas_reads_a_table_of_all_graphs(export, built, tmp_path):

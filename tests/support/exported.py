@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow.parquet as pq
 import xarray as xr
 import zarr
@@ -67,11 +68,10 @@ def unstacked(folder: Path) -> xr.DataTree:
         group = "dense" if (folder / "entry.parquet").exists() and path.name != "entry.parquet" else "/"
         rows = {group: np.arange(len(table))}
         if cells:
-            keys = list(zip(*(columns.pop(axis).tolist() for axis in dims[:count]), strict=True))
-            rows = {
-                at: np.array([i for i, key in enumerate(keys) if "/" + "/".join(key) == at], dtype=int)
-                for at in cells
-            }
+            labels = [pd.Series(columns.pop(axis)).astype(str) for axis in dims[:count]]
+            paths = sum(("/" + label for label in labels[1:]), "/" + labels[0])
+            indices = paths.groupby(paths).indices
+            rows = {at: indices.get(at, rows[group][:0]) for at in cells}
         for at, chosen in rows.items():
             part = {name: values[chosen] for name, values in columns.items()}
             found.setdefault(at, []).append(_arrays(part, dims[count:], coordinates, told))
