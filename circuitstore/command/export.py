@@ -82,9 +82,10 @@ def export(
     page graph.html -b B -p ID`.
 
     `export arrays DEST --phase PHASE` writes the whole output of any phase as Zarr v3, which xarray opens
-    without circuitstore. DEST is a folder, or with `--format zip` one file. A sparse variable, such as the
-    activations of `features`, is written as the table of its entries; the phase's other variables are then in
-    the group `dense`.
+    without circuitstore. DEST is a folder, or with `--format zip` one file. `--format netcdf` writes one file
+    of NetCDF-4, and `--format parquet` a folder of tables for pandas, Polars or R. A sparse variable, such as
+    the activations of `features`, is written as the table of its entries; the phase's other variables are
+    then in the group `dense`, or in tables of their own.
     """
     from circuitstore.results.defaults import profile_name
     from circuitstore.results.find import find, to_read
@@ -152,12 +153,12 @@ def _write_arrays(
     destination: str | None,
     force: bool,
 ) -> list[str]:
-    """Write an output as Zarr to `destination`, or to the phase's name in the folder `place`: its path."""
-    from circuitstore.results.arrays_file import ENDINGS, write_arrays
+    """Write an output to `destination`, or to the phase's name in the folder `place`: its path."""
+    from circuitstore.results.arrays_file import FORMATS, write_arrays
 
     kind = formats[0] if formats else "zarr"
-    path = destination or os.path.join(place, ref.phase + ENDINGS[kind])
-    write_arrays(store, ref, artifact, path, zipped=kind == "zip", force=force)
+    path = destination or os.path.join(place, ref.phase + FORMATS[kind].ending)
+    write_arrays(store, ref, artifact, path, kind=kind, force=force)
     source = f"zarr.storage.ZipStore({path!r}, mode='r')" if kind == "zip" else repr(path)
     terminal.echo(f"{ref.behaviour}: xarray.open_datatree({source}, engine='zarr')", err=True)
     return [path]
@@ -172,13 +173,13 @@ def _phase_of_arrays(
 ) -> str:
     """The phase whose arrays are asked for. Raises UsageError for one that is not, and what does not fit."""
     from circuitstore.errors import UsageError, one_of, unknown
-    from circuitstore.results.arrays_file import ENDINGS
+    from circuitstore.results.arrays_file import FORMATS
 
     if phase is None:
         phases = one_of(task.name for task in pipeline.load().every)
         raise UsageError(f"`export {ARRAYS}`", expected=f"--phase, {phases}", got="none")
-    if wrong := [kind for kind in formats if kind not in ENDINGS]:
-        raise unknown(f"format of {ARRAYS}", wrong[0], ENDINGS)
+    if wrong := [kind for kind in formats if kind not in FORMATS]:
+        raise unknown(f"format of {ARRAYS}", wrong[0], FORMATS)
     if len(formats) > 1:
         raise UsageError("--format", expected=f"one for {ARRAYS}", got=", ".join(formats))
     _refuse_behaviours(ARRAYS, phase, behaviours)

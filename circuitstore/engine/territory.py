@@ -187,10 +187,11 @@ def folders(package: str, working: str) -> Mapping[str, Kind]:
     # In a home folder, or above one, lies what has nothing to do with the work at hand.
     everything = os.path.join(os.path.realpath(home), "").startswith(os.path.join(working, ""))
     _add(known, [working], Kind.BESIDE if everything else Kind.PROJECT)
-    _add(known, map(os.path.dirname, parts), Kind.PROJECT)
+    above = [os.path.dirname(part) for part in parts if part != LIBRARY or not _is_installed(package)]
+    _add(known, above, Kind.PROJECT)
     caches = [os.environ[name] for name in CACHES if os.environ.get(name)]
     # The project stays what it is, whatever else lies in it, and by whatever name.
-    own = {os.path.realpath(path) for path in (working, *map(os.path.dirname, parts))}
+    own = {os.path.realpath(path) for path in (working, *above)}
     # `gettempdir` holds a lock while it opens a file: whoever hears that may not ask it in turn.
     scratch = [tempfile.tempdir, *map(os.environ.get, ("TMPDIR", "TEMP", "TMP")), "/tmp", "/var/tmp"]
     free = [cache_folder(), *filter(None, scratch), *caches]
@@ -212,6 +213,13 @@ def is_own(module: ModuleType, package: str) -> bool:
 @lru_cache(maxsize=4096)
 def _lies_in_own(file: str, package: str, working: str) -> bool:
     return kind(folders(package, working), os.path.realpath(file)) in OWN
+
+
+def _is_installed(package: str) -> bool:
+    """Whether the library lies among other packages, as pip leaves it, and not beside the phases."""
+    beside = os.path.dirname(LIBRARY)
+    project = os.path.dirname(package_folder(package)) if package else ""
+    return _holds_packages(beside) and os.path.realpath(beside) != os.path.realpath(project)
 
 
 def _holds_packages(folder: str) -> bool:

@@ -1,10 +1,10 @@
-"""A phase's output as one ordinary Zarr v3 hierarchy, which xarray opens where there is no circuitstore.
+"""A phase's output as ordinary files, which other programs open where there is no circuitstore.
 
-The arrays are those of `circuitstore.open`, written by xarray and zarr-python. Whatever has a specification
-is what other readers of Zarr know, so text is of the data type `string`. A sparse variable is written as the
-table of its entries, for dense it can be larger than any disk.
+The arrays are those of `circuitstore.open`, as Zarr v3, NetCDF-4 or Parquet tables (`FORMATS`). Whatever has
+a specification is what other readers know. A sparse variable is written as the table of its entries, for
+dense it can be larger than any disk.
 
-The hierarchy is made in a hidden folder beside its destination and renamed at the end. Nothing half-written
+An export is made in a hidden folder beside its destination and renamed at the end. Nothing half-written
 is ever found under the name that was asked for.
 """
 
@@ -13,14 +13,17 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-import warnings
 import zipfile
+from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 
 import msgspec
-import numpy as np
 import xarray as xr
 
-from circuitstore.errors import InputError
+from circuitstore.errors import InputError, UsageError
+from circuitstore.results.arrays_netcdf import names_in_netcdf, write_netcdf
+from circuitstore.results.arrays_parquet import names_in_tables, write_tables
+from circuitstore.results.arrays_zarr import names_in_folder, names_in_zip, write_folder, write_zip
 from circuitstore.results.entries import open_entries, sparse_names
 from circuitstore.results.folder import above
 from circuitstore.results.open import opened_from
@@ -29,11 +32,31 @@ from circuitstore.storage.layout import Store
 from circuitstore.storage.names import FILE_NAME, is_file_name, shown
 from circuitstore.storage.refs import Name
 
-ENDINGS = {"zarr": ".zarr", "zip": ".zarr.zip"}  # format → how a destination that nobody named ends
 DENSE = "dense"  # the group of what a phase with a sparse variable has beside it
 LEDGER = "artifacts"  # the attribute with all that the arrays were made from
-METADATA = "zarr.json"
 MARKS = {"phase", "behaviour", "key", "content", LEDGER}
+
+
+class Format(msgspec.Struct, frozen=True):
+    """One way to write arrays.
+
+    `write` takes the tree, the axes of its cells and a path that is not there. `names` gives the names of the
+    attributes of what lies at a path, or fails if that is of no such format. `needs` are packages beside
+    those that circuitstore needs, which the extra of the format's name installs.
+    """
+
+    ending: str  # of a destination that nobody named
+    write: Callable[[xr.DataTree, Sequence[str], str], None]
+    names: Callable[[str], set[str]]
+    needs: tuple[str, ...] = ()
+
+
+FORMATS = {
+    "zarr": Format(".zarr", write_folder, names_in_folder),
+    "zip": Format(".zarr.zip", write_zip, names_in_zip),
+    "netcdf": Format(".nc", write_netcdf, names_in_netcdf, ("netCDF4",)),
+    "parquet": Format("", write_tables, names_in_tables, ("pyarrow",)),
+}
 
 
 def write_arrays(
@@ -42,14 +65,19 @@ def write_arrays(
     artifact: Artifact,
     destination: str,
     *,
-    zipped: bool = False,
+    kind: str = "zarr",
     force: bool = False,
 ) -> None:
-    """Write an artifact to a folder, or to one zip file.
+    """Write an artifact to a folder or to one file, as one of `FORMATS`.
 
-    One variable at a time is in memory. Raises InputError where something lies already, unless it is such an
-    export and `force` is given, and where nothing can be written; DamageError.
+    One variable at a time is in memory, of tables some rows. Raises InputError where something lies already,
+    unless it is such an export and `force` is given, and where nothing can be written; UsageError where the
+    packages of the format are not installed; DamageError.
     """
+    form = FORMATS[kind]
+    if missing := [package for package in form.needs if find_spec(package) is None]:
+        remedy = f'pip install "circuitstore[{kind}]"'
+        raise UsageError(f"--format {kind}", expected=f"package {missing[0]}", got="none", remedy=remedy)
     destination = os.path.normpath(destination)
     _refuse_present(destination, force)
     tree = arrays(store, name, artifact)
@@ -60,9 +88,7 @@ def write_arrays(
             dir=folder, prefix=f".{last}.", ignore_cleanup_errors=True
         ) as scratch:
             draft = os.path.join(scratch, "new")
-            _write(tree, draft)
-            if zipped:
-                draft = _zip(draft, os.path.join(scratch, "new.zip"))
+            form.write(tree, artifact.axes, draft)
             _publish(draft, destination, f"{scratch}.old")
     except OSError as error:
         expected = "a place that can be written"
@@ -89,36 +115,8 @@ def arrays(store: Store, name: Name, artifact: Artifact) -> xr.DataTree:
     for node in opened.subtree:
         if node.name is not None and not is_file_name(node.name, ending=True):
             raise InputError(f"a name in {artifact.phase}", expected=FILE_NAME, got=shown(node.name))
-        node.dataset = _portable(node.to_dataset(inherit=False))
     opened.attrs[LEDGER] = msgspec.json.encode(above(store, artifact, {})).decode()
     return opened
-
-
-def _write(tree: xr.DataTree, folder: str) -> None:
-    """The tree as Zarr v3. No chunk is left out: one that is lost later must not read as zeros.
-
-    Metadata are also written together. That is no part of the format yet, as zarr-python warns, and readers
-    may ignore it. Without it xarray warns whoever opens the arrays.
-    """
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Consolidated metadata", category=UserWarning)
-        tree.to_zarr(folder, mode="w-", zarr_format=3, consolidated=True, write_empty_chunks=True)
-
-
-def _portable(dataset: xr.Dataset) -> xr.Dataset:
-    """The same with text as `string`, and a checksum in each chunk."""
-    from zarr.codecs import ZstdCodec
-
-    text = {
-        name: (variable.dims, variable.values.astype(np.dtypes.StringDType()), variable.attrs)
-        for name, variable in dataset.variables.items()
-        if variable.dtype.kind in "UT"
-    }
-    dataset = dataset.assign_coords({name: text[name] for name in text if name in dataset.coords})
-    dataset = dataset.assign({name: text[name] for name in text if name not in dataset.coords})
-    for variable in dataset.variables.values():
-        variable.encoding = {"compressors": (ZstdCodec(checksum=True),)}
-    return dataset
 
 
 def _refuse_present(destination: str, force: bool) -> None:
@@ -134,43 +132,15 @@ def _refuse_present(destination: str, force: bool) -> None:
 
 def _is_export(path: str) -> bool:
     """Whether a path is an export of arrays and nothing else: no link, and without files of one's own."""
-    if os.path.islink(path):
-        return False
+    return not os.path.islink(path) and any(_is_marked(form, path) for form in FORMATS.values())
+
+
+def _is_marked(form: Format, path: str) -> bool:
+    """Whether a path is of this format, and its attributes are those of an export."""
     try:
-        if os.path.isdir(path):
-            with open(os.path.join(path, METADATA), "rb") as file:
-                text = file.read()
-            names = [
-                os.path.relpath(os.path.join(at, file), path)
-                for at, _, files in os.walk(path)
-                for file in files
-            ]
-        else:
-            with zipfile.ZipFile(path) as archive:
-                text, names = archive.read(METADATA), archive.namelist()
-        attributes = msgspec.json.decode(text)["attributes"]
-        return attributes.keys() >= MARKS and all(map(_is_of_zarr, names))
-    except (OSError, zipfile.BadZipFile, ValueError, KeyError, TypeError, AttributeError):
+        return form.names(path) >= MARKS
+    except (ImportError, OSError, zipfile.BadZipFile, ValueError, KeyError, TypeError, AttributeError):
         return False
-
-
-def _is_of_zarr(name: str) -> bool:
-    """Whether a file is metadata, or a chunk: those lie in the folder `c` of an array, or are called so."""
-    *folders, last = name.replace(os.sep, "/").split("/")
-    return last in (METADATA, "c") or "c" in folders
-
-
-def _zip(folder: str, path: str) -> str:
-    """The files of a folder in one file, as they are; with the same bytes for the same files."""
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
-        for at, inner, files in os.walk(folder):
-            inner.sort()
-            for file in sorted(files):
-                source = os.path.join(at, file)
-                info = zipfile.ZipInfo(os.path.relpath(source, folder).replace(os.sep, "/"))
-                with open(source, "rb") as data:
-                    archive.writestr(info, data.read())
-    return path
 
 
 def _publish(draft: str, destination: str, old: str) -> None:

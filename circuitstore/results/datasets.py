@@ -23,7 +23,7 @@ from circuitstore.results.arrays import (
     LazyArray,
     SparseArray,
 )
-from circuitstore.results.described import described, with_nodes
+from circuitstore.results.described import FeatureLabels, described, with_nodes
 from circuitstore.results.grid import BEHAVIOUR, PROMPT, Grid, grid_of, grid_of_all
 from circuitstore.storage.artifact import Artifact, Cell
 from circuitstore.storage.layout import Store
@@ -43,10 +43,11 @@ def open_artifacts(
     """
     first = next(iter(artifacts.values()))
     attributes = provenance(profile, artifacts, all_behaviours)
+    labels = FeatureLabels(store, profile, first)
     grid = grid_of_all(store, artifacts) if all_behaviours else grid_of(store, first)
     if grid.axes and grid.first.attributes(grid.present[0].row).get(STRUCTURE) in TREES:
-        return described(_tree(grid, attributes), first.phase)
-    opened = with_nodes(_dataset(grid, attributes))
+        return described(_tree(grid, attributes, labels), first.phase)
+    opened = with_nodes(_dataset(grid, attributes), labels)
     add = pipeline.services().columns.get(first.phase)
     return described(add(opened) if add else opened, first.phase)
 
@@ -95,25 +96,28 @@ def _dataset(grid: Grid, attributes: dict[str, str]) -> xr.Dataset:
     return xr.Dataset(variables, coordinates, attributes)
 
 
-def _tree(grid: Grid, attributes: dict[str, str]) -> xr.DataTree:
+def _tree(grid: Grid, attributes: dict[str, str], labels: FeatureLabels) -> xr.DataTree:
     """One node a cell, named by its coordinates."""
     nodes = {"/": xr.Dataset(attrs=attributes)}
     for index, cell in zip(np.ndindex(*grid.shape), grid.cells, strict=True):
         if cell is not None:
             path = "/".join(str(cell.coords.get(axis, grid.labels[0][index[0]])) for axis in grid.axes)
-            nodes[path] = _one_cell(grid.store, cell, attributes)
+            nodes[path] = _one_cell(grid.store, cell, attributes, labels)
     return xr.DataTree.from_dict(nodes)
 
 
-def one_cell(store: Store, cell: Cell, attributes: Mapping[str, str]) -> xr.Dataset:
+def one_cell(store: Store, artifact: Artifact, cell: Cell, attributes: Mapping[str, str]) -> xr.Dataset:
     """One cell by itself, as a node of a tree. Raises DamageError."""
-    return described(_one_cell(store, cell, attributes), attributes["phase"])
+    labels = FeatureLabels(store, attributes["profile"], artifact)
+    return described(_one_cell(store, cell, attributes, labels), artifact.phase)
 
 
-def _one_cell(store: Store, cell: Cell, attributes: Mapping[str, str]) -> xr.Dataset:
+def _one_cell(store: Store, cell: Cell, attributes: Mapping[str, str], labels: FeatureLabels) -> xr.Dataset:
     single = Grid(store, [], [], {(): cell})
     variables = {name: _stored(single, name, 0) for name in single.first.variables}
-    return with_nodes(xr.Dataset(variables, attrs={**attributes, **single.first.attributes(cell.row)}))
+    return with_nodes(
+        xr.Dataset(variables, attrs={**attributes, **single.first.attributes(cell.row)}), labels
+    )
 
 
 def _prompt_ids(grid: Grid) -> Array:

@@ -6,15 +6,13 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from circuitstore import pipeline
 from circuitstore.results.defaults import store_path
+from circuitstore.results.described import FeatureLabels
 from circuitstore.results.open import artifact_of
 from circuitstore.storage.layout import Store
 
 if TYPE_CHECKING:
     import xarray as xr
-
-TRANSCODERS = "transcoders"
 
 
 def labels(graph: xr.Dataset, store: str | os.PathLike[str] | None = None) -> Mapping[tuple[int, int], str]:
@@ -23,5 +21,4 @@ def labels(graph: xr.Dataset, store: str | os.PathLike[str] | None = None) -> Ma
     A reviewer's label goes before an automatic one. Raises MissingError, DamageError.
     """
     opened = Store(store_path(store)).check()
-    transcoders = artifact_of(graph, opened).components.resources.get(TRANSCODERS)
-    return pipeline.services().review.labels(opened, graph.attrs["profile"], "", transcoders)
+    return FeatureLabels(opened, graph.attrs["profile"], artifact_of(graph, opened)).found

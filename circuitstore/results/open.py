@@ -57,8 +57,9 @@ def open(
     taken from those of `upstream`, if they have it (`docs/sharing.md`).
 
     Variables and coordinates have a text (`long_name`) and numbers a unit (`docs/schema.md`). Graphs have
-    coordinates of their nodes: node_kind, node_layer, node_position, node_feature, node_token. `prompts` has
-    a column `label_NAME` for each label.
+    coordinates of their nodes: node_kind, node_layer, node_position, node_feature, node_token, node_label.
+    Labels are those that behaviours of the profile have now (`circuitstore review`). `prompts` has a column
+    `label_NAME` for each label.
 
     Attributes say what it is: phase, profile, behaviour, key, content (hash), and as JSON settings, upstream
     (phase and key of what it was made from) and summary.
@@ -115,7 +116,7 @@ def open_one(
             if label not in artifact.coordinates(axis):
                 raise unknown(f"{axis} of {behaviour}", str(label), map(str, artifact.coordinates(axis)))
         raise MissingError(f"{phase} of {behaviour} at {coords}", got="no such cell")
-    return one_cell(opened, cell, provenance(wanted, artifacts, False))
+    return one_cell(opened, artifact, cell, provenance(wanted, artifacts, False))
 
 
 def _found(

@@ -1,4 +1,4 @@
-"""`export arrays`: any phase's output as ordinary Zarr, equal to the bit, and nothing of others is lost."""
+"""`export arrays`: any phase's output as ordinary files, equal to the bit, and nothing of others is lost."""
 
 from __future__ import annotations
 
@@ -8,18 +8,15 @@ import os
 import shutil
 import subprocess
 import sys
-import warnings
 import zipfile
 from pathlib import Path
 
-import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
-import zarr
+from exported import ARE_FILES, FORMATS, assert_same, here, opened
 from faults import changes
 from workspace import BEHAVIOUR, MODEL, PROFILE, files, one_line_error, run
-
-import circuitstore as cs
 
 BUILT = (
     *("prompts", "baseline", "activations", "features", "interpretation", "pairs"),
@@ -27,46 +24,13 @@ BUILT = (
 )
 
 
-@pytest.fixture
-def export(built, tmp_path):
-    """Export a phase of the small store, to a place of the test's own."""
-
-    def export(phase: str, *words: object, place: Path = tmp_path / "out", profile: object = None):
-        where = ("--profile", profile or built.profile, "--store", built.store)
-        return run("export", "arrays", place, "--phase", phase, *where, *words)
-
-    return export
-
-
-def opened(path: Path) -> xr.DataTree:
-    """As somebody else opens it. A warning is a failure."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        source = zarr.storage.ZipStore(path, mode="r") if path.is_file() else path
-        return xr.open_datatree(source, engine="zarr").load()
-
-
-def here(built, phase: str, **which) -> xr.Dataset | xr.DataTree:
-    return cs.open(phase, behaviour=BEHAVIOUR, store=built.store, profile=str(built.profile), **which)
-
-
-def assert_same(got: xr.Dataset, wanted: xr.Dataset) -> None:
-    """Names, dims, attributes and values, numbers to the bit."""
-    attributes = {name: value for name, value in got.attrs.items() if name != "artifacts"}
-    xr.testing.assert_identical(got.drop_attrs(deep=False).assign_attrs(attributes), wanted)
-    for name, variable in wanted.variables.items():
-        if variable.dtype.kind not in "UT":
-            assert got[name].dtype == variable.dtype, name
-            assert got[name].values.tobytes() == np.ascontiguousarray(variable.values).tobytes(), name
-
-
-@pytest.mark.parametrize("kind", ["zarr", "zip"])
+@pytest.mark.parametrize("kind", FORMATS)
 @pytest.mark.parametrize("phase", BUILT)
 def test_every_phase_comes_back_to_the_bit(export, built, tmp_path, phase, kind):
-    """In both formats, with labels, units and attributes. A sparse variable comes as its entries."""
+    """In all formats, with labels, units and attributes. A sparse variable comes as its entries."""
     outcome = export(phase, "-b", BEHAVIOUR, "--format", kind)
     assert outcome.code == 0 and outcome.out == f"{tmp_path / 'out'}\n", outcome.err
-    assert (tmp_path / "out").is_file() == (kind == "zip")
+    assert (tmp_path / "out").is_file() == (kind in ARE_FILES)
     got, wanted = opened(tmp_path / "out"), here(built, phase)
     if phase == "features":
         rest = wanted.drop_vars("activation")
@@ -114,16 +78,16 @@ def test_a_key_is_exported_under_the_profile_it_was_built_for(export, built, tmp
 
 
 def test_without_a_destination_it_is_named_after_what_it_is(built, tmp_path, monkeypatch):
-    """WHAT/PROFILE/BEHAVIOUR/PHASE.zarr or .zarr.zip."""
+    """WHAT/PROFILE/BEHAVIOUR/PHASE, with the ending of its format."""
     monkeypatch.chdir(tmp_path)
     where = ("--phase", "baseline", "--profile", built.profile, "--store", built.store, "--json")
-    for kind, ending in (("zarr", ".zarr"), ("zip", ".zarr.zip")):
+    for kind, ending in zip(FORMATS, (".zarr", ".zarr.zip", ".nc", ""), strict=True):
         outcome = run("export", "arrays", *where, "--format", kind)
         path = os.path.join("arrays", PROFILE, BEHAVIOUR, f"baseline{ending}")
         assert outcome.json == {BEHAVIOUR: [path]} and opened(Path(path)), outcome.err
 
 
-@pytest.mark.parametrize("kind", ["zarr", "zip"])
+@pytest.mark.parametrize("kind", FORMATS)
 def test_an_earlier_export_is_replaced_when_told_to(export, tmp_path, kind):
     """Not without --force, and then by the new one alone."""
     assert export("prompts", "--format", kind).code == 0
@@ -148,12 +112,21 @@ def own_zarr(place: Path) -> None:
     xr.Dataset({"mine": ("x", [1.0])}).to_zarr(place, zarr_format=3, consolidated=False)
 
 
+def own_netcdf(place: Path) -> None:
+    xr.Dataset({"mine": ("x", [1.0])}).to_netcdf(place, engine="netcdf4")
+
+
+def own_tables(place: Path) -> None:
+    place.mkdir()
+    pd.DataFrame({"mine": [1.0]}).to_parquet(place / "mine.parquet")
+
+
 def own_zip(place: Path) -> None:
     with zipfile.ZipFile(place, "w") as archive:
         archive.writestr("zarr.json", "[]")
 
 
-@pytest.mark.parametrize("make", [own_file, own_folder, own_zarr, own_zip])
+@pytest.mark.parametrize("make", [own_file, own_folder, own_zarr, own_zip, own_netcdf, own_tables])
 @pytest.mark.parametrize("force", [(), ("--force",)])
 def test_what_is_no_export_is_never_touched(export, tmp_path, make, force):
     """With --force, too."""
@@ -164,14 +137,16 @@ def test_what_is_no_export_is_never_touched(export, tmp_path, make, force):
 
 
 def test_an_export_with_files_of_ones_own_and_a_link_stay(export, built, tmp_path):
-    """Neither a note among the arrays is deleted, nor what a link leads to, nor an object of a store."""
+    """Neither a note among arrays is deleted, nor what a link leads to, nor an object of a store."""
     assert export("prompts", place=tmp_path / "real").code == 0
     (tmp_path / "out").symlink_to(tmp_path / "real")
     shutil.copytree(tmp_path / "real", tmp_path / "noted")
     (tmp_path / "noted" / "text" / "notes.txt").write_text("mine")
+    assert export("prompts", "--format", "parquet", place=tmp_path / "tables").code == 0
+    (tmp_path / "tables" / "notes.txt").write_text("mine")
     thing = next((built.store / "objects").glob("*/*/zarr.json")).parent
     before = files(tmp_path), files(thing)
-    for place in (tmp_path / "out", tmp_path / "noted", thing):
+    for place in (tmp_path / "out", tmp_path / "noted", tmp_path / "tables", thing):
         one_line_error(export("prompts", "--force", place=place), code=1)
     assert (files(tmp_path), files(thing)) == before
 
@@ -214,7 +189,7 @@ def test_a_full_disk_loses_no_earlier_export(export, tmp_path):
     [
         (("--phase", "nope"), "unknown phase"),
         ((), "--phase"),
-        (("--phase", "prompts", "--format", "nc"), "zarr"),
+        (("--phase", "prompts", "--format", "nc"), "netcdf"),
         (("--phase", "prompts", "--format", "zarr", "--format", "zip"), "one for arrays"),
         (("--phase", "prompts", "-p", "p0a"), "--prompt"),
         (("--phase", "prompts", "--scan", "x"), "--scan"),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import pickle
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -14,6 +16,9 @@ from workspace import BEHAVIOUR, PIPELINE, PROFILE, ROOT, Workspace
 
 import circuitstore as cs
 from circuitstore.circuits.nodes import nodes
+from circuitstore.storage.layout import Store
+from circuitstore.storage.reviews import Review, Reviewed, write_review
+from tasks.parts.dominant import UNLABELLED
 from tasks.variables import DIMS, LIKE
 
 TABLES = ROOT / "tasks" / "variables"
@@ -100,6 +105,31 @@ def test_the_nodes_of_a_graph_are_coordinates(every, phase):
         influence.isel(node=[3, 1, 3]).node_token.values.tolist()
         == graph.node_token.values[[3, 1, 3]].tolist()
     )
+
+
+def test_features_of_graphs_carry_their_labels(every):
+    """By rule, or by a reviewer from the moment that a review is imported. Key and content are the same."""
+    made, _ = every
+    where: dict[str, Any] = {"behaviour": BEHAVIOUR, "store": made.store, "profile": PROFILE}
+    units = cs.open("interpretation", **where)
+    columns = (units[name].values.tolist() for name in ("layer", "feature", "label"))
+    by_rule = {(layer, feature): label for layer, feature, label in zip(*columns, strict=True)}
+    before = cs.open("attribution", **where)
+    name = next(iter(before.children))
+    rows = nodes(before[name].to_dataset())
+    expected = [by_rule.get((row["layer"], row["feature"]), "") for row in rows]
+    expected = ["" if label == UNLABELLED else label for label in expected]
+    assert before[name].node_label.values.tolist() == expected and any(expected)
+    labelled = rows[next(number for number, label in enumerate(expected) if label)]
+    said = Reviewed(labelled["layer"], labelled["feature"], "a name of ours")
+    transcoders = made.artifact("attribution").components.resources["transcoders"]
+    write_review(Store(made.store), Review(PROFILE, BEHAVIOUR, "A", 1, transcoders, [said]))
+    after = cs.open("attribution", **where)
+    same = (after[name].node_layer == said.layer) & (after[name].node_feature == said.feature)
+    assert set(after[name].node_label.values[same.values].tolist()) == {"a name of ours"}
+    assert after.attrs == before.attrs
+    sent = pickle.loads(pickle.dumps(after[name].to_dataset()))  # to another process, as joblib does
+    assert sent.node_label.values.tolist() == after[name].node_label.values.tolist()
 
 
 def test_a_text_of_ones_own_has_them_too(every):
