@@ -136,6 +136,17 @@ DIFFERENCE = Task(
     batch=10,
 )
 
+# Built only when asked for by name: a circuit that is found by itself, in groups of features.
+SUPERNODES = Task(
+    "supernodes",
+    phases.Supernodes,
+    needs=("prompts", "pairs", "interpretation", "circuit", "attribution", "model", "transcoders"),
+    after=("baseline",),
+    whole=("bootstrap", "confidence"),
+    undefined=("random_*", "without_supernode_*", "supernode_likeness", "likeness_needed"),
+    summary=True,
+)
+
 # One text has a graph of its own.
 ATTRIBUTE = Task(
     "attribute",
@@ -251,7 +262,7 @@ EXPORTS = {
     "transcoders": Export("transcoders", later("tasks.exports.transcoders:files")),
 }
 
-ASKED = (DIFFERENCE, ATTRIBUTE, *EDITED, *ATTENTION, AUDIT, *TRAINING)
+ASKED = (DIFFERENCE, SUPERNODES, ATTRIBUTE, *EDITED, *ATTENTION, AUDIT, *TRAINING)
 SETTINGS = Settings.of((*PHASES, *ASKED))
 
 SERVICES = Services(
