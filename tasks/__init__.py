@@ -244,6 +244,13 @@ EXPORTS = {
         by_prompt=True,
         by_scan=True,
     ),
+    "supernodes": Export(
+        "supernodes",
+        later("tasks.exports.supernodes:files"),
+        ("json", "pinned", "png", "svg", "pdf"),
+        by_prompt=True,
+        by_scan=True,
+    ),
     "neuronpedia": Export(
         "attribution",
         later("tasks.exports.neuronpedia:files"),

@@ -97,11 +97,10 @@ def needed(measures: Values, draws: int, level: float, seed: int) -> float:
             order = generator.permutation(len(joined))
             shuffled += measure[np.ix_(order, order)] / len(measures)
         by_chance.append(_joined(shuffled))
-    cuts = np.unique(joined)  # ascending
-    found, expected = (
-        len(values) - np.searchsorted(np.sort(values), cuts) for values in (joined, np.concatenate(by_chance))
-    )
-    enough = np.flatnonzero(expected / draws <= level * found)
+    chance = np.concatenate(by_chance)
+    cuts = np.unique(np.concatenate([joined, chance]))  # ascending
+    found, expected = (len(some) - np.searchsorted(np.sort(some), cuts) for some in (joined, chance))
+    enough = np.flatnonzero((expected / draws <= level * found) & (found > 0))
     return float(cuts[enough[0]]) if len(enough) else float("nan")
 
 
