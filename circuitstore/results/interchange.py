@@ -123,6 +123,8 @@ def _logit(graph: xr.Dataset, index: int) -> Node:
     token, against = int(graph.logit_token_ids.values[index]), int(graph.logit_against_ids.values[index])
     probability, text = float(graph.logit_probabilities.values[index]), str(graph.logit_text.values[index])
     layer, position = int(graph.n_layers) + 1, graph.sizes["position"] - 1
+    if "target_position" in graph:
+        position = int(graph.target_position)
     plain, minus = f'Output "{text}" (p={probability:.3f})', f'Output "{text}" minus that of token {against}'
     return Node(
         f"{layer}_{token}_{position}",
@@ -133,7 +135,7 @@ def _logit(graph: xr.Dataset, index: int) -> Node:
         token_prob=probability,
         is_target_logit=index == 0,
         jsNodeId=f"L_{token}-{position}",
-        clerp=plain if against < 0 else minus,
+        clerp=text if token < 0 else plain if against < 0 else minus,
     )
 
 

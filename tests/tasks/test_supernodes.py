@@ -65,13 +65,14 @@ def taken_out(model, transcoders, tokens: list[int], silent: set[tuple[int, int,
     for index, layer in enumerate(model.parts.layers):
         rows = [(position, feature) for at, position, feature in silent if at == index]
         weights = transcoders.layer(index)
+        thresholds = weights.threshold_of(np.arange(weights.n_features))
 
-        def hook(module, args, output, rows=rows, weights=weights):
+        def hook(module, args, output, rows=rows, weights=weights, thresholds=thresholds):
             output = output.clone()
             for position, feature in rows:
                 encoder, decoder = weights.encoder_rows([feature])[0], weights.decoder_rows([feature])[0]
-                value = torch.relu(args[0][0, position] @ encoder + weights.b_enc[feature])
-                output[0, position] -= value * decoder
+                before = args[0][0, position] @ encoder + weights.b_enc[feature]
+                output[0, position] -= torch.where(before > thresholds[feature], before, 0) * decoder
             return output
 
         handles.append(layer.mlp.register_forward_hook(hook))
