@@ -1,9 +1,10 @@
 """The same attribution by automatic differentiation: the real model, hooks, and a gradient per target.
 
-It shares nothing with the library. It reads the files itself and lets transformers run the forward pass.
-Attention patterns and norm denominators are detached, and what each transcoder predicts is made a leaf (plus
-its skip connection). A batch of targets is differentiated at once, each in a copy of the prompt of its own,
-as circuit-tracer does it. Tests compare the fast implementation with it; `bench/attribution.py` times both.
+It is one file, long because it shares nothing with the library. It reads the files itself and lets
+transformers run the forward pass. Attention patterns and norm denominators are detached, and what each
+transcoder predicts is made a leaf (plus its skip connection). A batch of targets is differentiated at once,
+each in a copy of the prompt of its own, as circuit-tracer does it. Tests compare the fast implementation
+with it; `bench/attribution.py` times both.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Each phase is the function of its name in the file of its name. `needs` names its parameters in order. Each is
 a phase above, or a resource, which no phase computes (`tasks/inputs/resources.py`). `after` names a phase
 whose gate must be passed first, although nothing of it is read. `circuitstore/engine/task.py` explains every
-field.
+field. The page is long because all that a pipeline has is listed in one place.
 """
 
 from __future__ import annotations
