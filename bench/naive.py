@@ -1,9 +1,10 @@
 """The same attribution by automatic differentiation: the real model, hooks, and a gradient per target.
 
-It shares nothing with the library. It reads the files itself and lets transformers run the forward pass.
-Attention patterns and norm denominators are detached, and what each transcoder predicts is made a leaf (plus
-its skip connection). A batch of targets is differentiated at once, each in a copy of the prompt of its own,
-as circuit-tracer does it. Tests compare the fast implementation with it; `bench/attribution.py` times both.
+It is one file, long because it shares nothing with the library. It reads the files itself and lets
+transformers run the forward pass. Attention patterns and norm denominators are detached, and what each
+transcoder predicts is made a leaf (plus its skip connection). A batch of targets is differentiated at once,
+each in a copy of the prompt of its own, as circuit-tracer does it. Tests compare the fast implementation
+with it; `bench/attribution.py` times both.
 """
 
 from __future__ import annotations
@@ -61,12 +62,17 @@ def graph(
     top_k=None,
     targets=None,
     difference=None,
+    direction=None,
+    feature=None,
     covered=None,
     nodes=None,
     order=None,
     hooks=("mlp.hook_in", "mlp.hook_out"),
 ) -> Naive:
     """All edges, `batch` targets at a time.
+
+    With a ``direction`` (d_model,) of the final norm's output, or a ``feature`` (layer, position, feature),
+    its product or pre-activation is the one node in the place of logits.
 
     ``hooks`` say where transcoders read and write. ``covered`` (layer, position) bool says where transcoders
     are used. With ``nodes`` (n, 3), only these features are nodes. ``order`` gives the rows in the order in
@@ -79,6 +85,9 @@ def graph(
         wanted = {tuple(row) for row in np.asarray(nodes).tolist()}
         found = [entry for entry in found if entry[:3] in wanted]
     ids, scalars = _logits(network, targets, difference, max_logits, logit_prob)
+    if direction is not None or feature is not None:
+        ids, scalars = torch.tensor([-1]), _other(network, direction, feature)
+    bias = 0.0 if feature is None else float(coders[feature[0]]["b_enc"][feature[2]])
     n_features, n_pos, n_layers = len(found), len(tokens), len(coders)
     n_nodes = n_features + n_layers * n_pos + n_pos + len(ids)
     result = Naive(
@@ -101,7 +110,7 @@ def graph(
                 own.append(float(coders[layer]["b_enc"][feature]))
             else:
                 total.append(scalars(row - n_nodes + len(ids), copy))
-                own.append(0.0)
+                own.append(bias)
         sources.fill(
             result, chunk, torch.autograd.grad(sum(total), network.wrt, retain_graph=True, allow_unused=True)
         )
@@ -164,7 +173,8 @@ class _Network:
                     if projection.bias is not None:
                         stack.callback(projection.register_forward_hook(biased((index, name))).remove)
             ids = torch.as_tensor(list(tokens)).expand(batch, -1)
-            self.logits = model.lm_head(model.model(ids, use_cache=False).last_hidden_state[:, -1])
+            self.normed = model.model(ids, use_cache=False).last_hidden_state[:, -1]
+            self.logits = model.lm_head(self.normed)
         self.cap = getattr(model.config, "final_logit_softcapping", None)
         self.names = [*self.leaves, *self.biases]
         self.wrt = [self.leaves.get(name, self.biases.get(name)) for name in self.names]
@@ -259,6 +269,14 @@ def _logits(network, targets, difference, max_logits, logit_prob):
     probability, ids = torch.softmax(capped, 0).topk(max_logits)
     n = next((i + 1 for i, total in enumerate(probability.cumsum(0)) if total >= logit_prob), max_logits)
     return ids[:n], lambda node, copy: logits[copy, ids[node]] - logits[copy].mean()
+
+
+def _other(network, direction, feature):
+    """The scalar of the one node that is no logit: of a direction (d_model,), or of a feature."""
+    if feature is None:
+        return lambda node, copy: network.normed[copy] @ direction
+    layer, position, index = feature
+    return lambda node, copy: network.coders[layer]["W_enc"][index] @ network.inputs[layer][copy, position]
 
 
 @contextlib.contextmanager

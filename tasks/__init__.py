@@ -3,7 +3,7 @@
 Each phase is the function of its name in the file of its name. `needs` names its parameters in order. Each is
 a phase above, or a resource, which no phase computes (`tasks/inputs/resources.py`). `after` names a phase
 whose gate must be passed first, although nothing of it is read. `circuitstore/engine/task.py` explains every
-field.
+field. The page is long because all that a pipeline has is listed in one place.
 """
 
 from __future__ import annotations
@@ -136,6 +136,17 @@ DIFFERENCE = Task(
     batch=10,
 )
 
+# Built only when asked for by name: a circuit that is found by itself, in groups of features.
+SUPERNODES = Task(
+    "supernodes",
+    phases.Supernodes,
+    needs=("prompts", "pairs", "interpretation", "circuit", "attribution", "model", "transcoders"),
+    after=("baseline",),
+    whole=("bootstrap", "confidence"),
+    undefined=("random_*", "without_supernode_*", "supernode_likeness", "likeness_needed"),
+    summary=True,
+)
+
 # One text has a graph of its own.
 ATTRIBUTE = Task(
     "attribute",
@@ -234,6 +245,13 @@ EXPORTS = {
         by_prompt=True,
         by_scan=True,
     ),
+    "supernodes": Export(
+        "supernodes",
+        later("tasks.exports.supernodes:files"),
+        ("json", "pinned", "png", "svg", "pdf"),
+        by_prompt=True,
+        by_scan=True,
+    ),
     "neuronpedia": Export(
         "attribution",
         later("tasks.exports.neuronpedia:files"),
@@ -252,7 +270,7 @@ EXPORTS = {
     "transcoders": Export("transcoders", later("tasks.exports.transcoders:files")),
 }
 
-ASKED = (DIFFERENCE, ATTRIBUTE, *EDITED, *ATTENTION, AUDIT, *TRAINING)
+ASKED = (DIFFERENCE, SUPERNODES, ATTRIBUTE, *EDITED, *ATTENTION, AUDIT, *TRAINING)
 SETTINGS = Settings.of((*PHASES, *ASKED))
 
 SERVICES = Services(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from circuitstore.circuits.graph import attribute as attribute_tokens
 from circuitstore.texts import text_array
+from tasks.parts.aims import aim_name, aim_of
 from tasks.parts.answers import answer_id
 from tasks.parts.given_text import plain, roles_of, texts_of, tokens_of
 from tasks.parts.stored_graph import arguments, dataset
@@ -34,6 +35,10 @@ def attribute(
     conversation, the token to `prepend`, the answers to explain as `targets`, and `against`, an answer whose
     logit is subtracted from that of the one target. Of a conversation, `token_role` (position,) text is who
     says each token, "" for those of the template. Raises UsageError for an answer that is not one token.
+
+    In the place of answers, `feature`, `direction` or `weights` is explained. Then there is one logit, whose
+    id is -1 and whose text says what it is. Of a feature there are also target_layer, target_position (from
+    0 on) and target_feature, int32.
     """
     tokens = tokens_of(model.tokenizer, text)
     asked = plain(model.tokenizer, text)
@@ -47,10 +52,11 @@ def attribute(
         tokens,
         targets=targets if targets and not difference else None,
         difference=difference,
+        aim=aim_of(model.tokenizer, text),
         margin=difference,
         **arguments(config),
     )
-    result = dataset(graph, model, texts_of(model.tokenizer, tokens), config)
+    result = dataset(graph, model, texts_of(model.tokenizer, tokens), config, aim_name(text))
     if (roles := roles_of(model.tokenizer, text, len(tokens))) is not None:
         result["token_role"] = ("position", text_array(roles))
     for cell in cells:

@@ -21,6 +21,7 @@ from circuitstore.circuits.effects import effects
 from circuitstore.circuits.ends import Ends
 from circuitstore.circuits.frozen_network import FrozenNetwork
 from circuitstore.circuits.sources import Sources
+from circuitstore.circuits.targets import Targets
 from circuitstore.errors import LimitError
 from circuitstore.models.capture import Capture
 from circuitstore.models.load import LanguageModel
@@ -43,10 +44,10 @@ class Edges:
         transcoders: Transcoders,
         run: Capture,
         active: ActiveFeatures,
-        directions: Tensor,
+        chosen: Targets,
         memory: int,
     ):
-        """``directions`` (logit, d_model) are what logits read of the final norm's output.
+        """``chosen`` are the logits, or the one node that stands in their place.
 
         ``memory`` is how many bytes the matrix of edges may take; it decides no number. Beside it, rows in
         flight take at most `Batching.flight_bytes`, and the rows that nodes are chosen by at most
@@ -60,12 +61,15 @@ class Edges:
         kept = batching(self.device.type).kept_bytes
         self.encoders = KeptRows(transcoders, "W_enc", kept)
         self.sources = Sources(self.network, transcoders, active, KeptRows(transcoders, "W_dec", kept))
-        self.reads = self.network.logit_reads(directions)  # (logit, d_model)
-        self.n_active, self.n_logits = len(active.layer), len(directions)
+        self.chosen, self.n_active, self.n_logits = chosen, len(active.layer), len(chosen.directions)
         self.n_inputs = (self.n_layers + 1) * self.n_positions  # errors and embeddings
-        last = np.full(self.n_logits, self.n_positions - 1)
-        self.level = np.concatenate([active.layer, np.full(self.n_logits, self.n_layers)])  # (target,)
-        self.position = np.concatenate([active.position, last])  # (target,)
+        level, position = (chosen.feature or (self.n_layers, self.n_positions - 1))[:2]
+        self.level = np.concatenate([active.layer, np.full(self.n_logits, level)])  # (target,)
+        self.position = np.concatenate([active.position, np.full(self.n_logits, position)])  # (target,)
+        if chosen.feature is None:
+            self.reads = self.network.logit_reads(chosen.directions)  # (logit, d_model)
+        else:
+            self.reads = self.network.feature_reads(level, torch.tensor([position]), chosen.directions)
         # The bias and the embedding of position 0 have one value for every target. They are carried forward
         # once, however many targets there are.
         self.constant = list(
@@ -88,11 +92,18 @@ class Edges:
         """What targets, all of one level, read of the residual stream: (target, d_model)."""
         if not len(targets):
             return self.reads[:0]
-        level = int(self.level[targets[0]])
-        if level == self.n_layers:
+        asked = targets >= self.n_active
+        if asked.all():
             return self.reads[torch.from_numpy(targets - self.n_active)]
-        encoders = self.encoders.rows(level, self.active.feature[targets])
-        return self.network.feature_reads(level, torch.from_numpy(self.position[targets]), encoders)
+        level, features = int(self.level[targets[0]]), targets[~asked]
+        encoders = self.encoders.rows(level, self.active.feature[features])
+        read = self.network.feature_reads(level, torch.from_numpy(self.position[features]), encoders)
+        if not asked.any():
+            return read
+        both = read.new_empty(len(targets), read.shape[1])
+        both[torch.from_numpy(~asked)] = read
+        both[torch.from_numpy(asked)] = self.reads[torch.from_numpy(targets[asked] - self.n_active)]
+        return both
 
     def compute(self, weights: Values, max_nodes: int | None, stage: int) -> tuple[Numbers, Tensor]:
         """Choose the feature nodes, ``stage`` at a time, and compute all edges.
@@ -155,6 +166,7 @@ class Edges:
         """
         targets = np.concatenate([selected, self.n_active + np.arange(self.n_logits)])
         own_bias, preactivation = np.zeros(len(targets)), np.concatenate([np.zeros(len(selected)), logits])
+        own_bias[len(selected) :] = self.chosen.bias
         for layer in np.unique(self.active.layer[selected]).tolist():
             nodes = np.flatnonzero(self.active.layer[selected] == layer)
             transcoder = self.transcoders.layer(layer)
@@ -182,6 +194,8 @@ class Edges:
 
     def levels(self, features: Numbers) -> Numbers:
         """(node,): the layer of features, n_layers for logits, and -1 for errors and embeddings.
+
+        A feature in the place of logits has its own layer.
 
         An edge runs from a lower level to a higher one, and none enters an error or an embedding.
         """

@@ -45,7 +45,7 @@ from circuitstore.circuits.gradient_graph import attributions, graph_edges, path
 from circuitstore.circuits.gradients import Path, logit_gradients
 from circuitstore.circuits.margin import Margin, total_effects
 from circuitstore.circuits.methods import GRAPH_METHODS
-from circuitstore.circuits.targets import check_targets, choose_targets, direction
+from circuitstore.circuits.targets import Aim, aimed, check_targets, choose_targets, direction
 from circuitstore.errors import UsageError
 from circuitstore.models.capture import capture
 from circuitstore.models.finite import require_finite
@@ -64,11 +64,12 @@ class Graph:
     suppressed: NDArray[np.bool_]  # (active,) features that are active in the partner alone
     # (feature node,) ascending: the rows of active_features that are nodes
     selected_features: NDArray[np.int64]
-    logit_token_ids: NDArray[np.int64]  # (logit,)
+    logit_token_ids: NDArray[np.int64]  # (logit,); -1 for what is no token (`targets`)
     logit_against_ids: NDArray[np.int64]  # (logit,) the token subtracted; -1 is the mean of the vocabulary
     logit_probabilities: NDArray[np.float32]  # (logit,) 1 for a difference
     # (logit,) what influence begins from: the probability; its share among tokens that were asked for
     logit_weights: NDArray[np.float32]
+    target_feature: tuple[int, int, int] | None  # layer, position, feature: the one node in place of logits
     target_nodes: NDArray[np.int64]  # (target,) features and logits: the nodes that edges enter
     edge_rows: NDArray[np.float32]  # (target, node source), in the unit of the target's pre-activation
     node_preactivation: NDArray[np.float32]  # (node,) of features and logits; 0 elsewhere
@@ -108,6 +109,7 @@ def attribute(
     partner: ActiveFeatures | None = None,
     targets: Sequence[int] | None = None,
     difference: tuple[int, int] | None = None,
+    aim: Aim | None = None,
     max_logits: int = 10,
     logit_prob: float = 0.95,
     max_feature_nodes: int | None = None,
@@ -127,8 +129,8 @@ def attribute(
     ``partner``, of equally many tokens, those that are silent here become nodes too.
 
     The graph explains the logits of ``targets`` (logit,) token ids, or one ``difference`` of logits (correct,
-    incorrect). By default it explains the most probable tokens, until they hold ``logit_prob`` or number
-    ``max_logits``.
+    incorrect), or the one number that ``aim`` says, such as a feature. By default it explains the most
+    probable tokens, until they hold ``logit_prob`` or number ``max_logits``.
 
     ``max_feature_nodes`` keeps only that many features as nodes, the most influential ones. They are chosen
     ``stage`` at a time, by influence over the rows known by then. ``memory`` (bytes) bounds the matrix of
@@ -148,6 +150,11 @@ def attribute(
             "tokens", expected="a prepended special token and at least one more", got=f"{len(tokens)} tokens"
         )
     check_targets(model, targets, difference, margin)
+    if aim is not None and (targets is not None or difference is not None):
+        raise UsageError("target", expected="tokens, or a feature or a direction", got="both")
+    if aim is not None and aim.feature is not None and method != "direct":
+        remedy = 'gradients are taken of logits and directions: take method "direct"'
+        raise UsageError("attribution method", expected="direct, for a feature", got=method, remedy=remedy)
     _check_counts(
         max_logits=max_logits,
         max_feature_nodes=max_feature_nodes,
@@ -167,8 +174,11 @@ def attribute(
         )
         if partner is not None:
             active = with_suppressed(active, checked_features(partner, transcoders, run))
-        chosen = choose_targets(model, run, targets, difference, max_logits, logit_prob)
-        edges = Edges(model, transcoders, run, active, chosen.directions, memory)
+        if aim is None:
+            chosen = choose_targets(model, run, targets, difference, max_logits, logit_prob)
+        else:
+            chosen = aimed(model, transcoders, run, aim)
+        edges = Edges(model, transcoders, run, active, chosen, memory)
         selected, rows = edges.compute(chosen.weights, max_feature_nodes, stage)
         bias, omitted, preactivation = edges.shares(selected, chosen.values(run))
         _check_finite(rows, bias=bias, omitted=omitted, preactivation=preactivation)
@@ -213,6 +223,7 @@ def attribute(
         logit_against_ids=chosen.against,
         logit_probabilities=chosen.probabilities,
         logit_weights=chosen.weights,
+        target_feature=chosen.feature,
         target_nodes=targets_of,
         edge_rows=rows.cpu().numpy(),
         node_preactivation=preactivation,

@@ -17,7 +17,8 @@ def nodes(graph: xr.Dataset) -> list[dict[str, Any]]:
 
     Keys: name; kind ("feature", "suppressed", "error", "embedding" or "logit"); layer (None for embeddings
     and logits); position (0 is the prepended token); feature and activation (None for other kinds); token
-    (the text at the position, or the answer of a logit); influence; kept (by pruning).
+    (the text at the position, or the answer of a logit); influence; kept (by pruning). What is explained in
+    the place of logits, such as a feature, has the kind "logit" and its own name.
 
     A suppressed feature is active in the minimal pair alone; its activation is minus the one there.
     """
@@ -32,8 +33,9 @@ def nodes(graph: xr.Dataset) -> list[dict[str, Any]]:
     for layer in range(int(graph.n_layers)):
         rows += [_row(f"error L{layer}", "error", layer, i, text) for i, text in enumerate(texts)]
     rows += [_row(f"embedding {text!r}", "embedding", None, i, text) for i, text in enumerate(texts)]
-    for text in map(str, graph.logit_text.values):
-        rows.append(_row(f"logit {text!r}", "logit", None, len(texts) - 1, text))
+    last = int(graph.target_position) if "target_position" in graph else len(texts) - 1
+    for token, text in zip(graph.logit_token_ids.values, map(str, graph.logit_text.values), strict=True):
+        rows.append(_row(f"logit {text!r}" if token >= 0 else text, "logit", None, last, text))
     for row, influence, kept in zip(
         rows, graph.node_influence.values, graph.prune_node_mask.values, strict=True
     ):

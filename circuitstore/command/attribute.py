@@ -37,6 +37,22 @@ LABEL = 40  # letters of a label in a line
 )
 @click.option("--against", default="", metavar="TEXT", help="… or that of one answer minus that of this one.")
 @click.option(
+    "--feature", default="", metavar="L/P/F", help="Explain feature F of layer L at position P instead, …"
+)
+@click.option(
+    "--direction",
+    default="",
+    metavar="FILE",
+    shell_complete=options.offering("files"),
+    help="… or the product of this direction, .npy or numbers as text, with the final norm's output, …",
+)
+@click.option(
+    "--weight",
+    multiple=True,
+    metavar="ANSWER=W",
+    help="… or a weighted sum of the logits of answers, each less the mean (repeatable).",
+)
+@click.option(
     "--chat", is_flag=True, help="A text is what a user says; the model's chat template writes it out."
 )
 @click.option("--system", default="", metavar="TEXT", help="With --chat, what the system is told before it.")
@@ -57,6 +73,9 @@ def attribute(
     file: str | None,
     target: tuple[str, ...],
     against: str,
+    feature: str,
+    direction: str,
+    weight: tuple[str, ...],
     chat: bool,
     system: str,
     output: str | None,
@@ -76,9 +95,15 @@ def attribute(
     from circuitstore.results.asking import user_turn
     from circuitstore.results.labels import labels
     from circuitstore.results.one_text import attribute as attribute_text
+    from circuitstore.results.targets import feature_of, weights_of
 
     if system and not chat:
         raise UsageError("--system", expected="--chat beside it", got="none")
+    aim: dict[str, Any] = {
+        "feature": feature_of(feature) if feature else None,
+        "direction": direction or None,
+        "weights": weights_of(weight) if weight else None,
+    }
     several = file is not None or text == "-"
     for number, line in texts(text, file):
         path = os.path.join(output, f"{number}.json") if output and several else output
@@ -88,6 +113,7 @@ def attribute(
             model=profile,
             target=target,
             against=against,
+            **aim,
             store=store,
             settings=settings,
         )
@@ -99,6 +125,8 @@ def attribute(
             terminal.print_json(shown)
         else:
             what = f"{target[0]!r} − {against!r}" if against else ""
+            if graph.logit_token_ids.values[0] < 0:
+                what = f"{graph.logit_text.values[0]} = {float(graph.node_preactivation[-1]):.4g}"
             print_graph(graph, shown, what, title=f"{line!r}" if several else "")
 
 

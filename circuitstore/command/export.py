@@ -73,13 +73,14 @@ def export(
     """Write what was built to DEST as ordinary files.
 
     WHAT is `figures` (with captions and a report, report.html; formats png, svg, pdf), `graphs` (formats
-    json, as circuit-tracer and Neuronpedia read it, one file a prompt, graphml, png, svg,
-    pdf), `differences` (the same, with what only the minimal pair has), `neuronpedia` (the same
-    gzipped, with the calls that upload one), `page` (the explorer as HTML files that ask for nothing, one a
-    prompt, and index.html; formats pruned and full), `features` (pages for circuit-tracer's local viewer),
-    `transcoders` (config.yaml and a safetensors file a layer), or `arrays`. DEST is WHAT/PROFILE/BEHAVIOUR
-    unless named; with several behaviours each has a folder in it. One page can be named as a file: `export
-    page graph.html -b B -p ID`.
+    json, as circuit-tracer and Neuronpedia read it, one file a prompt, graphml, png, svg, pdf), `differences`
+    (the same, with what only the minimal pair has), `supernodes` (the graph between groups of features;
+    formats json, png, svg, pdf, and pinned: the graphs of prompts with the groups in them), `neuronpedia`
+    (graphs gzipped, with the calls that upload one), `page` (the explorer as HTML files that ask for nothing,
+    one a prompt, and index.html; formats pruned and full), `features` (pages for circuit-tracer's local
+    viewer), `transcoders` (config.yaml and a safetensors file a layer), or `arrays`. DEST is
+    WHAT/PROFILE/BEHAVIOUR unless named; with several behaviours each has a folder in it. One page can be
+    named as a file: `export page graph.html -b B -p ID`.
 
     `export arrays DEST --phase PHASE` writes the whole output of any phase as Zarr v3, which xarray opens
     without circuitstore. DEST is a folder, or with `--format zip` one file. `--format netcdf` writes one file

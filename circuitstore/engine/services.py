@@ -68,11 +68,13 @@ class Settings(Protocol):
         against: str,
         settings: tuple[str, ...],
         edits: Sequence[Mapping[str, Any]] = (),
+        aim: Mapping[str, Any] | None = None,
     ) -> Selection:
         """What an attribution of one text, or an intervention in it, is about. Raises UsageError.
 
         `text` may be the turns of a conversation, (role, content) each. `edits` have layer,
-        feature and value, and either position or start and stop.
+        feature and value, and either position or start and stop. `aim` is what is explained in the place of
+        answers (`circuitstore.results.targets`).
         """
 
 

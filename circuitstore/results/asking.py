@@ -35,6 +35,7 @@ class Question(msgspec.Struct, frozen=True):
     targets: tuple[str, ...] = ()
     against: str = ""
     edits: tuple[Mapping[str, Any], ...] = ()
+    aim: Mapping[str, Any] = {}
 
     def answer(self, phase: str, settings: Sequence[str]) -> xr.Dataset:
         """What a phase says with these settings, computed if the store does not have it."""
@@ -51,6 +52,7 @@ class Question(msgspec.Struct, frozen=True):
             self.against,
             tuple(settings),
             self.edits,
+            self.aim,
         )
         selection = pipeline.services().settings.select_text(*asked)
         store = Store(self.store, upstream_urls()).check_or_new()
@@ -76,6 +78,7 @@ def question(
     target: str | Sequence[str] = (),
     against: str = "",
     edits: Sequence[Mapping[str, Any]] = (),
+    aim: Mapping[str, Any] | None = None,
 ) -> Question:
     """A question as it is asked, checked. Raises UsageError."""
     return Question(
@@ -86,6 +89,7 @@ def question(
         tuple(_text("target", each) for each in ((target,) if isinstance(target, str) else target) if each),
         _text("against", against),
         tuple(edits),
+        aim or {},
     )
 
 

@@ -30,6 +30,7 @@ from circuitstore.results.graph_file import (
 if TYPE_CHECKING:
     import xarray as xr
 
+NO_TOKEN = 1 << 24  # in place of a token id: beyond every vocabulary, as circuit-tracer numbers such targets
 FEATURES = ("feature", "suppressed")  # kinds of nodes that the format knows as features
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 Labels = Mapping[tuple[int, int], str]  # (layer, feature) → label
@@ -123,6 +124,10 @@ def _logit(graph: xr.Dataset, index: int) -> Node:
     token, against = int(graph.logit_token_ids.values[index]), int(graph.logit_against_ids.values[index])
     probability, text = float(graph.logit_probabilities.values[index]), str(graph.logit_text.values[index])
     layer, position = int(graph.n_layers) + 1, graph.sizes["position"] - 1
+    if "target_position" in graph:
+        position = int(graph.target_position)
+    named = token < 0  # what is no token has a name, and a number that no token has
+    token = NO_TOKEN if named else token
     plain, minus = f'Output "{text}" (p={probability:.3f})', f'Output "{text}" minus that of token {against}'
     return Node(
         f"{layer}_{token}_{position}",
@@ -133,7 +138,7 @@ def _logit(graph: xr.Dataset, index: int) -> Node:
         token_prob=probability,
         is_target_logit=index == 0,
         jsNodeId=f"L_{token}-{position}",
-        clerp=plain if against < 0 else minus,
+        clerp=text if named else plain if against < 0 else minus,
     )
 
 

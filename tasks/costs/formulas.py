@@ -16,10 +16,11 @@ from circuitstore.circuits.batching import EDITED_RUNS
 from circuitstore.engine.limits import KEPT_BYTES
 from tasks.costs.graphs import EDGE_BYTES, attribution, graph
 from tasks.costs.job import COMMIT, OBJECT_STORED, PER_CELL_STORED, Job, Product, Work
-from tasks.settings.phases import Interventions
+from tasks.settings.phases import Interventions, Supernodes
 
 MB = 1_000_000
 READ_CELL = 30_000  # bytes of a small cell that is read, beside its arrays
+GROUPINGS = 6  # of the whole circuit: with its seed and with others
 STEERED = 5  # draws of a set's controls that are steered too
 UNIT = 300  # bytes of an entry in a table by unit, or by edge
 ACTIVATIONS_STORED = {2: 0.68, 4: 0.74}  # of their bytes, by bytes of a number: measured after compression
@@ -113,6 +114,23 @@ def _interventions(job: Job) -> Work:
     runs += 2 * len(config.sizes) * (2 * kinds + config.controls)
     runs += len(config.sizes) * len(config.strengths) * min(config.controls, STEERED)
     runs += 2 * len(config.swap_sizes) + 2 * len(config.circuit_sizes) + 2
+    return _edited(job, runs, 20_000 * job.prompts)
+
+
+def _supernodes(job: Job) -> Work:
+    """Circuits of every size and random ones are run; then the units of the chosen one are compared."""
+    config = job.profile.of(Supernodes)
+    most = max(config.sizes)
+    runs = 2 * len(config.sizes) + 2 * config.controls + most / 4 + 1  # groups of four units
+    work = _edited(job, runs, 4000 * job.prompts)
+    compared = config.shuffles * (GROUPINGS + 2 * config.splits) * most**2
+    tables = 12 * 8 * most**2 + 2 * config.splits * _circuit(job).host
+    products = [*work.products, Product(8 * compared, 0, "float32")]  # shuffling and linkage, about
+    return Work(1, work.host + tables, work.tensors, work.stored, products)
+
+
+def _edited(job: Job, runs: float, stored: float) -> Work:
+    """So many edited runs of each prompt, each prompt's graph being read."""
     n = job.longest
     layer = EDITED_RUNS * n * (3 * job.d_mlp + 8 * job.d + 3 * job.width) * job.itemsize
     layer += 3 * 4 * EDITED_RUNS * n * job.d
@@ -122,7 +140,7 @@ def _interventions(job: Job) -> Work:
     opened = min(KEPT_BYTES, job.task.batch * EDGE_BYTES * largest.edges) + EDGE_BYTES * largest.edges
     tensors = job.captured(patterns=True) + max(layer, logits) + edits
     products = job.each(lambda m: job.forward(m, EDITED_RUNS, runs / EDITED_RUNS))
-    return Work(job.prompts, opened, tensors, 20_000 * job.prompts, products)
+    return Work(job.prompts, opened, tensors, stored, products)
 
 
 FORMULAS = {
@@ -136,5 +154,6 @@ FORMULAS = {
     "difference": Formula(attribution),
     "circuit": Formula(_circuit, 60 * MB),
     "interventions": Formula(_interventions),
+    "supernodes": Formula(_supernodes),
     "figures": Formula(_figures, 310 * MB),
 }

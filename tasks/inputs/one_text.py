@@ -22,6 +22,7 @@ def check(text: Mapping[str, Any], edits: Sequence[Mapping[str, Any]], place: Pl
     returned.
     """
     from circuitstore.models.load import load_tokenizer
+    from tasks.parts.aims import weighted
     from tasks.parts.answers import answer_id
     from tasks.parts.edits_of_text import acting
     from tasks.parts.given_text import plain, tokens_of
@@ -40,9 +41,24 @@ def check(text: Mapping[str, Any], edits: Sequence[Mapping[str, Any]], place: Pl
     for name, answer in [*(("--target", each) for each in text["targets"]), ("--against", text["against"])]:
         if answer:
             answer_id(words, plain(words, text), name, answer)
+    weighted(words, text, text.get("weights", ()))
     layers = model_config.layer_count(place)
+    _check_aim(text, count, layers, model_config.config(place).get("hidden_size"))
     acting(edits, len(ids), len(ids))
     for edit in edits:
         if not 0 <= edit["layer"] < layers:
             raise UsageError("edit", expected=f"a layer from 0 to {layers - 1}", got=edit["layer"])
     return []
+
+
+def _check_aim(text: Mapping[str, Any], count: int, layers: int, width: object) -> None:
+    """Raise UsageError for a direction of another width, and a feature outside of layers or positions."""
+    direction, feature = text.get("direction", ()), text.get("feature", ())
+    if direction and isinstance(width, int) and len(direction) != width:
+        expected = f"{width} numbers, as the model's d_model"
+        raise UsageError("direction", expected=expected, got=f"{len(direction)} numbers")
+    if feature and not 0 <= feature[0] < layers:
+        raise UsageError("feature", expected=f"a layer from 0 to {layers - 1}", got=feature[0])
+    if feature and not 0 < feature[1] + count * (feature[1] < 0) < count:
+        expected = f"a position from 1 to {count - 1}, or from -{count - 1} to -1"
+        raise UsageError("feature", expected=expected, got=feature[1], remedy="position 0 has no features")

@@ -43,7 +43,7 @@ def resources(selection: Selection, store: Store) -> dict[str, Resource]:
     trained = trained_on.Claim(about, settings.repo, profile.transcoders.trained_on)
     study = {"behaviour": about, "profile": selection.profile_name}
     edits = {"edits": [msgspec.structs.asdict(edit) for edit in selection.edits]}
-    text = {**msgspec.structs.asdict(selection.text), "prepend": prepend}
+    text = {**selection.text.plain(), "prepend": prepend}
     return {
         "behaviour": _behaviour(selection),
         "study": Resource(partial(given.given, study), partial(given.given, study)),

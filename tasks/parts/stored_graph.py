@@ -43,8 +43,13 @@ def arguments(config: Attribution) -> dict[str, Any]:
     return {**named, "memory": memory_bytes(config.memory)}
 
 
-def dataset(graph: Graph, model: LanguageModel, texts: np.ndarray, config: Attribution) -> xr.Dataset:
-    """The variables that phase `attribution` describes; `texts` (position,) are those of tokens."""
+def dataset(
+    graph: Graph, model: LanguageModel, texts: np.ndarray, config: Attribution, aim: str = ""
+) -> xr.Dataset:
+    """The variables that phase `attribution` describes; `texts` (position,) are those of tokens.
+
+    `aim` is the name of what stands in the place of logits, if anything.
+    """
     weights = np.zeros(len(graph.node_influence))
     weights[len(weights) - len(graph.logit_weights) :] = graph.logit_weights
     stored = graph.prune_edge_rows | strongest(
@@ -59,7 +64,7 @@ def dataset(graph: Graph, model: LanguageModel, texts: np.ndarray, config: Attri
     unstored = np.zeros_like(graph.node_bias)
     unstored[graph.target_nodes], left_out = _unstored(graph.edge_rows, stored)
     held = float(np.abs(weight).sum(dtype=np.float64))
-    logit_text = [text_of(model.tokenizer, int(i)) for i in graph.logit_token_ids]
+    logit_text = [aim or text_of(model.tokenizer, int(i)) for i in graph.logit_token_ids]
     return xr.Dataset(
         {
             "input_tokens": ("position", graph.input_tokens),
@@ -83,6 +88,7 @@ def dataset(graph: Graph, model: LanguageModel, texts: np.ndarray, config: Attri
             "identity_error": ((), np.float64(_identity_error(graph))),
             "n_layers": ((), np.int32(model.n_layers)),
             **_contributions(graph),
+            **_target(graph),
         },
         attrs={"structure": "tree"},
     )
@@ -106,6 +112,13 @@ def _unstored(rows: np.ndarray, stored: np.ndarray) -> tuple[np.ndarray, float]:
 def _suppressed(graph: Graph) -> dict[str, tuple[Any, ...]]:
     """Which features are suppressed, if any node is."""
     return {"suppressed": ("active_feature", graph.suppressed)} if graph.suppressed.any() else {}
+
+
+def _target(graph: Graph) -> dict[str, tuple[Any, ...]]:
+    """The feature that is explained, if one is."""
+    names = ("layer", "position", "feature")
+    pairs = zip(names, graph.target_feature or (), strict=False)
+    return {f"target_{name}": ((), np.int32(value)) for name, value in pairs}
 
 
 def _contributions(graph: Graph) -> dict[str, tuple[Any, ...]]:

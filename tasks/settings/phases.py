@@ -167,6 +167,35 @@ class Interventions(Section, frozen=True):
     seed: int = 456
 
 
+class Supernodes(Section, frozen=True):
+    """How a circuit is chosen and grouped, and beside how many random circuits it is measured.
+
+    sizes: of circuits that are tried, in units.
+    sufficiency, necessity: what the chosen circuit, the smallest that can, reaches in the medians over train
+        prompts: a share, and points of probability.
+    shuffles, level: of the units that are in groups, chance puts at most this share into one, as so many
+        shuffles tell.
+    controls, control_pool, control_caliper: how many random circuits of each prompt, and how each feature of
+        them is drawn, as in `Interventions`.
+    splits: how often the train prompts are halved.
+    bootstrap, confidence: how many draws, and the share of them that an interval holds.
+    seed: of shuffles, random circuits, halves and bootstrap.
+    """
+
+    sizes: Annotated[tuple[Count, ...], msgspec.Meta(min_length=1)] = (10, 30, 100, 200, 300, 500, 1000)
+    sufficiency: Annotated[float, msgspec.Meta(ge=0)] = 0.8
+    necessity: Annotated[float, msgspec.Meta(ge=-100, le=100)] = 40.0
+    shuffles: Count = 100
+    level: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.05
+    controls: Count = 10
+    control_pool: Count = 10
+    control_caliper: Annotated[float, msgspec.Meta(ge=1)] = 1.25
+    splits: Annotated[int, msgspec.Meta(ge=0)] = 5
+    bootstrap: Count = 1000
+    confidence: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.95
+    seed: int = 456
+
+
 class Intervene(Section, frozen=True):
     """What may react to the edits of one text, and how much is kept of the answer.
 

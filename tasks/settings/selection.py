@@ -16,6 +16,7 @@ from tasks.settings.overrides import apply
 from tasks.settings.profile import Profile, Settings, load_profile, profile_names
 from tasks.settings.section import Section
 
+AIMS = ("feature", "direction", "weights")  # what a text can be explained for in place of answers
 BEHAVIOURS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "behaviours")
 
 
@@ -24,6 +25,8 @@ class Text(msgspec.Struct, frozen=True):
 
     text, tokens, turns: the text, or its token ids, or (role, content) of each turn of a conversation;
     targets: answers to explain, if any; against: an answer whose logit is subtracted.
+    feature, direction, weights: what is explained in place of answers: layer, position and feature; what is
+        read of the final norm's output; or answers with the weights of their logits.
     """
 
     text: str = ""
@@ -31,6 +34,14 @@ class Text(msgspec.Struct, frozen=True):
     turns: tuple[tuple[str, str], ...] = ()
     targets: tuple[str, ...] = ()
     against: str = ""
+    feature: tuple[int, ...] = ()
+    direction: tuple[float, ...] = ()
+    weights: tuple[tuple[str, float], ...] = ()
+
+    def plain(self) -> dict[str, Any]:
+        """As plain data. What is explained in place of answers is there only if it is asked for."""
+        fields = msgspec.structs.asdict(self)
+        return {name: value for name, value in fields.items() if value or name not in AIMS}
 
 
 class EditOfText(msgspec.Struct, frozen=True, order=True):
@@ -138,6 +149,10 @@ def select_text(
     if text.against and len(text.targets) != 1:
         expected = "one --target, from whose logit it is subtracted"
         raise UsageError("--against", expected=expected, got=f"{len(text.targets)} of them")
+    if text.targets and (aims := [name for name in AIMS if getattr(text, name)]):
+        raise UsageError(
+            f"--{aims[0]}", expected="no --target beside it", got=f"--target {text.targets[0]!r}"
+        )
     if not (text.text or text.tokens or text.turns):
         raise UsageError("text", expected="at least one token", got="nothing")
     if transcoders is None:
@@ -152,7 +167,8 @@ def select_text(
         name = os.path.basename(tables["model"].get("path") or tables["model"]["repo"])
         loaded = settings.profile(tables, profile)
     asked: Any = loaded.table("attribution")
-    if asked.targets != "logits" and not text.targets and not edits:
+    answers = text.targets or any(getattr(text, name) for name in AIMS)
+    if asked.targets != "logits" and not answers and not edits:
         raise UsageError(
             f"attribution.targets={asked.targets}",
             expected="answers to explain, which a text by itself has not",
@@ -160,6 +176,7 @@ def select_text(
             remedy="name them with --target and --against, or --set attribution.targets=logits",
         )
     edits = tuple(sorted(edits, key=msgspec.json.encode))  # whatever order they were given in
-    identity = hashlib.sha256(msgspec.json.encode([text, edits] if edits else text)).hexdigest()
+    asked_of = text.plain()
+    identity = hashlib.sha256(msgspec.json.encode([asked_of, edits] if edits else asked_of)).hexdigest()
     about = f"text-{identity[:16]}"
     return Selection(safe_name(name, "profile"), loaded, about, text=text, edits=edits)

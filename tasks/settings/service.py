@@ -55,11 +55,12 @@ class Service(msgspec.Struct, frozen=True):
         against: str,
         settings: tuple[str, ...],
         edits: Sequence[Mapping[str, Any]] = (),
+        aim: Mapping[str, Any] | None = None,
     ) -> Selection:
         """What an attribution of one text, or an intervention in it, is about. Raises UsageError."""
         given: dict[str, Any] = {"text" if isinstance(text, str) else "tokens": text}
         if not isinstance(text, str) and text and isinstance(text[0], tuple):
             given = {"turns": text}
-        asked = Text(**given, targets=targets, against=against)
+        asked = Text(**given, targets=targets, against=against, **(aim or {}))
         wanted = [msgspec.convert(edit, EditOfText) for edit in edits]
         return select_text(self.settings, profile, transcoders, asked, settings, wanted)

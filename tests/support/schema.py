@@ -31,8 +31,9 @@ EDIT = (0, 2, 1)  # layer, position, feature
 
 def build_rest(made: Finished) -> None:
     """Build what a build of all phases leaves out: what is asked for by name, and of one text."""
-    outcome = run("build", "difference", *made.selection)
-    assert outcome.code == 0, outcome.err
+    for phase in ("difference", "supernodes"):
+        outcome = run("build", phase, *made.selection)
+        assert outcome.code == 0, outcome.err
     where: dict[str, Any] = {"store": made.store, "profile": made.profile}
     cs.attribute(TEXTS["a"], model=where["profile"], store=where["store"])
     cs.intervene(TEXTS["a"], {EDIT: 1.0}, model=where["profile"], store=where["store"])
