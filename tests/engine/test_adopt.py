@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
 from workspace import (
     BEHAVIOUR,
+    MODEL,
     PROFILE,
     TEXTS,
     Outcome,
@@ -79,7 +82,38 @@ def test_a_change_of_results_is_not_adopted(workspace, tree):
     }
     close = adopt(tree, workspace, "--check", 3, "--tolerance", 0.001)
     assert close.code == 0, close.err
-    assert close.json["adopted"][0]["close"] + close.json["adopted"][0]["equal"] == 3
+    (told,) = close.json["adopted"]
+    assert told["close"] + told["equal"] == 3 and told["close"] > 0
+    assert 1e-8 < told["share"] < 1e-5  # the largest difference, beside the largest value
+
+
+def test_code_that_fails_is_not_adopted(workspace, tree):
+    """The error of the cell is told, and nothing is written."""
+    edit(tree, '"logit_difference": ((), ', '"logit_difference": ((), 1 / 0 * ')
+    outcome = adopt(tree, workspace, "--check", 1)
+    assert outcome.code == 1
+    (told,) = outcome.json["adopted"]
+    assert told["adopted"] == 0 and "division by zero" in told["differing"][0]["problem"]
+
+
+def test_another_model_is_no_change_of_code(workspace, tree):
+    """Although it gives the same numbers: only a line of its config is new, which nothing reads."""
+    model = workspace.root / "model"
+    shutil.copytree(MODEL, model)
+    config = json.loads((model / "config.json").read_text())
+    (model / "config.json").write_text(json.dumps({**config, "transformers_version": "0"}))
+    workspace.profile.write_text(workspace.profile.read_text().replace(str(MODEL), str(model)))
+    refactor(tree)
+    assert run_process("build", "prompts", *workspace.selection, tree=tree).code == 0
+    error = one_line_error(adopt(tree, workspace, "--check", 3), code=1)
+    assert "not only code changed: " in error and "config.json" in error
+
+
+def test_without_a_change_of_code_there_is_nothing_to_adopt(workspace, tree):
+    """An edited prompt is for a build."""
+    workspace.write_prompts({**TEXTS, "c": "the dogs"})
+    assert run_process("build", "prompts", *workspace.selection, tree=tree).code == 0
+    assert "no code changed: build it" in one_line_error(adopt(tree, workspace, "--check", 1), code=1)
 
 
 def test_what_reads_something_else_is_left_to_a_build(workspace, tree):
