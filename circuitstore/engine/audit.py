@@ -48,7 +48,6 @@ _reads: dict[str, dict[Read, str]] = {}  # module → what was read while it was
 _workers: weakref.WeakSet[threading.Thread] = weakref.WeakSet()  # started by code of phases, at any time
 _installed: list[bool] = []
 _known: set[str] = set()  # files, by whole paths, whose reads all watches of now have let pass
-_of_packages: dict[str, bool] = {}  # folder → whether what lies in it belongs to Python or to a package
 
 
 class Watch:
@@ -132,12 +131,7 @@ class Watch:
         for path in self.cover.declared:
             content = _content(path, text=True)
             if content != _remembered.setdefault(path, content):
-                raise StaleCodeError(
-                    path,
-                    expected="what it was when this process first read it",
-                    got="another content",
-                    remedy="restart this process (a notebook's kernel, a worker) and build again",
-                )
+                raise _changed(path, "when this process first read it")
 
     def refused(self) -> UndeclaredReadError | None:
         """The first read that was refused since this was last asked, if any was."""
@@ -190,12 +184,12 @@ def check_reads(modules: Iterable[str]) -> None:
     for module in modules:
         for read, content in _reads.get(module, {}).items():
             if content != _content(*read):
-                raise StaleCodeError(
-                    read.path,
-                    expected=f"what it was when {module} was imported",
-                    got="another content",
-                    remedy="restart this process (a notebook's kernel, a worker) and build again",
-                )
+                raise _changed(read.path, f"when {module} was imported")
+
+
+def _changed(path: str, since: str) -> StaleCodeError:
+    remedy = "restart this process (a notebook's kernel, a worker) and build again"
+    return StaleCodeError(path, expected=f"what it was {since}", got="another content", remedy=remedy)
 
 
 def _content(path: str, text: bool) -> str:
@@ -273,12 +267,9 @@ def _passes(path: str, known: bool) -> bool:
     """
     if known and path in _known:
         return True
-    folder = path[: path.rfind(os.sep)]
-    if folder not in _of_packages:
-        _of_packages[folder] = in_packages(folders(_package, os.getcwd()), folder)
-    if not _of_packages[folder] or any(path.startswith(watch.cover.given) for watch in _watches):
+    if not in_packages(path[: path.rfind(os.sep)], _package):
         return False
-    return not os.path.islink(path)
+    return not any(path.startswith(watch.cover.given) for watch in _watches) and not os.path.islink(path)
 
 
 def _remember(event: str, arguments: tuple[object, ...]) -> None:

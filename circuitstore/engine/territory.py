@@ -16,7 +16,7 @@ import sysconfig
 import tempfile
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
 from types import ModuleType
 
 from circuitstore.engine.fingerprint import computes, package_folder
@@ -165,13 +165,14 @@ def kind(folders: Mapping[str, Kind], path: str) -> Kind:
     return found
 
 
-def in_packages(folders: Mapping[str, Kind], folder: str) -> bool:
+@cache
+def in_packages(folder: str, package: str) -> bool:
     """Whether files directly in a folder are of Python and its packages, with no link on the way."""
     plain = os.path.isabs(folder) and ".." not in folder and not _leads_on(folder)
-    return plain and kind(folders, os.path.join(folder, "file")) is Kind.PACKAGES
+    return plain and kind(folders(package, os.getcwd()), os.path.join(folder, "file")) is Kind.PACKAGES
 
 
-@lru_cache(maxsize=None)
+@cache
 def _leads_on(folder: str) -> bool:
     """Whether a folder or one above it is a link."""
     above = os.path.dirname(folder)
