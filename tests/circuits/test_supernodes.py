@@ -71,12 +71,13 @@ def test_neighbours_are_cosines_of_shares():
     """Each edge as a share of what enters its target; both directions, or the only one that there is."""
     generator = np.random.default_rng(0)
     dense = np.triu(generator.normal(size=(7, 7)), 1).T * (generator.random((7, 7)) < 0.7)
+    dense[1] = 0  # nothing enters 0 and 1
     target, source = np.nonzero(dense)
-    units = np.array([6, 2, 4])
+    units = np.array([6, 2, 0, 1])
     total = np.abs(dense).sum(1, keepdims=True)
     share = dense / np.where(total > 0, total, 1)
     made = sn.neighbours(target, source, dense[target, source], units)
-    for i, j in combinations(range(3), 2):
+    for i, j in combinations(range(4), 2):
         sides = []
         for rows in (share, share.T):
             a, b = rows[units[i]], rows[units[j]]
@@ -84,6 +85,7 @@ def test_neighbours_are_cosines_of_shares():
                 norm = np.linalg.norm(a) * np.linalg.norm(b)
                 sides.append(a @ b / norm if norm else 0.0)
         assert made[i, j] == pytest.approx(np.mean(sides))
+    assert made[2, 3] != 0
 
 
 def test_groups_are_cut_where_their_mean_likeness_ends():
