@@ -106,24 +106,6 @@ def _is_unicode(text: str) -> bool:
     return True
 
 
-def refuse_quantized(config: dict[str, Any], where: str) -> None:
-    """Raise ModelError for a config.json that says that weights are quantised, naming the method.
-
-    A graph of rounded weights would be one of another model, and no reader of them has been checked here.
-    """
-    said = config.get("quantization_config")
-    if said is None:
-        return
-    method = said.get("quant_method") if isinstance(said, dict) else None
-    named = f"{method} weights" if isinstance(method, str) else f"quantization_config {said!r}"
-    raise ModelError(
-        where,
-        expected="weights in float32, bfloat16 or float16",
-        got=named[:SHOWN],
-        remedy="take the model's own checkpoint, which the quantised one was made from",
-    )
-
-
 def layer_count(config: dict[str, Any], where: str) -> int:
     """The number of layers by a config.json, which must also give the width. Raises ModelError."""
     for name in ("num_hidden_layers", "hidden_size"):

@@ -237,34 +237,3 @@ def test_answers_of_other_tokenizers_are_as_they_were(model_folder):
         assert answer_ids(tokenizer, text, answer) == alone
     for token in range(0, 200, 7):
         assert token_text(tokenizer, token) == tokenizer.decode([token])
-
-
-@pytest.mark.parametrize(
-    ("said", "named"),
-    [
-        ({"quant_method": "fp8", "weight_block_size": [128, 128]}, "fp8 weights"),
-        ({"quant_method": "gptq", "bits": 4}, "gptq weights"),
-        ({"quant_method": "awq", "bits": 4}, "awq weights"),
-        ({"quant_method": "bitsandbytes", "load_in_8bit": True}, "bitsandbytes weights"),
-        ({"bits": 4}, "quantization_config"),
-        ("int8", "quantization_config 'int8'"),
-    ],
-)
-def test_quantised_weights_are_refused_by_name(model_folder, said, named):
-    """A config.json that says so, before any weight is read; one that says none is as good as none."""
-    edit_json(model_folder / "config.json", quantization_config=said)
-    (model_folder / "model.safetensors").unlink()
-    refused(lambda: load_model(model_folder), named)
-
-
-def test_no_quantisation_is_none(model_folder):
-    edit_json(model_folder / "config.json", quantization_config=None)
-    load_model(model_folder)
-
-
-@pytest.mark.parametrize("dtype", [torch.float8_e4m3fn, torch.float8_e5m2, torch.int8, torch.uint8])
-def test_packed_weights_are_refused_by_their_type(model_folder, dtype):
-    """Also where config.json says nothing."""
-    name = "model.layers.1.mlp.up_proj.weight"
-    edit_tensors(model_folder / "model.safetensors", lambda t: t.update({name: t[name].to(dtype)}))
-    refused(lambda: load_model(model_folder), f"{name}, which is quantised")
