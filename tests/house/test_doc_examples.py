@@ -27,7 +27,9 @@ def store(tmp_path_factory) -> Path:
     """Twelve prompts of `plural`, on the model that comes along."""
     store = tmp_path_factory.mktemp("examples") / "store"
     few = ("--set", "prompts.train=8", "--set", "prompts.test=4")
-    outcome = run("build", "interpretation", "attribution", "-b", "plural", *few, "--store", store)
+    outcome = run(
+        "build", "interpretation", "attribution", "supernodes", "-b", "plural", *few, "--store", store
+    )
     assert outcome.code == 0, outcome.err
     return store
 

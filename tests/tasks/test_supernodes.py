@@ -108,9 +108,10 @@ def test_necessity_and_sufficiency_are_those_of_features_taken_out(made, reading
         alone = float(taken_out(model, transcoders, tokens, set(active) - inside)[correct])
         found = made.isel(measured=row).sel(size=size)
         assert int(found.circuit_count) == len(inside)
-        assert float(found.necessity) == pytest.approx(100 * (whole - without), abs=1e-4)
+        assert float(found.complement_probability_correct) == pytest.approx(without, rel=1e-4)
+        assert float(found.necessity) == pytest.approx(100 * (whole - without), abs=1e-4 * 100 * whole)
         assert float(found.sufficiency) == pytest.approx(alone / whole, rel=1e-4)
-    assert inside and abs(whole - without) > 1e-4 and abs(alone / whole - 1) > 1e-3
+    assert inside and abs(without / whole - 1) > 1e-3 and abs(alone / whole - 1) > 1e-3
 
 
 def test_the_circuit_is_chosen_on_train_prompts(made, reading, cells_of):
