@@ -51,6 +51,11 @@ VALUES = {
     "interventions.circuit_sizes": "[5]",
     "interventions.effect_pairs": "10",
     "interventions.effect_range": "0",
+    "supernodes.sizes": "[5]",
+    "supernodes.necessity": "-100",
+    "supernodes.shuffles": "2",
+    "supernodes.level": "0.9",
+    "supernodes.control_caliper": "1.1",
     "figures.graph_nodes": "5",
     "figures.graph_edges": "5",
     "figures.heatmap_features": "3",
@@ -81,6 +86,7 @@ ONLY_KEYS = {
     "difference.targets": OF_ATTRIBUTION,
     "difference.max_logits": OF_ATTRIBUTION,
     "difference.logit_prob": OF_ATTRIBUTION,
+    "supernodes.sufficiency": "no circuit of this model is as necessary as is asked, so the largest is taken",
     "transcoders.k": 'it is read by the kind "topk" alone',
 }
 OWN = [(task, field.name) for task in PIPELINE.every for field in msgspec.structs.fields(task.config)]
