@@ -232,7 +232,7 @@ def layer_paths(folder: Path, config: dict[str, Any]) -> list[Path | None]:
                 got="no such file",
                 remedy="download the whole repository into the folder" if entry.repo else None,
             )
-    return [entry and folder / entry.path for entry in entries]
+    return [None if entry is None else folder / entry.path for entry in entries]
 
 
 def layer_file(layer: int) -> str:

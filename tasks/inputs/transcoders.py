@@ -53,7 +53,7 @@ def keep(place: Place) -> None:
     """Let the store keep what the transcoders were. Raises ModelError, StoreError."""
     place.pin(KIND, _known(place))
     for linked in layer_files(place):
-        if linked and linked.place != place:
+        if linked is not None and linked.place != place:
             linked.place.pin("linked", {})
 
 
@@ -72,7 +72,7 @@ def _opened(place: Place, model: Place, layers: list[int] | None, device: str, k
     from circuitstore.transcoders.per_layer import Transcoders
 
     files(place, layers).fetch()
-    paths = [file and file.place.path(file.name) for file in layer_files(place)]
+    paths = [None if file is None else file.place.path(file.name) for file in layer_files(place)]
     opened = Transcoders.open(place.path(""), files=paths, k=k, layers=layers, device=choose(device))
     size = model_config.config(model)
     opened.check_fits(size["num_hidden_layers"], size["hidden_size"])
