@@ -104,6 +104,7 @@ class Dask:
 
     def close(self) -> None:
         """Leave the cluster; one that was started here ends, after its workers committed what is finished."""
+        self._client.unsubscribe_topic("all")
         self._client.close()
         if self._cluster is not None:
             self._cluster.close()
@@ -131,7 +132,7 @@ def _connected(address: str, jobs: int) -> tuple[Any, Any]:
         got, remedy = "no such package", "pip install 'circuitstore[dask]'"
         raise UsageError("--dask", expected="Dask's distributed", got=got, remedy=remedy) from error
     dask: Any = distributed  # which has no types
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what matters is told or raised
+    logging.getLogger("distributed").setLevel(logging.CRITICAL + 1)  # what matters is told or raised
     cluster = _started(dask, jobs) if address == LOCAL else None
     try:
         return cluster, dask.Client(cluster or address, timeout=CONNECT_SECONDS, set_as_default=False)
@@ -150,6 +151,6 @@ def _started(dask: Any, jobs: int) -> Any:
         threads_per_worker=1,
         memory_limit=0,  # in Dask's count of memory, mapped weights would be a worker's own
         dashboard_address=None,
-        silence_logs=logging.CRITICAL,
+        silence_logs=logging.CRITICAL + 1,
         env=share_of_cores(count),
     )
