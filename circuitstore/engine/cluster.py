@@ -150,7 +150,7 @@ def _started(dask: Any, jobs: int) -> Any:
         n_workers=count,
         threads_per_worker=1,
         memory_limit=0,  # in Dask's count of memory, mapped weights would be a worker's own
-        dashboard_address=None,
+        dashboard_address="127.0.0.1:0",  # a port that is free
         silence_logs=logging.CRITICAL + 1,
         env=share_of_cores(count),
     )

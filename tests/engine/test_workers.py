@@ -49,6 +49,18 @@ def computed(outcome: Outcome) -> list[int]:
     return [cells for _, cells, _ in json.loads(outcome.out).values()]
 
 
+def test_a_phase_that_needs_a_gpu_goes_to_workers_that_have_one(counting, cluster, tmp_path):
+    """By the tags of what it loads; without a tag it goes to all."""
+    assert computed(
+        counting.build("any", {"marks": str(tmp_path / "any"), "pause": 0.05}, dask=cluster.address)
+    )
+    tagged = {"marks": str(tmp_path / "gpu"), "gpu": True}
+    assert computed(counting.build("gpu", tagged, dask=cluster.address)) == [ITEMS, ITEMS]
+    workers = [{mark.rpartition("-")[2] for mark in os.listdir(tmp_path / name)} for name in ("any", "gpu")]
+    assert len(workers[0]) == 2 and len(workers[1]) == 1
+    assert counting.contents("any") == counting.contents("gpu") == counting.contents("alone")
+
+
 @pytest.mark.parametrize("way", ["processes", "cluster"])
 def test_a_killed_worker_changes_nothing(counting, ways, tmp_path, way):
     """It is told, what it had is computed elsewhere, and keys and contents are those of one process."""
@@ -76,33 +88,21 @@ def test_a_batch_that_kills_each_worker_ends_the_build(counting, ways, tmp_path,
     assert counting.contents(f"again-{way}") == counting.contents("alone")
 
 
-def test_a_phase_that_needs_a_gpu_goes_to_workers_that_have_one(counting, cluster, tmp_path):
-    """By the tags of what it loads; without a tag it goes to all."""
-    assert computed(
-        counting.build("any", {"marks": str(tmp_path / "any"), "pause": 0.05}, dask=cluster.address)
-    )
-    tagged = {"marks": str(tmp_path / "gpu"), "gpu": True}
-    assert computed(counting.build("gpu", tagged, dask=cluster.address)) == [ITEMS, ITEMS]
-    workers = [{mark.rpartition("-")[2] for mark in os.listdir(tmp_path / name)} for name in ("any", "gpu")]
-    assert len(workers[0]) == 2 and len(workers[1]) == 1
-
-
-def test_code_that_changed_on_a_running_cluster_is_refused(counting, tmp_path):
-    """The workers have the old code in memory. Once they are started again, they compute by the new one."""
-    work = Counting(tmp_path)
-    source = tmp_path / "code" / "counting" / "squares.py"
-    running = Cluster(work)
+def test_code_that_changed_on_a_running_cluster_is_refused(counting, cluster):
+    """The workers have the old code in memory, and new ones compute by the new one."""
+    source = counting.root / "code" / "counting" / "squares.py"
+    before = source.read_text()
+    assert computed(counting.build("stale", dask=cluster.address)) == [ITEMS, ITEMS]
     try:
-        assert computed(work.build("store", dask=running.address)) == [ITEMS, ITEMS]
-        source.write_text(source.read_text().replace("** 2", "** 3"))
-        outcome = work.build("store", dask=running.address)
+        source.write_text(before.replace("** 2", "** 3"))
+        outcome = counting.build("stale", dask=cluster.address)
         assert outcome.code == 1 and "module counting.squares" in outcome.err.splitlines()[-1]
         assert "restart" in outcome.err
-        assert work.contents("store") == counting.contents("alone")  # of the code before
+        assert counting.contents("stale") == counting.contents("alone")  # of the code before
+        assert computed(counting.build("stale")) == [0, ITEMS]
+        assert counting.contents("stale")["squares"][1] == {"sum": sum(n**3 for n in range(ITEMS))}
     finally:
-        running.close()
-    assert computed(work.build("store", jobs=2)) == [0, ITEMS]
-    assert work.contents("store")["squares"][1] == {"sum": sum(n**3 for n in range(ITEMS))}
+        source.write_text(before)
 
 
 def told_to_end(counting: Counting, store: str, **options: object) -> tuple[int, list[int]]:
