@@ -145,12 +145,15 @@ def _connected(address: str, jobs: int) -> tuple[Any, Any]:
 
 def _started(dask: Any, jobs: int) -> Any:
     """A scheduler in this process with worker processes beside it: so many, or for 0 one a core."""
+    from dask import config
+
     count = jobs or cores()
-    return dask.LocalCluster(
-        n_workers=count,
-        threads_per_worker=1,
-        memory_limit=0,  # in Dask's count of memory, mapped weights would be a worker's own
-        dashboard_address="127.0.0.1:0",  # a port that is free
-        silence_logs=logging.CRITICAL + 1,
-        env=share_of_cores(count),
-    )
+    with config.set({"distributed.worker.profile.enabled": False}):  # its samples take time, for no one
+        return dask.LocalCluster(
+            n_workers=count,
+            threads_per_worker=1,
+            memory_limit=0,  # in Dask's count of memory, mapped weights would be a worker's own
+            dashboard_address="127.0.0.1:0",  # a port that is free
+            silence_logs=logging.CRITICAL + 1,
+            env=share_of_cores(count),
+        )

@@ -1,8 +1,9 @@
 """What a worker of a cluster does with a batch: it refuses what it cannot do right, and then computes it.
 
 A worker may have been started days ago, on another machine, from another checkout. So it must show first that
-it carries the same code of the store and the engine, and that it sees the same store. The code of the phases
-is compared with the key by whoever computes (`circuitstore/engine/loading.py`), before a result is written.
+it carries the same code of the store and the engine, that it sees the same store, and that it has the settings
+that are in the key. The code of the phases and the identity of what is loaded are compared with the key by
+whoever computes (`circuitstore/engine/work.py`), before a result is written.
 
 A batch comes as bytes, so that nothing of it is read before that.
 """
@@ -26,7 +27,7 @@ from circuitstore.engine.work import run_batch
 from circuitstore.errors import StaleCodeError, StoreError
 
 PIPELINE = "circuitstore.pipeline:load"  # the phases of this installation, in whose modules batches are made
-CARRYING_ROOMS = ("engine", "storage")
+CARRYING_ROOMS = ("engine", "hub", "storage")
 APPEARS_SECONDS = 10.0  # until a file that was just written is seen on a shared file system
 
 
@@ -56,6 +57,7 @@ def compute(code: str, folder: str, proof: str, sent: bytes) -> Result | None:
     _go_to(folder)
     later(PIPELINE)()
     batch: Batch = pickle.loads(sent)
+    _check_settings(batch)
     try:
         return run_batch(batch, _until_unwanted())
     except InterruptedBy:
@@ -69,6 +71,21 @@ def _check_code(code: str) -> None:
             expected="the code of circuitstore that the build has",
             got="other code in memory",
             remedy="install the same code for all workers, start them again, and build again",
+        )
+
+
+def _check_settings(batch: Batch) -> None:
+    """The code of settings is in no key, so what it makes of the selection here must be what the key has."""
+    here = batch.task.settings(batch.selection)
+    effective = {
+        name: getattr(here, name) for name in here.__struct_fields__ if name not in batch.task.bounds
+    }
+    if effective != batch.components.config:
+        raise StaleCodeError(
+            f"worker {_name()}",
+            expected=f"the settings of {batch.task.name} that are in the key",
+            got="others, by other code of settings",
+            remedy="start the workers again, and build again",
         )
 
 
@@ -109,7 +126,7 @@ def _until_unwanted() -> Callable[[int], None]:
 
     def look(cells: int) -> None:
         task = worker.state.tasks.get(key)
-        wanted = task is not None and task.state not in ("cancelled", "resumed")
+        wanted = task is not None and task.state != "cancelled"
         if not wanted or worker.status not in (Status.running, Status.paused, Status.closing_gracefully):
             raise InterruptedBy(signal.SIGTERM)
 

@@ -42,9 +42,15 @@ def test_jobs_are_workers(tmp_path):
         "CIRCUITSTORE_STORE": str(tmp_path / "store"),
         "CIRCUITSTORE_PROFILE": "tiny",
     }
-    words = (
-        "prompts --behaviour plural --workers 1 --cpus 3 --gpus 1 --time 00:10:00 --partition some".split()
-    )
+    asked = {
+        "behaviour": "plural",
+        "workers": 1,
+        "cpus": 3,
+        "gpus": 1,
+        "time": "00:10:00",
+        "partition": "some",
+    }
+    words = [word for name, value in asked.items() for word in (f"--{name}", str(value))]
     done = subprocess.run(
         [sys.executable, str(ROOT / "examples" / "slurm.py"), "prompts", *words],
         cwd=tmp_path,
