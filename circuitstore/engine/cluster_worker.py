@@ -1,9 +1,9 @@
 """What a worker of a cluster does with a batch: it refuses what it cannot do right, and then computes it.
 
 A worker may have been started days ago, on another machine, from another checkout. So it must show first that
-it carries the same code of the store and the engine, that it sees the same store, and that it has the settings
-that are in the key. The code of the phases and the identity of what is loaded are compared with the key by
-whoever computes (`circuitstore/engine/work.py`), before a result is written.
+it carries the same code of the store and the engine, that it sees the same store, and that it has the
+settings that are in the key. The code of the phases and the identity of what is loaded are compared with the
+key by whoever computes (`circuitstore/engine/work.py`), before a result is written.
 
 A batch comes as bytes, so that nothing of it is read before that.
 """
