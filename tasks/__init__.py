@@ -308,4 +308,6 @@ SERVICES = Services(
     columns={"prompts": later("tasks.exports.label_columns:columns")},
 )
 
-PIPELINE = Pipeline(__name__, PHASES, resources, Machine(), asked=ASKED, serves=SERVICES)
+LIBRARIES = ("xarray", "zarr", "torch", "transformers", "transformers.modeling_utils")
+
+PIPELINE = Pipeline(__name__, PHASES, resources, Machine(), asked=ASKED, serves=SERVICES, libraries=LIBRARIES)

@@ -23,9 +23,7 @@ if TYPE_CHECKING:
 @click.command(short_help="Bring phases up to date.")
 @click.argument("phases", nargs=-1, metavar="[PHASE]...", shell_complete=options.offering("phases"))
 @options.selecting
-@click.option(
-    "--jobs", "-j", type=options.Number(min=1), default=1, show_default=True, help="Worker processes."
-)
+@options.working
 @click.option("--dry-run", is_flag=True, help="Say what would run and why; write nothing.")
 @click.option(
     "--keep-going",
@@ -42,7 +40,8 @@ def build(
     behaviours: tuple[str, ...],
     prompts: str | None,
     settings: tuple[str, ...],
-    jobs: int,
+    jobs: int | None,
+    dask: str,
     dry_run: bool,
     keep_going: bool,
     ignore_gate: bool,
@@ -70,7 +69,7 @@ def build(
     reporter = Lines()
     told: dict[str, Any] = {"phases": reporter.reports}
     try:
-        build(planner, selections, phases, reporter, Options(jobs, keep_going, ignore_gate))
+        build(planner, selections, phases, reporter, Options(jobs or 0, keep_going, ignore_gate, dask=dask))
     except CircuitstoreError as error:
         told["error"] = described(error)
         if as_json:

@@ -100,6 +100,28 @@ settings = click.option(
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, with stable keys.")
 
 
+def working(command: Command) -> Command:
+    """Options that say where to compute. No result depends on them."""
+    for option in (
+        click.option(
+            "--dask",
+            default="",
+            metavar="ADDRESS|local",
+            help="Compute on the workers of a Dask scheduler, or on some that are started here.",
+        ),
+        click.option(
+            "--jobs",
+            "-j",
+            type=Number(min=1),
+            default=None,
+            metavar="N",
+            help="Worker processes here. Default: none but this one; with --dask local, one a core.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
 def which(command: Command) -> Command:
     """Options that say which of several results of one name is meant: key, tag, settings."""
     for option in (

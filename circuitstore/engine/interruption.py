@@ -100,15 +100,16 @@ class Worker:
     """What a worker does about signals, and when its build is gone: it ends its batch, begins no other."""
 
     def __init__(self) -> None:
-        self.ending, self.busy, self.ready = False, False, False
+        self.ending, self.busy = False, False
+
+    def prepare(self) -> None:
+        """Handle signals, and look after the build, from now on: called once, as this process starts."""
+        for number in (signal.SIGINT, *TOLD_TO_END):
+            signal.signal(number, self._on)
+        threading.Thread(target=self._outlive_nobody, args=[os.getppid()], daemon=True).start()
 
     def run(self, work: Callable[[], Any]) -> Any:
         """The result of some work; None if a signal came before or meanwhile."""
-        if not self.ready:
-            for number in (signal.SIGINT, *TOLD_TO_END):
-                signal.signal(number, self._on)
-            threading.Thread(target=self._outlive_nobody, args=[os.getppid()], daemon=True).start()
-            self.ready = True
         if self.ending:
             return None
         self.busy = True

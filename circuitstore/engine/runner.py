@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
@@ -25,6 +26,7 @@ from circuitstore.storage.lease import Lease
 
 if TYPE_CHECKING:
     from circuitstore.engine.batch import Failure, Result
+    from circuitstore.engine.executors import Executor
 
 
 class PhaseReport(msgspec.Struct, frozen=True):
@@ -53,10 +55,11 @@ class Reporter(Protocol):
 class Options(msgspec.Struct, frozen=True):
     """How to build; nothing here changes any result."""
 
-    jobs: int = 1
+    jobs: int = 0
     keep_going: bool = False
     ignore_gate: bool = False
     must_name: bool = True  # if not, a hit needs no name in a store that may only be read
+    dask: str = ""  # the address of a scheduler, or "local"
 
 
 def build(
@@ -77,29 +80,32 @@ def build(
     def plan() -> dict[str, list[Step]]:
         return plan_steps(planner, selections, tasks, reporter.warn)
 
-    steps: dict[str, list[Step]] | None = None
-    try:
-        steps = plan()
-    except DamageError:  # or it is being collected at this moment: that can be told once it is held
-        if not os.access(planner.store.root, os.W_OK):
-            raise
-    if steps is not None:
-        _check(planner, steps, reporter)
-        if all(stands(planner, step) for step in _every(steps)) or _only_read(planner, steps, options):
-            planner.memo.save()
-            _Build(planner, tasks, reporter, options).run(steps)
-            return
-    prepare(planner, reporter)
-    with Lease(planner.store) as lease:
-        planner.holding = True
-        if steps is None:
-            planner.holdings = Holdings(planner.store)
+    lease = Lease(planner.store)
+    with closing(_Build(planner, tasks, reporter, options, lease)) as underway:
+        steps: dict[str, list[Step]] | None = None
+        try:
             steps = plan()
+        except DamageError:  # or it is being collected at this moment: that can be told once it is held
+            if not os.access(planner.store.root, os.W_OK):
+                raise
+        if steps is not None:
+            if all(stands(planner, step) for step in _every(steps)) or _only_read(planner, steps, options):
+                planner.memo.save()
+                _Build(planner, tasks, reporter, options).run(steps)
+                return
+            underway.expect(steps)
             _check(planner, steps, reporter)
-        while not hold(planner, _every(steps)):
-            steps = plan()
-        planner.memo.save()
-        _Build(planner, tasks, reporter, options, lease).run(steps)
+        prepare(planner, reporter)
+        with lease, closing(underway):
+            planner.holding = True
+            if steps is None:
+                planner.holdings = Holdings(planner.store)
+                steps = plan()
+                _check(planner, steps, reporter)
+            while not hold(planner, _every(steps)):
+                steps = plan()
+            planner.memo.save()
+            underway.run(steps)
 
 
 def _only_read(planner: Planner, steps: Mapping[str, list[Step]], options: Options) -> bool:
@@ -152,6 +158,7 @@ class _Build:
         self.planner, self.tasks, self.reporter, self.options = planner, tasks, reporter, options
         self.lease, self.publisher = lease, Publisher(planner, reporter.warn)
         self.done: dict[str, dict[str, Artifact]] = {}
+        self.executor: Executor | None = None  # from when something is to be computed
         self.blocked: set[tuple[str, str]] = set()
         self.errors: list[CircuitstoreError] = []
 
@@ -214,17 +221,16 @@ class _Build:
         Gives its artifact, published, or None if cells are left, and how many cells were computed.
         """
         from circuitstore.engine.batch import batches
-        from circuitstore.engine.executors import executor  # and xarray, which a warm build leaves alone
 
         gc.enable()
         self.reporter.begin(step)
+        executor = self._start()
         pipeline, store, phase = self.planner.pipeline, self.planner.store, step.task.name
-        work = batches(pipeline.package, step, store, pipeline.machine)
+        work = batches(pipeline.package, step, store, pipeline.machine, executor.width)
         results: list[Result] = []
         failures: list[Failure] = []
-        running = executor(self.options.jobs, sharing.count(work), phase)
         try:
-            for result in running.run(sharing.free(work), self.reporter.progress):
+            for result in executor.run(sharing.free(work), self.reporter.progress):
                 for warning in result.warnings:
                     self.reporter.warn(f"{phase} of {step.selection.behaviour}: {warning}")
                 self.planner.learn(step.task, result.object, result.entries)
@@ -240,6 +246,28 @@ class _Build:
             sharing.lease.release(phase)
         update(store, phase)
         return artifact, len(step.todo)
+
+    def expect(self, steps: dict[str, list[Step]]) -> None:
+        """Let workers start, if there are to be any: they import much while the rest is checked."""
+        several = self.options.jobs > 1 or self.options.dask
+        if several and any(step.artifact is None for step in _every(steps)):
+            self._start()
+
+    def _start(self) -> Executor:
+        """What computes the batches of this build."""
+        if self.executor is None:
+            from circuitstore.engine.executors import executor  # and xarray, which a warm build leaves alone
+
+            assert self.lease is not None
+            libraries, told = self.planner.pipeline.libraries, (self.reporter.warn, self.reporter.note)
+            self.executor = executor(self.options.jobs, self.options.dask, libraries, self.lease.file, *told)
+        return self.executor
+
+    def close(self) -> None:
+        """Leave no worker behind."""
+        if self.executor is not None:
+            self.executor.close()
+            self.executor = None
 
     def _failed(self, step: Step, failures: Sequence[Failure]) -> BuildError:
         """The error of a step some of whose cells failed, which is reported too."""

@@ -67,11 +67,6 @@ class Sharing:
         self.phase = step.task.name
         self.left: list[PlannedCell] = []  # cells that others compute or have published
 
-    def count(self, work: Sequence[Batch]) -> int:
-        """How many of these batches have a cell that nobody claims now."""
-        claimed = self._claimed()
-        return sum(any(cell.key not in claimed for cell in batch.cells) for batch in work)
-
     def free(self, work: Sequence[Batch]) -> Iterator[Batch]:
         """Claim the batches one by one, each without the cells that another build computes or has published.
 

@@ -63,6 +63,7 @@ class Resource(msgspec.Struct, frozen=True):
     part: says which part `load` reads, some layers for instance, so that another part is loaded anew. It is
         no part of a key.
     sources: the files that may be read for it while cells are computed, if there are any.
+    tags: what a worker of a cluster must have to load it, as names of Dask's resources, such as "GPU".
     keep: writes into the store what a result must remember of it, such as the commit of a branch. It is
         called when cells are computed with it, also if it was loaded before, for another store.
     """
@@ -74,6 +75,7 @@ class Resource(msgspec.Struct, frozen=True):
     part: Callable[[], object] | None = None
     sources: Callable[[], Sources] | None = None
     keep: Callable[[], None] | None = None
+    tags: tuple[str, ...] = ()
 
     @property
     def code(self) -> tuple[str, ...]:
@@ -190,6 +192,8 @@ class Pipeline(msgspec.Struct, frozen=True):
     `resources(selection, store)` gives name → Resource. `package` is the package of the phase modules,
     importable in every worker. `machine` answers for the library that computes. `asked` are phases that are
     built only when named. `serves` is what commands need beside the phases (`circuitstore.engine.services`).
+    `libraries` are modules of others that most phases need and that take long to import: workers import them
+    as they start.
     """
 
     package: str
@@ -198,6 +202,7 @@ class Pipeline(msgspec.Struct, frozen=True):
     machine: Machine
     asked: tuple[Task, ...] = ()
     serves: Any = None
+    libraries: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse phases of one name, or after a phase that does not stand before them. Raises ValueError."""

@@ -39,7 +39,8 @@ def build(
     store: Path | None = None,
     upstream: Path | Sequence[Path] = (),
     settings: Mapping[str, object] | Sequence[str] = (),
-    jobs: int = 1,
+    jobs: int = 0,
+    dask: str = "",
     keep_going: bool = False,
     ignore_gate: bool = False,
 ) -> Built:
@@ -50,9 +51,10 @@ def build(
 
     `behaviour` is one or several, all when none is named; `prompts` a file of your own instead. `settings`
     are {"phase.field": value}, or words as `--set` takes them. What the store lacks is taken from those of
-    `upstream`, if they have it (`docs/sharing.md`). `jobs` are worker processes. With `keep_going`
-    a failure stops only what needs the failed phase, and `ignore_gate` goes on although the model does not
-    show the behaviour.
+    `upstream`, if they have it (`docs/sharing.md`). `jobs` are worker processes, and `dask`
+    is the address of a scheduler of Dask, or "local" (`docs/cluster.md`). With `keep_going` a failure stops
+    only what needs the failed phase, and `ignore_gate` goes on although the model does not show the
+    behaviour.
 
     Raises what the command fails with: UsageError, InputError, StoreError, BuildError. What finished is kept.
     """
@@ -68,5 +70,5 @@ def build(
     select = pipeline.services().settings.select
     selections = select(profile_argument(profile), behaviours, own, words, phases)
     heard = Heard()
-    run(planner, selections, phases, heard, Options(jobs, keep_going, ignore_gate))
+    run(planner, selections, phases, heard, Options(jobs, keep_going, ignore_gate, dask=dask))
     return Built(heard.reports)

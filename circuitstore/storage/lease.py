@@ -85,6 +85,11 @@ class Lease:
             if self._made_store:
                 os.rmdir(self.store.root)
 
+    @property
+    def file(self) -> str:
+        """The file that is there, in this store alone, for as long as the build lasts."""
+        return self._path(BUILD)
+
     def claimed(self, phase: str) -> dict[str, Holder]:
         """Key → who computes it, for the cells of a phase that other builds are computing."""
         found = {}

@@ -42,6 +42,7 @@ def resources(selection: Selection, store: Store) -> dict[str, Resource]:
     k = profile.transcoders.k
     trained = trained_on.Claim(about, settings.repo, profile.transcoders.trained_on)
     study = {"behaviour": about, "profile": selection.profile_name}
+    tags = ("GPU",) if settings.device.startswith("cuda") else ()
     edits = {"edits": [msgspec.structs.asdict(edit) for edit in selection.edits]}
     text = {**selection.text.plain(), "prepend": prepend}
     return {
@@ -71,6 +72,7 @@ def resources(selection: Selection, store: Store) -> dict[str, Resource]:
             check=partial(model.check, weights, settings.device),
             sources=partial(model.sources, weights),
             keep=partial(model.keep, weights),
+            tags=tags,
         ),
         "transcoders": Resource(
             partial(transcoders.identity, coders, k),
@@ -79,6 +81,7 @@ def resources(selection: Selection, store: Store) -> dict[str, Resource]:
             part=partial(transcoders.chosen, weights, layers),
             sources=partial(transcoders.sources, coders, weights),
             keep=partial(transcoders.keep, coders),
+            tags=tags,
         ),
         "hooks": Resource(
             partial(hooks.identity, coders, k),
@@ -87,7 +90,7 @@ def resources(selection: Selection, store: Store) -> dict[str, Resource]:
             keep=partial(hooks.keep, coders, k),
         ),
         # Where to compute is in no key.
-        "device": Resource(dict, partial(device.load, settings.device, settings.threads)),
+        "device": Resource(dict, partial(device.load, settings.device, settings.threads), tags=tags),
         "review": Resource(
             partial(reviews.identity, *labels),
             partial(reviews.load, *labels),

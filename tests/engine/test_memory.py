@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
-from joblib.externals.loky.process_executor import TerminatedWorkerError
 from safetensors.torch import save_file
-from workspace import LAYERS, one_line_error, small_batches
+from workspace import LAYERS, one_line_error
 
 from circuitstore.engine import inputs, work
 from circuitstore.engine.inputs import Upstream
@@ -131,27 +130,6 @@ def test_a_model_that_does_not_fit_is_one_line(new_workspace, monkeypatch):
     work.loaded.clear()
     error = one_line_error(new_workspace.build(phase="baseline"), code=1)
     assert "model" in error and "circuitstore plan" in error
-
-
-def test_a_killed_worker_is_one_line(new_workspace, monkeypatch):
-    """Systems kill processes when memory runs out: what was published is kept, and the remedy is fewer of
-    them.
-    """
-
-    def killed(**options):
-        def run(work):
-            raise TerminatedWorkerError(
-                "A worker process managed by the executor was unexpectedly terminated."
-            )
-            yield
-
-        return run
-
-    assert new_workspace.build(phase="prompts").code == 0
-    small_batches(monkeypatch)
-    monkeypatch.setattr("joblib.Parallel", killed)
-    error = one_line_error(new_workspace.build("--jobs", 2, phase="baseline"), code=1)
-    assert "baseline" in error and "killed" in error and "--jobs" in error
 
 
 def test_another_error_is_no_lack_of_memory():

@@ -15,19 +15,23 @@ def test_cells_that_share_work_stay_together():
     """A batch ends where the outermost coordinate changes, or where it is full if that never fits."""
     task = Task("any", msgspec.Struct, needs=(), per=("shard", "layer"), batch=5)
 
-    def sizes(*counts: int) -> list[int]:
+    def sizes(*counts: int, width: int = 1) -> list[int]:
         cells = [
             PlannedCell({"shard": shard, "layer": layer}, "", {})
             for shard, count in enumerate(counts)
             for layer in range(count)
         ]
         step = Step(task, None, {}, None, "stale", [], cells=cells)
-        return [len(batch.cells) for batch in batches("tasks", step, None, None)]
+        return [len(batch.cells) for batch in batches("tasks", step, None, None, width)]
 
     assert sizes(2, 2, 2) == [4, 2]
     assert sizes(3, 3) == [3, 3]
     assert sizes(12, 1) == [5, 5, 3]
     assert sizes() == []
+    assert sizes(12, width=2) == [3, 3, 3, 3]  # two for each of two workers
+    assert sizes(100, width=2) == [5] * 20
+    assert sizes(1, 1, 1, width=4) == [1, 1, 1]
+    assert sizes(width=2) == []
 
 
 def test_a_phase_reads_what_stands_before_it():

@@ -7,9 +7,9 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
+from processes import alive, children
 from workspace import ROOT, Workspace
 
 PROMPTS = 24
@@ -67,26 +67,6 @@ def wait_for_graphs(process: subprocess.Popen[str], workspace: Workspace) -> Non
     while not journals(workspace):
         assert process.poll() is None, process.communicate()
         time.sleep(0.01)
-
-
-def children(process: int) -> list[int]:
-    """All processes below one, at any depth."""
-    below = []
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            parent = int(path.read_text().rpartition(")")[2].split()[1])
-        except OSError:
-            continue
-        if parent == process:
-            below += [int(path.parent.name), *children(int(path.parent.name))]
-    return below
-
-
-def alive(process: int) -> bool:
-    try:
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 def end(workspace: Workspace, number: int, *more: str) -> tuple[int, str, list[int]]:
