@@ -56,6 +56,8 @@ VALUES = {
     "supernodes.shuffles": "2",
     "supernodes.level": "0.9",
     "supernodes.control_caliper": "1.1",
+    "supernodes.control_pool": "1",
+    "supernodes.bootstrap": "3",
     "figures.graph_nodes": "5",
     "figures.graph_edges": "5",
     "figures.heatmap_features": "3",
