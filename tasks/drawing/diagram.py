@@ -40,6 +40,7 @@ NARROW = 0.9  # cm: width of a box in a column that holds an embedding alone
 LEAST, WIDEST = 1.3, 3.0  # cm: least and largest width of a box elsewhere
 THICKEST = 3.2  # points: an edge that is all of the input of its target
 FOOT = 1.6  # cm: for legend and note
+EDGES = 0.12  # cm: between the last column and the end of the page, where edges pass
 
 Node = Hashable
 Point = tuple[float, float]  # cm
@@ -109,7 +110,7 @@ def _columns(graph: nx.DiGraph) -> tuple[dict[int, int], dict[int, Point]]:
     for (_, column), count in sizes.items():
         most[column] = max(most.get(column, 0), count)
     full = {data["column"] for _, data in graph.nodes(data=True) if data["kind"] != "embedding"}
-    slots, page = dict.fromkeys(sorted(most), 1), style.PAGE - MARGIN
+    slots, page = dict.fromkeys(sorted(most), 1), style.PAGE - MARGIN - EDGES
     room = page - NARROW * (len(slots) - len(full))
     while (sum(slots[column] for column in full) + 1) * LEAST <= room:
         tallest = max(sorted(full), key=lambda column: most[column] / slots[column])
@@ -165,6 +166,7 @@ def _edges(
     At a box, edges lie in the order of where they lead.
     """
     boxes = [(x - half[node] + 0.07, x + half[node] - 0.07, y, y + box) for node, (x, y) in centres.items()]
+    sides = (MARGIN - EDGES / 2, style.PAGE - EDGES / 2)
     leaving = {node: sorted(graph.successors(node), key=lambda other: centres[other]) for node in graph}
     entering = {node: sorted(graph.predecessors(node), key=lambda other: centres[other]) for node in graph}
     for source, target, share in sorted(
@@ -173,7 +175,7 @@ def _edges(
         x0 = centres[source][0] + _port(leaving[source].index(target), len(leaving[source]), half[source])
         x1 = centres[target][0] + _port(entering[target].index(source), len(entering[target]), half[target])
         y0, y1 = centres[source][1] + box, centres[target][1]
-        path = _path(route((x0, y0), (x1, y1), boxes))
+        path = _path(route((x0, y0), (x1, y1), boxes, sides))
         colour = SIGNS["excites" if share > 0 else "inhibits"]
         axes.add_patch(
             PathPatch(

@@ -15,11 +15,12 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.patches import PathPatch
 from matplotlib.text import Text
 
 from tasks.drawing import activity, diagram, effects, faithfulness, graphs, lettering, margins, relations
 from tasks.drawing.plate import Plate, settle
-from tasks.drawing.style import Look, cut, token, zero_line
+from tasks.drawing.style import CM, PAGE, Look, cut, token, zero_line
 from tasks.figures import CONTENTS
 
 
@@ -207,6 +208,25 @@ def test_columns_that_are_left_out_leave_a_mark():
         figure = diagram.draw(look, graph, list("abcde"), ["x", "y", "z"], "")
     words = [text.get_text() for text in figure.axes[0].texts]
     assert {"…b", "c", "…e"} <= set(words) and not {"b", "…c", "d", "e"} & set(words)
+
+
+def test_edges_stay_on_the_page():
+    """A row that is full to the right end: edges pass it within the page, whole as wide as they are."""
+    graph, size = nx.DiGraph(), 8
+    for node in range(3 * size):
+        graph.add_node(node, row=node // size, column=0, kind="feature", label=f"#{node}", second="x")
+    graph.add_edges_from((i, 2 * size + i, {"share": 1.0}) for i in range(size))
+    look = Look()
+    with look.applied():
+        figure = diagram.draw(look, graph, ["token"], ["x", "y", "z"], "")
+    axes = figure.axes[0]
+    figure.draw_without_rendering()
+    edges = [patch for patch in axes.patches if isinstance(patch, PathPatch)]
+    assert len(edges) == size
+    for patch in edges:
+        x = patch.get_path().vertices[:, 0]
+        half = patch.get_linewidth() / 72 / CM / 2
+        assert x.min() - half >= 0 and x.max() + half <= PAGE
 
 
 def test_the_width_of_an_edge_tells_small_shares_apart():
