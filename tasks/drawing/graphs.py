@@ -180,16 +180,36 @@ def aggregated(
     )
     rows = ["embedding", *(f"layer {layer}" for layer in range(n_layers)), "output"]
     caption = (
-        f"The attribution graphs of {data.sizes['train']} train prompts in one: a unit is a feature, a "
+        f"{_merged(data.sizes['train'])}: a unit is a feature, a "
         "reconstruction error or an embedding in a position role (columns, in the order of the prompt; "
         "“contrast” is where the minimal pair differs, “slot” a word that varies). Units with the largest "
         "mean contribution to the margin are shown, and the embeddings that feed them most; "
         f"{SIGNS}. Edges run upwards. The width of an edge grows with the root of its mean weight as a "
         f"share of all that enters its target; its colour is the sign. {note} “…” marks roles left out. "
-        "Units of different prompts stand side by side; no prompt has all of them active."
+        f"{_together(data, list(result))}"
     )
     figure = diagram.draw(look, result, [style.cut(printed(name), 14) for name in columns], rows, note)
     yield Plate("circuit", "Attribution graphs of the train prompts, aggregated", caption, figure)
+
+
+def _merged(count: int) -> str:
+    """Whose graph it is."""
+    return f"The attribution graphs of {count} train prompts in one" if count > 1 else (
+        "The attribution graph of the one train prompt"
+    )
+
+
+def _together(data: xr.Dataset, shown: list[int]) -> str:
+    """The sentence that says how far the units that are shown are those of one prompt; "" for one prompt."""
+    if data.sizes["train"] < 2:
+        return ""
+    frequency = data.active_frequency.values[shown][data.unit_kind.values[shown] == "feature"]
+    if not len(frequency) or frequency.min() == 1:
+        return "All features that are shown are active in every one of them."
+    return (
+        "Features of different prompts stand side by side: those that are shown are active in "
+        f"{frequency.min():.0%} to {frequency.max():.0%} of them."
+    )
 
 
 def _units(

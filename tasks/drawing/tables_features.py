@@ -159,9 +159,20 @@ class Interpretation:
     def of(cls, upstream: Upstream, review: Mapping[Feature, Label]) -> Interpretation:
         """From phase `interpretation`, and what reviewers call features."""
         ((_, data),) = upstream.each({})
+        return cls(data, cls._units(data), {feature: label.label for feature, label in review.items()})
+
+    @classmethod
+    def opened(cls, data: xr.Dataset) -> Interpretation:
+        """From phase `interpretation` as it is opened, with its reviewers' labels."""
+        units = cls._units(data)
+        labels = data.reviewer_label.values.tolist()
+        return cls(data, units, {feature: labels[i] for feature, i in units.items() if labels[i]})
+
+    @staticmethod
+    def _units(data: xr.Dataset) -> dict[Feature, int]:
+        """Feature → its row."""
         features = zip(data.layer.values.tolist(), data.feature.values.tolist(), strict=True)
-        units = {feature: i for i, feature in enumerate(features)}
-        return cls(data, units, {feature: label.label for feature, label in review.items()})
+        return {feature: i for i, feature in enumerate(features)}
 
     def label(self, layer: int, feature: int) -> str:
         """The label of a feature, the first where several tie; "" for a feature without a label."""
