@@ -72,7 +72,7 @@ def heatmap(
     colour_bar(figure, axes, image, "activation / its largest")
     caption = (
         f"The {len(chosen)} features of largest mean contribution to the margin in size, on train prompts "
-        f"(rows: layer, index, label) over {len(order)} prompts (columns, by {sorted_by}): the largest "
+        f"(rows: label, layer, index) over {len(order)} prompts (columns, by {sorted_by}): the largest "
         "activation over kept positions, as a share of the feature's largest. White lines part the groups."
     )
     yield Plate("activity", "Activations of the circuit's features", caption, figure)
@@ -109,7 +109,7 @@ def associations(
         f"The {len(chosen)} features of largest mean contribution to the margin (rows) and the "
         f"{len(columns)} categories they tell apart best and significantly (columns): rank-biserial effect, "
         f"1 where the feature is always more active inside the category. A dot: q ≤ {SIGNIFICANT} "
-        f"(Mann–Whitney, Benjamini–Hochberg over all {int(np.isfinite(data.p.values).sum())} tests of the "
+        f"(Mann–Whitney, Benjamini–Hochberg over all {int(np.isfinite(data.p.values).sum()):,} tests of the "
         "behaviour, observations treated as independent; all prompts, train and test). Grey: active in too "
         "few prompts to test. Of categories that hold the same observations "
         "one is shown."

@@ -9,7 +9,7 @@ import networkx as nx
 import numpy as np
 
 from circuitstore.circuits.nodes import nodes as node_rows
-from tasks.drawing import diagram, style
+from tasks.drawing import diagram, numerals, style
 from tasks.drawing.labels import SIGNS, printed
 from tasks.drawing.paths import input_shares
 from tasks.drawing.plate import Plate
@@ -57,7 +57,7 @@ def examples(
         caption = (
             f"Prompt {name} ({prompts.split[i]}): “{prompts.text[i]}”; margin of "
             f"“{style.token(prompts.correct[i])}” over “{style.token(prompts.incorrect[i])}” "
-            f"{baseline.margin[i]:.2f} nats. {HOW_TO_READ} {note} "
+            f"{numerals.printed(baseline.margin[i])} nats. {HOW_TO_READ} {note} "
             f"Completeness {float(graph.completeness_score):.2f}, replacement "
             f"{float(graph.replacement_score):.2f}. The prompt was chosen because its margin is nearest the "
             "median of its split, or as the minimal pair of that one."
@@ -70,9 +70,9 @@ def shown(graph: xr.Dataset, config: Figures, short: Short) -> tuple[nx.DiGraph,
     """The part of a pruned graph that is drawn, and the sentences that say how large a part it is."""
     drawn, hidden_nodes, hidden_edges = selected(graph, config.graph_nodes, config.graph_edges, short)
     note = (
-        f"{len(drawn)} of {len(drawn) + hidden_nodes} nodes and {drawn.number_of_edges()} of "
-        f"{drawn.number_of_edges() + hidden_edges} edges of the pruned graph are shown; "
-        f"{hidden_nodes} nodes and {hidden_edges} edges are hidden."
+        f"{len(drawn):,} of {len(drawn) + hidden_nodes:,} nodes and {drawn.number_of_edges():,} of "
+        f"{drawn.number_of_edges() + hidden_edges:,} edges of the pruned graph are shown; "
+        f"{hidden_nodes:,} nodes and {hidden_edges:,} edges are hidden."
     )
     if (held := float(graph.kept_weight)) < 1:
         note += f" Stored edges hold {held:.0%} of all weight."
@@ -175,8 +175,9 @@ def aggregated(
     result.add_edges_from((int(source[e]), int(target[e]), {"share": float(share[e])}) for e in drawn)
     hidden, unseen = len(kept) - len(result), len(share) - len(drawn)
     note = (
-        f"{len(result)} of {len(kept)} units and {len(drawn)} of {len(share)} edges of the aggregated graph "
-        f"are shown; {hidden} units and {unseen} edges are hidden."
+        f"{len(result):,} of {len(kept):,} units and {len(drawn):,} of {len(share):,} edges of the "
+        "aggregated "
+        f"graph are shown; {hidden:,} units and {unseen:,} edges are hidden."
     )
     rows = ["embedding", *(f"layer {layer}" for layer in range(n_layers)), "output"]
     caption = (
@@ -194,8 +195,10 @@ def aggregated(
 
 def _merged(count: int) -> str:
     """Whose graph it is."""
-    return f"The attribution graphs of {count} train prompts in one" if count > 1 else (
-        "The attribution graph of the one train prompt"
+    return (
+        f"The attribution graphs of {count} train prompts in one"
+        if count > 1
+        else ("The attribution graph of the one train prompt")
     )
 
 

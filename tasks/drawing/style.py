@@ -145,7 +145,7 @@ def zero_line(axes: Axes, *, vertical: bool = False) -> None:
 def plain_ticks(axis: Axis, ticks: Sequence[float] = ()) -> None:
     """Plain numbers at the ticks of a logarithmic axis."""
     axis.set_minor_formatter(NullFormatter())
-    axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axis.set_major_formatter(StrMethodFormatter("{x:,g}"))
     if len(ticks):
         axis.set_major_locator(FixedLocator(ticks))
         axis.set_minor_locator(NullLocator())

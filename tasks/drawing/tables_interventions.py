@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from circuitstore.circuits.methods import MARGIN_METHODS
+from tasks.drawing.tables_prompts import resampled
 from tasks.parts.intervention_summary import summarise
 from tasks.parts.predictions import predictions
 
@@ -43,8 +44,12 @@ class Interventions:
             for split in ("train", "test")
             if split in summary
         }
+        words = {
+            split: resampled(*([str(cell[n].values) for cell in part] for n in ("group", "partner")))
+            for split, part in splits.items()
+        }
         return cls(
-            summary={split: summary[split] for split in splits},
+            summary={split: {**summary[split], "resampled": words[split]} for split in splits},
             predictions={split: _pooled(part) for split, part in splits.items()},
             methods=list(MARGIN_METHODS),
             between={split: _between(part) for split, part in splits.items()},

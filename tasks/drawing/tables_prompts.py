@@ -59,6 +59,11 @@ class Prompts:
         return np.array(clusters(self.group.tolist(), self.ids, self.partner.tolist()))
 
     @property
+    def resampled(self) -> str:
+        """What these are called."""
+        return resampled(self.group.tolist(), self.partner.tolist())
+
+    @property
     def splits(self) -> list[str]:
         """The splits that have prompts, train first."""
         return [split for split in ("train", "test") if (self.split == split).any()]
@@ -134,6 +139,13 @@ class Pairs:
             for i, name in enumerate(names):
                 by_role.setdefault(name, []).append(i / max(len(names) - 1, 1))
         return {name: float(np.mean(places)) for name, places in by_role.items()}
+
+
+def resampled(groups: list[str], partners: list[str]) -> str:
+    """What intervals resample of prompts with these groups and partners, (prompt,) each, in words."""
+    if any(groups):
+        return "lexical groups" if all(groups) else "lexical groups and prompts without one"
+    return "minimal pairs" if any(partners) else "prompts"
 
 
 def examples(prompts: Prompts, baseline: Baseline, count: int) -> list[str]:

@@ -163,7 +163,7 @@ def _perturbation(cells: list[xr.Dataset], a: int, r: int, intervals: Intervals)
     for count, by_prompt in sorted(found.items()):
         table = np.full((len(cells), 2), np.nan)
         for number, pairs in by_prompt.items():
-            # Errors have no finite mean where measured changes are small, and neither have a prompt's medians.
+            # Errors have no finite mean where measured changes are small, nor have the medians of prompts.
             table[number] = np.mean([c for c, _ in pairs]), np.median([e for _, e in pairs])
         result[str(count)] = {
             "sources": sum(map(len, by_prompt.values())),

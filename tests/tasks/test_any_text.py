@@ -1,4 +1,4 @@
-"""Texts of prompts, answers and labels may hold anything: figures stay well-formed, the report stays a page."""
+"""Texts of prompts, answers and labels may hold anything: figures and report stay well-formed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import pytest
 from drawn import SETTINGS, STUDY
 from matplotlib.text import Text
 
-from tasks.drawing import report
 from tasks.drawing.plate import Plate, provenance, render, settle
 from tasks.drawing.style import Look, token, visible
 from tasks.figures import CONTENTS

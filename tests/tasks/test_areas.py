@@ -1,4 +1,4 @@
-"""Areas under faithfulness: known where all of the effect is planted in one feature, and where there is none."""
+"""Areas under faithfulness: known where one feature has all of the effect, and where none has any."""
 
 from __future__ import annotations
 

@@ -183,7 +183,9 @@ def test_overlap_is_noticed():
 def test_diagrams_state_how_much_they_hide(given):
     """Caption and figure give the numbers; shown and hidden together are what pruning kept."""
     look = Look()
-    pattern = r"(\d+) of (\d+) (?:nodes|units) .*?; (\d+) (?:nodes|units) and (\d+) edges are hidden"
+    pattern = (
+        r"([\d,]+) of ([\d,]+) (?:nodes|units) .*?; ([\d,]+) (?:nodes|units) and [\d,]+ edges are hidden"
+    )
     diagrams = 0
     with look.applied():
         for _, draw, needs in CONTENTS:
@@ -191,7 +193,7 @@ def test_diagrams_state_how_much_they_hide(given):
                 continue
             for plate in draw(look, SETTINGS, *(given[name] for name in needs)):
                 note = re.search(pattern, plate.caption)
-                shown, total, hidden, _ = map(int, note.groups())
+                shown, total, hidden = (int(number.replace(",", "")) for number in note.groups())
                 assert shown + hidden == total and shown <= SETTINGS.graph_nodes
                 assert note.group() in " ".join(text.get_text() for text in plate.figure.texts)
                 diagrams += 1

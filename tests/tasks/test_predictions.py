@@ -139,7 +139,7 @@ def test_one_wild_prompt_does_not_make_the_error(intervened):
 
 
 def test_features_that_do_nothing_are_told_from_those_that_act(intervened):
-    """KL that follows influence below what counts and is noise above: all together correlate, acting do not."""
+    """KL follows influence below what counts and is noise above: those that act do not correlate."""
     generator, made = np.random.default_rng(5), []
     for cell in intervened.values():
         influence, kl = cell.source_influence.values[..., None], cell.source_kl
