@@ -153,7 +153,7 @@ def tables(
         "interpretation": tables_features.Interpretation.of(interpretation, review),
         "attribution": tables_graphs.Graphs.of(attribution, examples),
         "circuit": tables_graphs.Circuit.of(circuit),
-        "interventions": tables_interventions.Interventions.of(interventions, config),
+        "interventions": tables_interventions.Interventions.of(interventions, config, rows),
     }
 
 

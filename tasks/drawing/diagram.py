@@ -58,22 +58,24 @@ def draw(look: style.Look, graph: nx.DiGraph, columns: list[str], rows: list[str
     wide = {
         column: (right - left - 0.1) * look.scale * style.CM * 72 for column, (left, right) in spans.items()
     }
-    crowded = any(fit(columns[column], room, look.size) != columns[column] for column, room in wide.items())
+    shown = list(spans)
+    names = {
+        column: "…" * (column > (shown[i - 1] + 1 if i else 0)) + columns[column]
+        for i, column in enumerate(shown)
+    }
+    crowded = any(fit(names[column], room, look.size) != names[column] for column, room in wide.items())
     # Names that do not fit side by side stand on two lines, every other one lower.
     below = 1.05 if crowded else 0.75  # cm
     figure = look.figure(style.PAGE, height + below + FOOT, layout="none")
     axes = figure.add_axes((0, FOOT / (height + below + FOOT), 1, (height + below) / (height + below + FOOT)))
     axes.set(xlim=(0, style.PAGE), ylim=(0.15 - below, height + 0.15))
     axes.axis("off")
-    shown = list(spans)
     for i, (column, (left, right)) in enumerate(spans.items()):
-        after_gap = column > (shown[i - 1] + 1 if i else 0)
-        name = f"…{columns[column]}" if after_gap else columns[column]
         axes.axvspan(
             left, right, ymin=0, facecolor="#F4F4F4" if i % 2 == 0 else "#FFFFFF", linewidth=0, zorder=0
         )
-        beside = min([wide[other] for other in list(spans)[max(i - 1, 0) : i + 2]])
-        label = fit(name, wide[column] + 0.9 * beside * crowded, look.size)
+        beside = min([wide[other] for other in shown[max(i - 1, 0) : i + 2]])
+        label = fit(names[column], wide[column] + 0.9 * beside * crowded, look.size)
         axes.text(
             (left + right) / 2,
             -0.3 - 0.3 * (crowded and i % 2),

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from tasks.settings.phases import Figures
 
 LOGITS = 5  # most logits shown
+LONGEST = 40  # characters of a token below a column, where there is room
 SHORT = {"embedding": "emb."}
 HOW_TO_READ = (
     "Each box is a transcoder feature (layer by height, #index), a reconstruction error, a token embedding "
@@ -52,15 +53,18 @@ def examples(
     for number, (name, graph) in enumerate(attribution.graphs.items(), 1):
         i = prompts.ids.index(name)
         drawn, note = shown(graph, config, interpretation.short)
+        kind, _ = prompts.usual
+        among = f" among prompts with {kind}, which are most of it" if kind else ""
         if not drawn.edges:
             continue
         caption = (
             f"Prompt {name} ({prompts.split[i]}): “{prompts.text[i]}”; margin of "
             f"“{style.token(prompts.correct[i])}” over “{style.token(prompts.incorrect[i])}” "
-            f"{numerals.printed(baseline.margin[i])} nats. {HOW_TO_READ} {note} "
+            f"{numerals.printed(baseline.margin[i])} nats. "
+            f"{HOW_TO_READ}{interpretation.told(_features(drawn))} {note} "
             f"Completeness {float(graph.completeness_score):.2f}, replacement "
             f"{float(graph.replacement_score):.2f}. The prompt was chosen because its margin is nearest the "
-            "median of its split, or as the minimal pair of that one."
+            f"median of its split{among}, or as the minimal pair of that one."
         )
         figure = diagram_of(look, graph, drawn, note)
         yield Plate(f"graph-{number}", f"Attribution graph of {name}", caption, figure)
@@ -81,7 +85,7 @@ def shown(graph: xr.Dataset, config: Figures, short: Short) -> tuple[nx.DiGraph,
 
 def diagram_of(look: style.Look, graph: xr.Dataset, drawn: nx.DiGraph, note: str) -> Figure:
     """The diagram of the part of a graph that `shown` gives."""
-    tokens = [style.token(str(text), 14) for text in graph.token_text.values]
+    tokens = [style.token(str(text), LONGEST) for text in graph.token_text.values]
     rows = ["embedding", *(f"layer {layer}" for layer in range(int(graph.n_layers))), "logits"]
     return diagram.draw(look, drawn, tokens, rows, note)
 
@@ -120,6 +124,12 @@ def selected(
     return result, len(kept_nodes) - len(result), len(kept_edges) - len(drawn)
 
 
+def _features(drawn: nx.DiGraph) -> list[tuple[int, int]]:
+    """(layer, feature) of the features that are drawn, each once."""
+    units = [unit for _, unit in drawn.nodes(data="unit") if unit is not None]
+    return list(dict.fromkeys(units))
+
+
 def _node(row: dict[str, Any], n_layers: int, below: str, short: Short) -> dict[str, Any]:
     """The attributes that `diagram` reads, of a row of `circuitstore.circuits.nodes`.
 
@@ -137,6 +147,7 @@ def _node(row: dict[str, Any], n_layers: int, below: str, short: Short) -> dict[
         "kind": kind,
         "label": label,
         "second": second,
+        "unit": (row["layer"], row.get("feature")) if kind in ("feature", "suppressed") else None,
         "row": row["layer"] + 1 if height is None else height,
         "column": row["position"],
     }
@@ -171,7 +182,8 @@ def aggregated(
         row = {"embedding": 0, "margin": n_layers + 1}.get(str(kind[i]), layer + 1)
         column = columns.index(str(role[i])) if role[i] else last
         second = interpretation.short(layer, feature) if kind[i] == "feature" else ""
-        result.add_node(i, kind=str(kind[i]), label=label, second=second, row=row, column=column)
+        unit = (layer, feature) if kind[i] == "feature" else None
+        result.add_node(i, kind=str(kind[i]), label=label, second=second, row=row, column=column, unit=unit)
     result.add_edges_from((int(source[e]), int(target[e]), {"share": float(share[e])}) for e in drawn)
     hidden, unseen = len(kept) - len(result), len(share) - len(drawn)
     note = (
@@ -185,11 +197,12 @@ def aggregated(
         "reconstruction error or an embedding in a position role (columns, in the order of the prompt; "
         "“contrast” is where the minimal pair differs, “slot” a word that varies). Units with the largest "
         "mean contribution to the margin are shown, and the embeddings that feed them most; "
-        f"{SIGNS}. Edges run upwards. The width of an edge grows with the root of its mean weight as a "
+        f"{SIGNS}.{interpretation.told(_features(result))} Edges run upwards. The width of an edge grows "
+        "with the root of its mean weight as a "
         f"share of all that enters its target; its colour is the sign. {note} “…” marks roles left out. "
         f"{_together(data, list(result))}"
     )
-    figure = diagram.draw(look, result, [style.cut(printed(name), 14) for name in columns], rows, note)
+    figure = diagram.draw(look, result, [printed(name) for name in columns], rows, note)
     yield Plate("circuit", "Attribution graphs of the train prompts, aggregated", caption, figure)
 
 

@@ -19,9 +19,9 @@ CITED = re.compile(r'<a href="#([\w-]+)"></a>')
 
 def words(text: str) -> str:
     """A text as markup: signs for what is not seen, and isolated where it runs from right to left."""
-    shown = escape(visible(text, _sign))
-    turned = any(unicodedata.bidirectional(c) in RIGHT_TO_LEFT for c in text)
-    return f"<bdi>{shown}</bdi>" if turned else shown
+    shown = visible(text, _sign)
+    turned = any(unicodedata.bidirectional(c) in RIGHT_TO_LEFT for c in shown)
+    return f"<bdi>{escape(shown)}</bdi>" if turned else escape(shown)
 
 
 def quoting(text: str) -> str:

@@ -50,37 +50,37 @@ class Work:
 
 REFERENCES = {
     "ameisen": Work(
-        "Ameisen et al. (2025)",
+        "Ameisen et al., 2025",
         "Ameisen et al. (2025), Circuit Tracing: Revealing Computational Graphs in Language Models",
         "https://transformer-circuits.pub/2025/attribution-graphs/methods.html",
     ),
     "lindsey": Work(
-        "Lindsey et al. (2025)",
+        "Lindsey et al., 2025",
         "Lindsey et al. (2025), On the Biology of a Large Language Model",
         "https://transformer-circuits.pub/2025/attribution-graphs/biology.html",
     ),
     "hanna": Work(
-        "Hanna et al. (2024)",
+        "Hanna et al., 2024",
         "Hanna, Pezzelle and Belinkov (2024), Have Faith in Faithfulness",
         "https://arxiv.org/abs/2403.17806",
     ),
     "marks": Work(
-        "Marks et al. (2024)",
+        "Marks et al., 2024",
         "Marks et al. (2024), Sparse Feature Circuits",
         "https://arxiv.org/abs/2403.19647",
     ),
     "syed": Work(
-        "Syed et al. (2023)",
+        "Syed et al., 2023",
         "Syed, Rager and Conmy (2023), Attribution Patching Outperforms Automated Circuit Discovery",
         "https://arxiv.org/abs/2310.10348",
     ),
     "mueller": Work(
-        "Mueller et al. (2025)",
+        "Mueller et al., 2025",
         "Mueller et al. (2025), MIB: A Mechanistic Interpretability Benchmark",
         "https://arxiv.org/abs/2504.13151",
     ),
     "dunefsky": Work(
-        "Dunefsky et al. (2024)",
+        "Dunefsky et al., 2024",
         "Dunefsky, Chlenski and Nanda (2024), Transcoders Find Interpretable LLM Feature Circuits",
         "https://arxiv.org/abs/2406.11944",
     ),

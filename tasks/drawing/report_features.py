@@ -27,7 +27,12 @@ def features(measured: Features, labels: Interpretation, n_layers: int) -> list[
     columns = (measured.layers, every, distinct, measured.explained, measured.normalised_mse)
     known = measured.reconstructed
     rows = [
-        [str(layer), f"{l0:.1f}", f"{once:.1f}", *(f"{each:.3f}" if known else "–" for each in fit)]
+        [
+            str(layer),
+            f"{l0:.1f}",
+            f"{once:.1f}",
+            *(numerals.printed(each, ".3f") if known else "–" for each in fit),
+        ]
         for layer, l0, once, *fit in zip(*columns, strict=True)
     ]
     active, count = len(labels.unit), len(np.unique(labels.data.twin.values))

@@ -6,14 +6,24 @@ from typing import Any
 
 from tasks.drawing import comparison
 from tasks.drawing.markup import cite, table
+from tasks.drawing.markup import words as words_of
 from tasks.drawing.numerals import number, percent, printed, ranged, share
 from tasks.drawing.published import CHOICES
 from tasks.drawing.tables_interventions import FILLS, Interventions
 
+TYPICAL = 10  # features of a set that stands for all sizes
+
 
 def interventions(edited: Interventions) -> list[str]:
     """What edits do, in words and tables."""
-    return [*controlled(edited), *steered(edited), *placed(edited), *chosen(edited), *kept(edited)]
+    return [
+        *controlled(edited),
+        *steered(edited),
+        *placed(edited),
+        *by_kind(edited),
+        *chosen(edited),
+        *kept(edited),
+    ]
 
 
 def controlled(edited: Interventions) -> list[str]:
@@ -105,9 +115,9 @@ def steered(edited: Interventions) -> list[str]:
         for size, strengths in alike.items()
     )
     return [
-        f"<p>Steering ({cite('steering')}): these sets change the margin no more than random features that "
-        "are "
-        f"changed by as much, for the intervals of both meet: {sets}.</p>"
+        f"<p>Steering ({cite('steering')}): of these sets it is not shown that they change the margin more "
+        "than random features that are changed by as much, for the intervals of both meet: "
+        f"{sets}.</p>"
     ]
 
 
@@ -148,6 +158,31 @@ def placed(edited: Interventions) -> list[str]:
         )
     heads = ["place", "layers", "features", "Δm, nats", "answers flipped", "partner's answer first"]
     return [f"{words}</p>", table("places", "Patching all features of a place", heads, rows)]
+
+
+def by_kind(edited: Interventions) -> list[str]:
+    """The same by kinds of prompts: what holds of one of them may not hold of another."""
+    split, _ = edited.shown
+    if len(edited.by_kind) < 2:
+        return []
+    rows = []
+    for value, summary in edited.by_kind.items():
+        at_last = {row["depth"]: row["flips"] for row in summary["places"] if row["place"] == "last"}
+        zeroed = [row for row in summary["controls"] if row["choice"] == "train" and row["prompts"]]
+        most = min(zeroed, key=lambda row: abs(row["size"] - TYPICAL), default=None)
+        ratio = "" if most is None else f"{ranged(most['ratio'])}, of {most['size']}"
+        flips = (share(at_last[depth]) for depth in ("all", "lower", "upper"))
+        rows.append([value, f"{summary['prompts']:,}", *flips, ratio])
+    words = (
+        f"<p>All other numbers are of all {split} prompts together. {cite('kinds')} has those of each kind "
+        "of "
+        f"prompts by itself, told apart by “{words_of(edited.kinds)}”: answers flipped by patching all "
+        "features "
+        "of the last position, and the effect of zeroing features chosen on train over that of their "
+        "controls.</p>"
+    )
+    heads = [edited.kinds, "prompts", "last, all layers", "last, lower", "last, upper", "ratio to controls"]
+    return [words, table("kinds", "Effects by kind of prompts", heads, rows)]
 
 
 def kept(edited: Interventions) -> list[str]:
