@@ -86,7 +86,8 @@ def figures(
 ) -> Iterator[tuple[Coords, xr.Dataset]]:
     """Yield one dataset for each figure, and the report last; axis `figure` is its name.
 
-    `study` names the behaviour and the profile; `review` holds the labels of reviewers.
+    `study` names the behaviour, with its title and description, and the profile; `review` holds the labels
+    of reviewers.
 
         title, caption, section   text; the section is that of the report
         provenance                text: a line for each phase that the figure was drawn from, with the content
@@ -152,7 +153,7 @@ def tables(
         "interpretation": tables_features.Interpretation.of(interpretation, review),
         "attribution": tables_graphs.Graphs.of(attribution, examples),
         "circuit": tables_graphs.Circuit.of(circuit),
-        "interventions": tables_interventions.Interventions.of(interventions, config),
+        "interventions": tables_interventions.Interventions.of(interventions, config, rows),
     }
 
 
@@ -171,7 +172,7 @@ def _words(given: dict[str, Any], config: Figures) -> dict[str, list[str]]:
     sections["prompts"] = report.prompts(given["study"], given["prompts"], given["baseline"])
     sections["baseline"] = report.baseline(given["prompts"], given["baseline"])
     sections["features"] = [
-        *report_features.features(given["features"], given["interpretation"]),
+        *report_features.features(given["features"], given["interpretation"], given["attribution"].n_layers),
         *report_features.by_role(given["features"], given["pairs"]),
     ]
     sections["interpretation"] = report_features.interpretation(

@@ -72,7 +72,7 @@ def heatmap(
     colour_bar(figure, axes, image, "activation / its largest")
     caption = (
         f"The {len(chosen)} features of largest mean contribution to the margin in size, on train prompts "
-        f"(rows: layer, index, label) over {len(order)} prompts (columns, by {sorted_by}): the largest "
+        f"(rows: label, layer, index) over {len(order)} prompts (columns, by {sorted_by}): the largest "
         "activation over kept positions, as a share of the feature's largest. White lines part the groups."
     )
     yield Plate("activity", "Activations of the circuit's features", caption, figure)
@@ -91,7 +91,9 @@ def associations(
     if not tested.size:
         return
     strength = np.nanmax(np.abs(effects[:, tested]), axis=0)
-    columns = sorted(tested[np.argsort(-strength, kind="stable")][:MOST_CATEGORIES].tolist())
+    named = dict(sorted((int(data.category_same[i]), i) for i in interpretation.first_categories(chosen)))
+    best = [i for i in tested[np.argsort(-strength, kind="stable")].tolist() if i not in named]
+    columns = sorted([*named.values(), *best[: max(MOST_CATEGORIES - len(named), 0)]])
     figure, (axes,) = look.axes(style.PAGE, 4.4 + 0.36 * len(chosen))
     axes.set_facecolor(style.PALE)
     image = axes.imshow(
@@ -107,9 +109,10 @@ def associations(
     colour_bar(figure, axes, image, "rank-biserial r")
     caption = (
         f"The {len(chosen)} features of largest mean contribution to the margin (rows) and the "
-        f"{len(columns)} categories they tell apart best and significantly (columns): rank-biserial effect, "
-        f"1 where the feature is always more active inside the category. A dot: q ≤ {SIGNIFICANT} "
-        f"(Mann–Whitney, Benjamini–Hochberg over all {int(np.isfinite(data.p.values).sum())} tests of the "
+        "categories that label them or that they tell apart best and significantly (columns, "
+        f"{len(columns)}): rank-biserial effect, 1 where the feature is always more active inside the "
+        f"category. A dot: q ≤ {SIGNIFICANT} "
+        f"(Mann–Whitney, Benjamini–Hochberg over all {int(np.isfinite(data.p.values).sum()):,} tests of the "
         "behaviour, observations treated as independent; all prompts, train and test). Grey: active in too "
         "few prompts to test. Of categories that hold the same observations "
         "one is shown."

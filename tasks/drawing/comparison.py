@@ -10,12 +10,14 @@ import numpy as np
 
 from tasks.drawing import published, style
 from tasks.drawing.lettering import wrap
+from tasks.drawing.numerals import bounds, printed
 from tasks.drawing.plate import Plate
 from tasks.drawing.published import NONE
 from tasks.drawing.tables_features import Features
 from tasks.drawing.tables_graphs import THRESHOLDS, Graphs, mean
 from tasks.drawing.tables_interventions import Interventions
 from tasks.drawing.tables_prompts import Baseline, Prompts
+from tasks.parts.predictions import ACTING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -49,7 +51,7 @@ def rows(
 ) -> list[Row]:
     """Every published result of `tasks.drawing.published`, with its counterpart here."""
     split, _ = interventions.shown
-    accuracy, margin = f"{(baseline.margin > 0).mean():.3f}", f"{baseline.margin.mean():.2f}"
+    accuracy, margin = f"{(baseline.margin > 0).mean():.3f}", printed(baseline.margin.mean())
     answers = [
         Row("accuracy (positive margin)", NONE, "", accuracy),
         Row("mean margin, nats", NONE, "", margin),
@@ -108,12 +110,17 @@ def each_graph(measured: Callable[[str], str]) -> str:
 def influence(rows: list[dict[str, Any]]) -> str:
     """The correlation of influence with effects between features, with its interval."""
     known = [row["size"] for row in rows if row["size"]["value"] is not None]
-    return ", ".join(f"{size['value']:.2f} ({bounds(size, '.2f')})" for size in known)
+    return ", ".join(f"{printed(size['value'])} ({bounds(size)})" for size in known)
 
 
 def output(rows: list[dict[str, Any]]) -> str:
     """The correlations of what a graph says of a feature with the KL of zeroing it."""
-    return ", ".join(f"{row['predictor']} {row['pooled']:.2f}" for row in rows if row["pooled"] is not None)
+    known = [row for row in rows if row["pooled"] is not None]
+    words = ", ".join(f"{row['predictor']} {printed(row['pooled'])}" for row in known)
+    first = next((row for row in known if row["acting"] is not None), None)
+    if first is None:
+        return words
+    return f"{words}; {first['predictor']} of those above {ACTING:g} nats {printed(first['acting'])}"
 
 
 def near(rows: list[dict[str, Any]]) -> str:
@@ -122,7 +129,7 @@ def near(rows: list[dict[str, Any]]) -> str:
     if not known or known[0] is None:
         return ""
     cosine, error = (known[0][name]["value"] for name in ("cosine", "error"))
-    return f"{cosine:.2f}, {error:.2f} (median of sources)"
+    return f"{printed(cosine)}, {printed(error)} (pairs drawn; error: median of prompts)"
 
 
 def percent(row: dict[str, Any] | None, measure: str = "incorrect_first") -> str:
@@ -132,15 +139,14 @@ def percent(row: dict[str, Any] | None, measure: str = "incorrect_first") -> str
     regime = row["regime"].replace("_", " ")
     share, interval = row[measure]["value"], bounds(row[measure], ".0%")
     size = f"all {row['size']}" if row["asked"] >= EVERY else row["size"]
-    return f"{share:.0%} with {size} features, {published.CHOICES[row['choice']]} ({interval}; {regime})"
+    words = f"{share:.0%} with {size} features, {published.CHOICES[row['choice']]} ({interval}; {regime})"
+    return words + lying(row)
 
 
-def bounds(row: dict[str, Any], form: str) -> str:
-    """The ends of an interval, as printed; an end without bound is an infinity."""
-    if row["low"] is None and row["high"] is None:
-        return "no interval"
-    low, high = (None if row[end] is None else format(row[end], form) for end in ("low", "high"))
-    return f"{low or '−∞'}–{high or '∞'}"
+def lying(row: dict[str, Any]) -> str:
+    """Where most features of a patched set lie: at the last token, they are no step in between."""
+    part = row["where"].get("last")
+    return "" if part is None else f"; {part:.0%} of them at the last token"
 
 
 def table(
@@ -186,6 +192,9 @@ def table(
         "(marked); accuracy and margin are of all prompts. Whole: all stored nodes and edges. Pruned: what "
         "pruning keeps, which is what people read. In its scores, what is hidden counts as error; paths run "
         "along its edges; effects are between its features. The patched set has the size and the way of "
-        "choosing that work best on train prompts; its share is that on the test split where there is one."
+        "choosing that work best on train prompts; its share is that on the test split where there is one. A "
+        "set at the last token swaps what is there already, and shows no step before it. Cosine and error "
+        "are "
+        "of the pairs that were drawn."
     )
     yield Plate("comparison", "Comparison with published results", caption, figure)

@@ -40,6 +40,7 @@ NARROW = 0.9  # cm: width of a box in a column that holds an embedding alone
 LEAST, WIDEST = 1.3, 3.0  # cm: least and largest width of a box elsewhere
 THICKEST = 3.2  # points: an edge that is all of the input of its target
 FOOT = 1.6  # cm: for legend and note
+EDGES = 0.12  # cm: between the last column and the end of the page, where edges pass
 
 Node = Hashable
 Point = tuple[float, float]  # cm
@@ -57,22 +58,24 @@ def draw(look: style.Look, graph: nx.DiGraph, columns: list[str], rows: list[str
     wide = {
         column: (right - left - 0.1) * look.scale * style.CM * 72 for column, (left, right) in spans.items()
     }
-    crowded = any(fit(columns[column], room, look.size) != columns[column] for column, room in wide.items())
+    shown = list(spans)
+    names = {
+        column: "…" * (column > (shown[i - 1] + 1 if i else 0)) + columns[column]
+        for i, column in enumerate(shown)
+    }
+    crowded = any(fit(names[column], room, look.size) != names[column] for column, room in wide.items())
     # Names that do not fit side by side stand on two lines, every other one lower.
     below = 1.05 if crowded else 0.75  # cm
     figure = look.figure(style.PAGE, height + below + FOOT, layout="none")
     axes = figure.add_axes((0, FOOT / (height + below + FOOT), 1, (height + below) / (height + below + FOOT)))
     axes.set(xlim=(0, style.PAGE), ylim=(0.15 - below, height + 0.15))
     axes.axis("off")
-    shown = list(spans)
     for i, (column, (left, right)) in enumerate(spans.items()):
-        after_gap = column > (shown[i - 1] + 1 if i else 0)
-        name = f"…{columns[column]}" if after_gap else columns[column]
         axes.axvspan(
             left, right, ymin=0, facecolor="#F4F4F4" if i % 2 == 0 else "#FFFFFF", linewidth=0, zorder=0
         )
-        beside = min([wide[other] for other in list(spans)[max(i - 1, 0) : i + 2]])
-        label = fit(name, wide[column] + 0.9 * beside * crowded, look.size)
+        beside = min([wide[other] for other in shown[max(i - 1, 0) : i + 2]])
+        label = fit(names[column], wide[column] + 0.9 * beside * crowded, look.size)
         axes.text(
             (left + right) / 2,
             -0.3 - 0.3 * (crowded and i % 2),
@@ -109,7 +112,7 @@ def _columns(graph: nx.DiGraph) -> tuple[dict[int, int], dict[int, Point]]:
     for (_, column), count in sizes.items():
         most[column] = max(most.get(column, 0), count)
     full = {data["column"] for _, data in graph.nodes(data=True) if data["kind"] != "embedding"}
-    slots, page = dict.fromkeys(sorted(most), 1), style.PAGE - MARGIN
+    slots, page = dict.fromkeys(sorted(most), 1), style.PAGE - MARGIN - EDGES
     room = page - NARROW * (len(slots) - len(full))
     while (sum(slots[column] for column in full) + 1) * LEAST <= room:
         tallest = max(sorted(full), key=lambda column: most[column] / slots[column])
@@ -165,6 +168,7 @@ def _edges(
     At a box, edges lie in the order of where they lead.
     """
     boxes = [(x - half[node] + 0.07, x + half[node] - 0.07, y, y + box) for node, (x, y) in centres.items()]
+    sides = (MARGIN - EDGES / 2, style.PAGE - EDGES / 2)
     leaving = {node: sorted(graph.successors(node), key=lambda other: centres[other]) for node in graph}
     entering = {node: sorted(graph.predecessors(node), key=lambda other: centres[other]) for node in graph}
     for source, target, share in sorted(
@@ -173,7 +177,7 @@ def _edges(
         x0 = centres[source][0] + _port(leaving[source].index(target), len(leaving[source]), half[source])
         x1 = centres[target][0] + _port(entering[target].index(source), len(entering[target]), half[target])
         y0, y1 = centres[source][1] + box, centres[target][1]
-        path = _path(route((x0, y0), (x1, y1), boxes))
+        path = _path(route((x0, y0), (x1, y1), boxes, sides))
         colour = SIGNS["excites" if share > 0 else "inhibits"]
         axes.add_patch(
             PathPatch(

@@ -95,11 +95,15 @@ def edits(look: style.Look, config: Figures, interventions: Interventions) -> It
         Line2D([], [], color="black", linestyle=":", label="attention frozen"),
     ]
     style.legend_below(figure, handles, columns=3)
-    several = f"{config.confidence:.0%} intervals over {summary['groups']} lexical groups, in (b) Wilson's."
+    several = (
+        f"{config.confidence:.0%} intervals over {summary['groups']} {summary['resampled']}, in (b) Wilson's."
+    )
     caption = (
         f"Edits on {summary['prompts']} {split} prompts, each by adding the change of a feature's activation "
         f"times its decoder to the MLP output. (a) Change of the margin, features {CHOICES['train']}. (b) "
-        "Share of the prompts answered right whose answer flips, by zeroing and by patching. "
+        "Share of the prompts answered right whose answer flips, by zeroing (blue) and patching (light "
+        "blue) "
+        f"features {CHOICES['train']}, and by patching features {CHOICES['own']} (black). "
         f"{f'Whiskers: {several}' if summary['groups'] > 1 else interval_note(config, summary)} Of a set, "
         "features before the contrast change nothing when they are patched: there, both prompts are equal."
     )
@@ -199,11 +203,6 @@ def numbers(rows: list[dict[str, Any]], name: str) -> np.ndarray:
     return np.array([np.nan if row[name] is None else row[name] for row in rows], dtype=float)
 
 
-def number(row: dict[str, Any], form: str = ".2f") -> str:
-    """A statistic as printed."""
-    return "not measured" if row["value"] is None else format(row["value"], form)
-
-
 def band(
     axes: Axes,
     x: list[Any],
@@ -232,9 +231,9 @@ def interval_note(config: Figures, summary: dict[str, Any]) -> str:
     """The sentences of a caption that say what is shaded."""
     groups = summary["groups"]
     if groups < 2:
-        return "All prompts are of one lexical group, so there are no intervals."
+        return f"All prompts are one of the {summary['resampled']}, so there are no intervals."
     few = " So few make intervals too narrow." if groups < FEW else ""
     return (
-        f"Shaded: {config.confidence:.0%} bootstrap intervals over {groups} lexical groups, "
-        f"{config.bootstrap} draws.{few}"
+        f"Shaded: {config.confidence:.0%} bootstrap intervals over {groups} {summary['resampled']}, "
+        f"{config.bootstrap:,} draws.{few}"
     )

@@ -11,7 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from tasks.drawing import style
-from tasks.drawing.effects import band, interval_note, number
+from tasks.drawing.effects import band, interval_note
+from tasks.drawing.numerals import number
 from tasks.drawing.plate import Plate
 from tasks.drawing.tables_interventions import FILLS, Interventions
 

@@ -9,7 +9,7 @@ import networkx as nx
 import numpy as np
 
 from circuitstore.circuits.nodes import nodes as node_rows
-from tasks.drawing import diagram, style
+from tasks.drawing import diagram, numerals, style
 from tasks.drawing.labels import SIGNS, printed
 from tasks.drawing.paths import input_shares
 from tasks.drawing.plate import Plate
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from tasks.settings.phases import Figures
 
 LOGITS = 5  # most logits shown
+LONGEST = 40  # characters of a token below a column, where there is room
 SHORT = {"embedding": "emb."}
 HOW_TO_READ = (
     "Each box is a transcoder feature (layer by height, #index), a reconstruction error, a token embedding "
@@ -52,15 +53,18 @@ def examples(
     for number, (name, graph) in enumerate(attribution.graphs.items(), 1):
         i = prompts.ids.index(name)
         drawn, note = shown(graph, config, interpretation.short)
+        kind, _ = prompts.usual
+        among = f" among prompts with {kind}, which are most of it" if kind else ""
         if not drawn.edges:
             continue
         caption = (
             f"Prompt {name} ({prompts.split[i]}): “{prompts.text[i]}”; margin of "
             f"“{style.token(prompts.correct[i])}” over “{style.token(prompts.incorrect[i])}” "
-            f"{baseline.margin[i]:.2f} nats. {HOW_TO_READ} {note} "
+            f"{numerals.printed(baseline.margin[i])} nats. "
+            f"{HOW_TO_READ}{interpretation.told(_features(drawn))} {note} "
             f"Completeness {float(graph.completeness_score):.2f}, replacement "
             f"{float(graph.replacement_score):.2f}. The prompt was chosen because its margin is nearest the "
-            "median of its split, or as the minimal pair of that one."
+            f"median of its split{among}, or as the minimal pair of that one."
         )
         figure = diagram_of(look, graph, drawn, note)
         yield Plate(f"graph-{number}", f"Attribution graph of {name}", caption, figure)
@@ -70,9 +74,9 @@ def shown(graph: xr.Dataset, config: Figures, short: Short) -> tuple[nx.DiGraph,
     """The part of a pruned graph that is drawn, and the sentences that say how large a part it is."""
     drawn, hidden_nodes, hidden_edges = selected(graph, config.graph_nodes, config.graph_edges, short)
     note = (
-        f"{len(drawn)} of {len(drawn) + hidden_nodes} nodes and {drawn.number_of_edges()} of "
-        f"{drawn.number_of_edges() + hidden_edges} edges of the pruned graph are shown; "
-        f"{hidden_nodes} nodes and {hidden_edges} edges are hidden."
+        f"{len(drawn):,} of {len(drawn) + hidden_nodes:,} nodes and {drawn.number_of_edges():,} of "
+        f"{drawn.number_of_edges() + hidden_edges:,} edges of the pruned graph are shown; "
+        f"{hidden_nodes:,} nodes and {hidden_edges:,} edges are hidden."
     )
     if (held := float(graph.kept_weight)) < 1:
         note += f" Stored edges hold {held:.0%} of all weight."
@@ -81,7 +85,7 @@ def shown(graph: xr.Dataset, config: Figures, short: Short) -> tuple[nx.DiGraph,
 
 def diagram_of(look: style.Look, graph: xr.Dataset, drawn: nx.DiGraph, note: str) -> Figure:
     """The diagram of the part of a graph that `shown` gives."""
-    tokens = [style.token(str(text), 14) for text in graph.token_text.values]
+    tokens = [style.token(str(text), LONGEST) for text in graph.token_text.values]
     rows = ["embedding", *(f"layer {layer}" for layer in range(int(graph.n_layers))), "logits"]
     return diagram.draw(look, drawn, tokens, rows, note)
 
@@ -120,6 +124,12 @@ def selected(
     return result, len(kept_nodes) - len(result), len(kept_edges) - len(drawn)
 
 
+def _features(drawn: nx.DiGraph) -> list[tuple[int, int]]:
+    """(layer, feature) of the features that are drawn, each once."""
+    units = [unit for _, unit in drawn.nodes(data="unit") if unit is not None]
+    return list(dict.fromkeys(units))
+
+
 def _node(row: dict[str, Any], n_layers: int, below: str, short: Short) -> dict[str, Any]:
     """The attributes that `diagram` reads, of a row of `circuitstore.circuits.nodes`.
 
@@ -137,6 +147,7 @@ def _node(row: dict[str, Any], n_layers: int, below: str, short: Short) -> dict[
         "kind": kind,
         "label": label,
         "second": second,
+        "unit": (row["layer"], row.get("feature")) if kind in ("feature", "suppressed") else None,
         "row": row["layer"] + 1 if height is None else height,
         "column": row["position"],
     }
@@ -171,25 +182,50 @@ def aggregated(
         row = {"embedding": 0, "margin": n_layers + 1}.get(str(kind[i]), layer + 1)
         column = columns.index(str(role[i])) if role[i] else last
         second = interpretation.short(layer, feature) if kind[i] == "feature" else ""
-        result.add_node(i, kind=str(kind[i]), label=label, second=second, row=row, column=column)
+        unit = (layer, feature) if kind[i] == "feature" else None
+        result.add_node(i, kind=str(kind[i]), label=label, second=second, row=row, column=column, unit=unit)
     result.add_edges_from((int(source[e]), int(target[e]), {"share": float(share[e])}) for e in drawn)
     hidden, unseen = len(kept) - len(result), len(share) - len(drawn)
     note = (
-        f"{len(result)} of {len(kept)} units and {len(drawn)} of {len(share)} edges of the aggregated graph "
-        f"are shown; {hidden} units and {unseen} edges are hidden."
+        f"{len(result):,} of {len(kept):,} units and {len(drawn):,} of {len(share):,} edges of the "
+        "aggregated "
+        f"graph are shown; {hidden:,} units and {unseen:,} edges are hidden."
     )
     rows = ["embedding", *(f"layer {layer}" for layer in range(n_layers)), "output"]
     caption = (
-        f"The attribution graphs of {data.sizes['train']} train prompts in one: a unit is a feature, a "
+        f"{_merged(data.sizes['train'])}: a unit is a feature, a "
         "reconstruction error or an embedding in a position role (columns, in the order of the prompt; "
         "“contrast” is where the minimal pair differs, “slot” a word that varies). Units with the largest "
         "mean contribution to the margin are shown, and the embeddings that feed them most; "
-        f"{SIGNS}. Edges run upwards. The width of an edge grows with the root of its mean weight as a "
+        f"{SIGNS}.{interpretation.told(_features(result))} Edges run upwards. The width of an edge grows "
+        "with the root of its mean weight as a "
         f"share of all that enters its target; its colour is the sign. {note} “…” marks roles left out. "
-        "Units of different prompts stand side by side; no prompt has all of them active."
+        f"{_together(data, list(result))}"
     )
-    figure = diagram.draw(look, result, [style.cut(printed(name), 14) for name in columns], rows, note)
+    figure = diagram.draw(look, result, [printed(name) for name in columns], rows, note)
     yield Plate("circuit", "Attribution graphs of the train prompts, aggregated", caption, figure)
+
+
+def _merged(count: int) -> str:
+    """Whose graph it is."""
+    return (
+        f"The attribution graphs of {count} train prompts in one"
+        if count > 1
+        else ("The attribution graph of the one train prompt")
+    )
+
+
+def _together(data: xr.Dataset, shown: list[int]) -> str:
+    """The sentence that says how far the units that are shown are those of one prompt; "" for one prompt."""
+    if data.sizes["train"] < 2:
+        return ""
+    frequency = data.active_frequency.values[shown][data.unit_kind.values[shown] == "feature"]
+    if not len(frequency) or frequency.min() == 1:
+        return "All features that are shown are active in every one of them."
+    return (
+        "Features of different prompts stand side by side: those that are shown are active in "
+        f"{frequency.min():.0%} to {frequency.max():.0%} of them."
+    )
 
 
 def _units(

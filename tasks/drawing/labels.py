@@ -20,18 +20,24 @@ SIGNS = (
 MOST_LETTERS = 18  # of a token in a label
 
 
+def parted(label: str) -> tuple[str, str]:
+    """Name and value of a label, "" and the label for one that has no name: a token in it may be a “=”."""
+    name, equals, value = label.partition("=")
+    return (name, value) if equals and not re.search("['\"]", name) else ("", label)
+
+
 def printed(label: str) -> str:
     """An automatic label or a role as figures print it: the tokens that are quoted in it as tokens."""
-    name, equals, value = label.partition("=")
-    if name == "correct" and equals:
+    name, value = parted(label)
+    if name == "correct":
         return f"correct={token(value, MOST_LETTERS)}"
     return re.sub(QUOTED, lambda quoted: token(ast.literal_eval(quoted[0]), MOST_LETTERS), label)
 
 
 def shortened(label: str) -> str:
     """An automatic label as diagrams print it, with as little as tells features apart."""
-    name, equals, value = label.partition("=")
-    if not equals:
+    name, value = parted(label)
+    if not name:
         value = printed(label)
     elif name == "correct":
         value = f"={token(value, MOST_LETTERS)}"

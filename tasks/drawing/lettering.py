@@ -9,9 +9,9 @@ from tasks.drawing import style
 
 
 def width(text: str, size: float) -> float:
-    """How wide a line of text is at this size of type, in points."""
+    """How wide a line of text is at this size of type, in points, as it is drawn (`style.visible`)."""
     font = FontProperties(family="DejaVu Sans")
-    measured, _, _ = TextToPath().get_text_width_height_descent(text, font, ismath=False)
+    measured, _, _ = TextToPath().get_text_width_height_descent(style.visible(text), font, ismath=False)
     return float(measured) * size / font.get_size_in_points()
 
 

@@ -9,6 +9,7 @@ from matplotlib.lines import Line2D
 
 from circuitstore.statistics.bootstrap import bootstrap_interval
 from tasks.drawing import style
+from tasks.drawing.numerals import printed
 from tasks.drawing.plate import Plate
 from tasks.drawing.tables_prompts import Baseline, Prompts
 
@@ -23,6 +24,7 @@ def by_category(look: style.Look, config: Figures, prompts: Prompts, baseline: B
     name, values = prompts.category()
     groups = sorted(set(values))
     figure, (axes,) = look.axes(style.COLUMN, max(2.2 + 0.85 * len(groups), 4.2))
+    alone = False
     for row, group in enumerate(groups):
         for k, split in enumerate(prompts.splits):
             here = (values == group) & (prompts.split == split)
@@ -41,14 +43,15 @@ def by_category(look: style.Look, config: Figures, prompts: Prompts, baseline: B
                 markersize=2.2 * look.scale,
                 markeredgewidth=0,
             )
-            low, high = bootstrap_interval(
-                margin, config.seed, config.bootstrap, config.confidence, prompts.clusters[here].tolist()
-            )
+            clusters = prompts.clusters[here].tolist()
+            single = len(set(clusters)) == 1
+            alone |= single
+            low, high = bootstrap_interval(margin, config.seed, config.bootstrap, config.confidence, clusters)
             mean = margin.mean()
             axes.errorbar(
                 mean,
                 centre,
-                xerr=[[mean - low], [high - mean]],
+                xerr=None if single else [[mean - low], [high - mean]],
                 color="black",
                 marker=marker,
                 markersize=3 * look.scale,
@@ -76,11 +79,12 @@ def by_category(look: style.Look, config: Figures, prompts: Prompts, baseline: B
     handles.append(Line2D([], [], color="black", linewidth=0.9, label=label))
     style.legend_below(figure, handles, columns=2)
     accuracy = "; ".join(f"{split}: {_accuracy(prompts, baseline, split)}" for split in prompts.splits)
+    none = f" A mean over one of the {prompts.resampled} has no interval." if alone else ""
     by = "split" if name == "split" else f"{name} and split"
     caption = (
         f"Margins of {len(prompts.ids)} prompts by {by}. A dot is a prompt, computed in float32; "
         f"right of zero the model prefers the correct answer. {accuracy}. Intervals: {config.confidence:.0%} "
-        f"percentile bootstrap of the mean over lexical groups, {config.bootstrap} draws."
+        f"percentile bootstrap of the mean over {prompts.resampled}, {config.bootstrap:,} draws.{none}"
     )
     yield Plate("margins", "Margins by split", caption, figure)
 
@@ -94,4 +98,4 @@ def _answers(prompts: Prompts, baseline: Baseline, split: str) -> str:
 def _accuracy(prompts: Prompts, baseline: Baseline, split: str) -> str:
     """Mean margin and accuracy of a split, for the caption."""
     margin = baseline.margin[prompts.split == split]
-    return f"mean margin {margin.mean():.2f} nats, accuracy {(margin > 0).mean():.3f} of {len(margin)}"
+    return f"mean margin {printed(margin.mean())} nats, accuracy {(margin > 0).mean():.3f} of {len(margin)}"

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from tasks.drawing import style
+from tasks.drawing.numerals import printed
 from tasks.drawing.plate import Plate
 from tasks.drawing.tables_features import Features
 from tasks.drawing.tables_prompts import Baseline, Prompts, examples
@@ -97,10 +98,12 @@ def by_position(
     panels[0].set_yticks(
         range(0, len(features.layers), step), [str(layer) for layer in features.layers[::step]]
     )
+    low = f"; what is less than {LEAST:g} is drawn as that" if errors.min() < LEAST else ""
     caption = (
-        f"Layer by position for prompt {name}, “{prompts.text[i]}” (margin {baseline.margin[i]:.2f} nats): "
+        f"Layer by position for prompt {name}, “{prompts.text[i]}” (margin {printed(baseline.margin[i])} "
+        "nats): "
         "(a) features active, (b) squared reconstruction error as a share of the squared MLP output, where 1 "
-        "is as bad as predicting zero. The prepended token has no features."
+        f"is as bad as predicting zero{low}. The prepended token has no features."
     )
     yield Plate("positions", "Features by layer and position", caption, figure)
 

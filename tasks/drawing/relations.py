@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from tasks.drawing import effects, style
+from tasks.drawing.numerals import number, printed
 from tasks.drawing.plate import Plate
 from tasks.drawing.published import PREDICTION
 from tasks.drawing.tables_graphs import Graphs
@@ -55,10 +56,10 @@ def methods(look: style.Look, config: Figures, attribution: Graphs) -> Iterator[
     style.legend_below(figure, handles)
     median = np.nanmedian(attribution.spearman)
     caption = (
-        f"Contribution of {len(gradient)} feature nodes of {len(attribution.spearman)} prompts to the "
+        f"Contribution of {len(gradient):,} feature nodes of {len(attribution.spearman)} prompts to the "
         "margin: the real model's gradient against the replacement model's edges, (a) direct, (b) over all "
         "paths, and (c) the same gradient, integrated while all nodes of a layer fall silent together. "
-        f"Spearman of gradient and direct within a prompt: median {median:.2f}. {AXES} "
+        f"Spearman of gradient and direct within a prompt: median {printed(median)}. {AXES} "
         f"{thinned(len(gradient))}"
     )
     yield Plate("methods", "Direct and gradient attribution", caption, figure)
@@ -76,7 +77,7 @@ def predictions(look: style.Look, config: Figures, interventions: Interventions)
         scatter(look, axes, predicted[:, i], measured, style.CYCLE[i], reach(predicted, measured))
         value = summary["prediction"][name]["spearman"]
         axes.set_xlabel(f"{name} attribution (nats)")
-        axes.set_title("" if value is None else f"ρ = {value:.2f}", loc="right")
+        axes.set_title("" if value is None else f"ρ = {printed(value)}", loc="right")
     panels[0].set_ylabel("measured effect (nats)")
     style.legend_below(
         figure,
@@ -87,7 +88,7 @@ def predictions(look: style.Look, config: Figures, interventions: Interventions)
     )
     caption = (
         f"Zeroing single features on {split} prompts: predicted contribution to the margin and its measured "
-        f"fall, for {len(measured)} features of largest gradient attribution and matched controls. ρ: "
+        f"fall, for {len(measured):,} features of largest gradient attribution and matched controls. ρ: "
         f"Spearman over all of them. {AXES} "
         f"{thinned(len(measured))}"
     )
@@ -127,7 +128,7 @@ def between_features(look: style.Look, config: Figures, interventions: Intervent
         counts = [int(count) for count in row["by_layers"]]
         effects.band(layers, counts, list(row["by_layers"].values()), colour, marker)
         if row["predictor"] == "influence":
-            pairs.set_title(f"ρ = {effects.number(row['size'])}", loc="right")
+            pairs.set_title(f"ρ = {number(row['size'])}", loc="right")
     layers.axhline(PREDICTION, color=style.PURPLE, linestyle=":")
     layers.set(
         xlabel="layers from source to target",
@@ -157,7 +158,7 @@ def between_features(look: style.Look, config: Figures, interventions: Intervent
     style.legend_below(figure, handles, columns=2)
     caption = (
         f"Zeroing features of {summary['prompts']} {split} graphs, drawn at random, and features downstream "
-        f"of them, {len(effect)} pairs, attention frozen, MLPs held for some layers above the source "
+        f"of them, {len(effect):,} pairs, attention frozen, MLPs held for some layers above the source "
         "(setting `interventions.effect_range`; 2 in the published check): (a) influence along all paths "
         "of the graph, and "
         f"the size of the measured effect; ρ: Spearman within prompts, mean. What is less than {LEAST:.0e} "

@@ -12,8 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from tasks.drawing import comparison, published, trained
+from tasks.drawing import comparison, markup, trained
+from tasks.drawing.markup import cite, table
+from tasks.drawing.numerals import printed
 from tasks.drawing.plate import Plate
+from tasks.drawing.style import visible
 from tasks.drawing.tables_graphs import Circuit, Graphs, mean
 from tasks.drawing.tables_prompts import Baseline, Prompts
 
@@ -44,6 +47,7 @@ figure.narrow img { max-width: 24rem; display: block; margin: 0 auto }
 figcaption { font-size: .88rem; color: var(--pale) }
 details { font-size: .8rem; color: var(--pale) } pre { white-space: pre-wrap; overflow-wrap: anywhere }
 .wide { overflow-x: auto } table { border-collapse: collapse; font-size: .88rem; width: 100% }
+caption { text-align: left; color: var(--pale); padding-bottom: .25rem }
 td, th { text-align: left; padding: .25rem .6rem .25rem 0; border-bottom: 1px solid var(--line); \
 vertical-align: top }
 .toy { border-left: 3px solid var(--mark); padding-left: .7rem } nav { font-size: .88rem }
@@ -59,9 +63,11 @@ def page(
 
     `content` gives the content hash of each artifact that was read, `settings` how figures are drawn.
     """
-    title = f"{study['behaviour']} · {study['profile']}"
-    origin = f"<p>Profile {escape(study['profile'])}. Made by circuitstore from what lies in the store.</p>"
-    body = [f"<h1>{escape(study['behaviour'])}</h1>", origin]
+    title = visible(f"{study['behaviour']} · {study['profile']}")
+    origin = (
+        f"<p>Profile {markup.words(study['profile'])}. Made by circuitstore from what lies in the store.</p>"
+    )
+    body = [f"<h1>{markup.words(study['behaviour'])}</h1>", *_about(study), origin]
     if toy := trained.TOYS.get(study["profile"]):
         body.append(f'<p class="toy">{escape(toy)}</p>')
     shown = {name: heading for name, heading in SECTIONS.items() if sections.get(name)} | LAST_SECTIONS
@@ -69,38 +75,34 @@ def page(
     body.append(f"<nav><ol>{links}</ol></nav>")
     for name in (name for name in SECTIONS if name in shown):
         body += [f'<h2 id="{name}">{SECTIONS[name]}</h2>', *sections[name]]
-    cited = "".join(
-        f'<li><a href="{address}">{escape(text)}</a></li>' for text, address in published.REFERENCES
-    )
-    body.append(f'<h2 id="references">{LAST_SECTIONS["references"]}</h2><ul>{cited}</ul>')
+    listed = markup.references("".join(body))
+    body.append(f'<h2 id="references">{LAST_SECTIONS["references"]}</h2>{listed}')
     rows = [[phase, f"sha256:{digest}"] for phase, digest in content.items()]
     rows += [[f"set {key}", str(value)] for key, value in settings.items()]
     words = "Content hashes of the artifacts that were read, and settings of the figures."
     body.append(f'<h2 id="provenance">{LAST_SECTIONS["provenance"]}</h2><p>{words}</p>')
-    body.append(table(["artifact or setting", "value"], rows, breaks=True))
+    heads = ["artifact or setting", "value"]
+    body.append(table("artifacts", "Artifacts and settings", heads, rows, breaks=True))
     head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
     head += f"<title>{escape(title)}</title><style>{STYLE}</style>"
-    html = f'<html lang="en"><head>{head}</head><body>{"".join(body)}</body></html>'
+    html = f'<html lang="en"><head>{head}</head><body>{markup.resolved("".join(body))}</body></html>'
     return f"<!doctype html>{html}\n".encode()
+
+
+def _about(study: dict[str, str]) -> list[str]:
+    """What the behaviour is, in the words of its declaration; nothing of prompts from a file."""
+    words = [study.get(name, "") for name in ("title", "description")]
+    return [f"<p><b>{markup.words(words[0])}.</b> {markup.words(words[1])}</p>"] if any(words) else []
 
 
 def figure(plate: Plate, svg: bytes, origin: str, number: int) -> str:
     """A figure with its number, caption and provenance."""
     narrow = ' class="narrow"' if plate.figure.get_figwidth() < 5 else ""
     source = f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}"
-    words = f"<b>Figure {number}. {escape(plate.title)}.</b> {escape(plate.caption)}"
-    traced = f"<details><summary>Provenance</summary><pre>{escape(origin)}</pre></details>"
-    image = f'<img src="{source}" alt="{escape(plate.title)}">'
+    words = f"<b>Figure {number}. {markup.words(plate.title)}.</b> {markup.quoting(plate.caption)}"
+    traced = f"<details><summary>Provenance</summary><pre>{markup.words(origin)}</pre></details>"
+    image = f'<img src="{source}" alt="{markup.words(plate.title)}">'
     return f'<figure{narrow} id="{plate.name}">{image}<figcaption>{words}{traced}</figcaption></figure>'
-
-
-def table(heads: list[str], rows: list[list[str]], *, breaks: bool = False, tight: bool = False) -> str:
-    """A table of text; `breaks` allows breaks within words, and `tight` smaller letters as well."""
-    cells = ["".join(f"<td>{escape(cell)}</td>" for cell in row) for row in rows]
-    style = ' style="overflow-wrap:anywhere"' if breaks else ""
-    head = "".join(f"<th>{escape(head)}</th>" for head in heads)
-    lines = "".join(f"<tr>{row}</tr>" for row in cells)
-    return f'<div class="wide{" tight" if tight else ""}"{style}><table><tr>{head}</tr>{lines}</table></div>'
 
 
 def prompts(study: dict[str, str], rows: Prompts, answers: Baseline) -> list[str]:
@@ -111,7 +113,7 @@ def prompts(study: dict[str, str], rows: Prompts, answers: Baseline) -> list[str
         rows.correct,
         rows.incorrect,
         rows.split,
-        [f"{margin:.2f}" for margin in answers.margin],
+        map(printed, answers.margin),
     )
     listed = [list(map(str, row)) for row in zip(*columns, strict=True)][:SHOWN]
     asked = rows.group[rows.split == "test"].tolist()
@@ -123,9 +125,10 @@ def prompts(study: dict[str, str], rows: Prompts, answers: Baseline) -> list[str
     )
     words = (
         f"<p>{len(rows.ids)} prompts ({counts}); features are chosen on train prompts and {tested}. "
-        f"{escape(held_out)} The first of them:</p>"
+        f"{escape(held_out)} {cite('first-prompts')} lists the first of them.</p>"
     )
-    return [words, table(["prompt", "correct", "incorrect", "split", "margin, nats"], listed)]
+    heads = ["prompt", "correct", "incorrect", "split", "margin, nats"]
+    return [words, table("first-prompts", f"The first {len(listed)} prompts", heads, listed)]
 
 
 def baseline(rows: Prompts, answers: Baseline) -> list[str]:
@@ -135,12 +138,9 @@ def baseline(rows: Prompts, answers: Baseline) -> list[str]:
         here = rows.split == split
         margin, first = answers.margin[here], answers.rank[here] == 1
         shares = [f"{share:.3f}" for share in ((margin > 0).mean(), first.mean())]
-        listed.append([split, str(here.sum()), *shares, f"{margin.mean():.2f}", f"{np.median(margin):.2f}"])
-    return [
-        table(
-            ["split", "prompts", "margin > 0", "correct answer first", "mean margin, nats", "median"], listed
-        )
-    ]
+        listed.append([split, str(here.sum()), *shares, *map(printed, (margin.mean(), np.median(margin)))])
+    heads = ["split", "prompts", "margin > 0", "correct answer first", "mean margin, nats", "median"]
+    return [table("answers", "Answers by split", heads, listed)]
 
 
 def importance(circuit: Circuit) -> list[str]:
@@ -185,8 +185,11 @@ def graphs(attribution: Graphs) -> list[str]:
     if (held := attribution.kept_weight.min()) < 1:
         words += f"; of the weight of a graph's edges, the store holds {held:.1%} or more "
         words += "(attribution.max_edges)"
+    words += f" ({cite('scores')})"
     meaning = (
-        "A circuit of n units is a part of the train prompts’ aggregated graph: the n features in a position "
+        "Each MLP is replaced by its transcoder, and attention patterns and norms are frozen, so that edges "
+        f"are products of weights and activations ({cite('dunefsky')}; {cite('ameisen')}). A circuit of n "
+        "units is a part of the train prompts’ aggregated graph: the n features in a position "
         "role whose mean contribution to the margin is largest in size, and the edges between them. Features "
         "“chosen on train” are no circuit but a set to be edited in one prompt: those active there that "
         "support the answer most on train prompts."
@@ -198,7 +201,9 @@ def compared(rows: list[comparison.Row]) -> list[str]:
     """The published results as a table of text, with intervals and what a reader must know of them."""
     cells = [[row.quantity, row.published, row.source, row.here] for row in rows]
     words = (
-        "<p>Published numbers are of other models, other data and, where marked, of cross-layer transcoders "
+        f"<p>Published numbers ({cite('ameisen')}; {cite('lindsey')}) are of other models, other data and, "
+        "where marked, of cross-layer transcoders "
         "or of single example graphs. They give the scale, and nothing here confirms or contradicts them.</p>"
     )
-    return [words, table(["quantity", "published", "source", "here"], cells)]
+    heads = ["quantity", "published", "source", "here"]
+    return [words, table("published", "Beside published results", heads, cells)]

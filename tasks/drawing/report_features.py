@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from html import escape
 
 import numpy as np
 
 from circuitstore.transcoders.reconstruction import normalised_mse
+from tasks.drawing import markup, numerals
 from tasks.drawing.labels import printed
-from tasks.drawing.report import table
+from tasks.drawing.markup import cite, table
 from tasks.drawing.style import token
 from tasks.drawing.tables_features import Features, Interpretation
 from tasks.drawing.tables_graphs import Circuit
@@ -20,27 +20,34 @@ SLOTS = "slots"
 ROLES = 12  # where there are more position roles, all slots are one
 
 
-def features(measured: Features, labels: Interpretation) -> list[str]:
-    """L0 and reconstruction by layer."""
+def features(measured: Features, labels: Interpretation, n_layers: int) -> list[str]:
+    """L0 and reconstruction by layer, of a model of `n_layers` layers."""
     distinct = [measured.distinct_l0(layer, labels) for layer in measured.layers]
     every = [len(measured.place[layer]) / max(measured.positions, 1) for layer in measured.layers]
     columns = (measured.layers, every, distinct, measured.explained, measured.normalised_mse)
     known = measured.reconstructed
     rows = [
-        [str(layer), f"{l0:.1f}", f"{once:.1f}", *(f"{each:.3f}" if known else "–" for each in fit)]
+        [
+            str(layer),
+            f"{l0:.1f}",
+            f"{once:.1f}",
+            *(numerals.printed(each, ".3f") if known else "–" for each in fit),
+        ]
         for layer, l0, once, *fit in zip(*columns, strict=True)
     ]
     active, count = len(labels.unit), len(np.unique(labels.data.twin.values))
     words = (
-        f"<p>The model has width {measured.d_model} and at least {measured.layers[-1] + 1} layers; here are "
-        f"the transcoders of {len(measured.layers)} of them, with {measured.size:,} features each. {active} "
-        f"features are active in some prompt, {count} of them distinct. Features whose encoder and decoder "
+        f"<p>The model is a transformer of {n_layers} layers and width {measured.d_model:,}; here are the "
+        f"transcoders of {len(measured.layers)} of them ({cite('dunefsky')}), with {measured.size:,} "
+        "features "
+        f"each. {active:,} features are active in some prompt, {count:,} of them distinct. Features whose "
+        "encoder and decoder "
         "rows both have a cosine above 0.99 are one feature twice; distinct L0 counts them once. L0 and "
         "distinct "
         "L0 are means over positions.</p>"
     )
     heads = ["layer", "L0", "distinct L0", "explained variance", "normalised MSE"]
-    return [words, table(heads, rows)]
+    return [words, table("layers", "Sparsity and reconstruction by layer", heads, rows)]
 
 
 def by_role(measured: Features, pairs: Pairs) -> list[str]:
@@ -63,7 +70,7 @@ def by_role(measured: Features, pairs: Pairs) -> list[str]:
         "positions, so there is none of a role.</p>"
     )
     heads = ["position role", "positions", "L0", "normalised MSE", "of the worst layer"]
-    return [words, table(heads, rows)]
+    return [words, table("roles", "The same by position role", heads, rows)]
 
 
 def _by_role(measured: Features, pairs: Pairs) -> dict[str, np.ndarray]:
@@ -104,7 +111,9 @@ def interpretation(circuit: Circuit, labels: Interpretation, count: int) -> list
         named = [printed(text) for text in labels.categories(layer, feature)]
         label = labels.printed(layer, feature) if reviewed else " ≡ ".join(named) or "none"
         role, merit = circuit.contribution(layer, feature)
-        rows.append([f"L{layer} #{feature}", role, f"{merit:+.2f}", label, confidence, active, *shown])
+        rows.append(
+            [f"L{layer} #{feature}", role, numerals.printed(merit, "+.2f"), label, confidence, active, *shown]
+        )
     words = (
         "<p>Features whose mean contribution to the margin on train prompts "
         f"({circuit.data.attrs['rank_by']} attribution) is largest in size; its sign "
@@ -119,7 +128,7 @@ def interpretation(circuit: Circuit, labels: Interpretation, count: int) -> list
     )
     heads = ["feature", "at", "nats", "label", "confidence", "prompts"]
     heads += ["most active at", "promotes", "suppresses"]
-    return [words, table(heads, rows, tight=True)]
+    return [words, table("circuit-features", "Features of the circuit", heads, rows, tight=True)]
 
 
 def confounded(labels: Interpretation) -> str:
@@ -128,4 +137,6 @@ def confounded(labels: Interpretation) -> str:
         f"{' and '.join(names)} ({count} value{'s' if count > 1 else ''})"
         for names, count in labels.confounded()
     ]
-    return f" By design, these hold the same observations: {escape('; '.join(listed))}." if listed else ""
+    return (
+        f" By design, these hold the same observations: {markup.words('; '.join(listed))}." if listed else ""
+    )

@@ -5,15 +5,25 @@ from __future__ import annotations
 from typing import Any
 
 from tasks.drawing import comparison
-from tasks.drawing.effects import number
+from tasks.drawing.markup import cite, table
+from tasks.drawing.markup import words as words_of
+from tasks.drawing.numerals import number, percent, printed, ranged, share
 from tasks.drawing.published import CHOICES
-from tasks.drawing.report import table
 from tasks.drawing.tables_interventions import FILLS, Interventions
+
+TYPICAL = 10  # features of a set that stands for all sizes
 
 
 def interventions(edited: Interventions) -> list[str]:
     """What edits do, in words and tables."""
-    return [*controlled(edited), *placed(edited), *chosen(edited), *kept(edited)]
+    return [
+        *controlled(edited),
+        *steered(edited),
+        *placed(edited),
+        *by_kind(edited),
+        *chosen(edited),
+        *kept(edited),
+    ]
 
 
 def controlled(edited: Interventions) -> list[str]:
@@ -31,6 +41,7 @@ def controlled(edited: Interventions) -> list[str]:
             percent(row["exceeded"]),
             percent(row["opposite"]),
             f"{percent(row['inside'])}, {percent(row['missing'])}",
+            number(row["size_ratio"]),
         ]
         for row in summary["controls"]
         if row["prompts"]
@@ -39,11 +50,12 @@ def controlled(edited: Interventions) -> list[str]:
         return []
     single = summary["singles"]
     words = (
-        f"<p>Features zeroed on {split} prompts, beside random features of the same layer and position that "
+        f"<p>Features zeroed on {split} prompts ({cite('ablation')}, {cite('edits')}), beside random "
+        "features of the same layer and position that "
         "take away as much from the MLP output (|activation| × norm of the decoder row; outside the caliper, "
         "their edit is scaled). A prompt counts if every feature of its set has a control. Random features "
         "have either sign, so those of a set cancel in part, while sets were chosen for one sign: the ratio "
-        "grows with the size of a set. Where an edit is scaled up, an activation can fall below zero."
+        f"grows with the size of a set. {_scaled(summary['controls'])}"
     )
     if single["ratio"]["value"] is not None:
         words += (
@@ -69,8 +81,44 @@ def controlled(edited: Interventions) -> list[str]:
         "controls ≥ set",
         "controls of opposite sign",
         "in caliper, missing",
+        "size of feature / control",
     ]
-    return [words, table(heads, rows, tight=True)]
+    return [words, table("controls", "Sets zeroed beside matched random sets", heads, rows, tight=True)]
+
+
+def _scaled(rows: list[dict[str, Any]]) -> str:
+    """What scaling does to the activations of controls, by how much smaller than their features they are."""
+    ratios = [row["size_ratio"]["value"] for row in rows if row["size_ratio"]["value"] is not None]
+    if not ratios or max(ratios) <= 1:
+        return ""
+    sizes = " to ".join(dict.fromkeys(map(printed, (min(ratios), max(ratios)))))
+    return (
+        f"A feature is {sizes} times the size of its control (median of a set, before scaling). A control "
+        "whose edit is scaled up by s goes to (1 − s) times its activation, below zero."
+    )
+
+
+def steered(edited: Interventions) -> list[str]:
+    """For which sizes and strengths steering does no more than changing random features by as much."""
+    _, summary = edited.shown
+    alike: dict[int, list[float]] = {}
+    for row in summary["steering"]:
+        ends = [row[name][end] for name in ("change", "control") for end in ("low", "high")]
+        if None not in ends and ends[0] <= ends[3] and ends[2] <= ends[1]:
+            alike.setdefault(row["size"], []).append(row["strength"])
+    if not summary["steering"]:
+        return []
+    if not alike:
+        return [f"<p>Steering ({cite('steering')}): no interval of a set meets that of its controls.</p>"]
+    sets = "; ".join(
+        f"of {size} feature{'s' if size > 1 else ''} at {', '.join(printed(s, '+g') for s in strengths)}"
+        for size, strengths in alike.items()
+    )
+    return [
+        f"<p>Steering ({cite('steering')}): of these sets it is not shown that they change the margin more "
+        "than random features that are changed by as much, for the intervals of both meet: "
+        f"{sets}.</p>"
+    ]
 
 
 def placed(edited: Interventions) -> list[str]:
@@ -109,7 +157,32 @@ def placed(edited: Interventions) -> list[str]:
             f"prompts, {comparison.percent(best, 'flips')}; these features lie at: {parts}."
         )
     heads = ["place", "layers", "features", "Δm, nats", "answers flipped", "partner's answer first"]
-    return [f"{words}</p>", table(heads, rows)]
+    return [f"{words}</p>", table("places", "Patching all features of a place", heads, rows)]
+
+
+def by_kind(edited: Interventions) -> list[str]:
+    """The same by kinds of prompts: what holds of one of them may not hold of another."""
+    split, _ = edited.shown
+    if len(edited.by_kind) < 2:
+        return []
+    rows = []
+    for value, summary in edited.by_kind.items():
+        at_last = {row["depth"]: row["flips"] for row in summary["places"] if row["place"] == "last"}
+        zeroed = [row for row in summary["controls"] if row["choice"] == "train" and row["prompts"]]
+        most = min(zeroed, key=lambda row: abs(row["size"] - TYPICAL), default=None)
+        ratio = "" if most is None else f"{ranged(most['ratio'])}, of {most['size']}"
+        flips = (share(at_last[depth]) for depth in ("all", "lower", "upper"))
+        rows.append([value, f"{summary['prompts']:,}", *flips, ratio])
+    words = (
+        f"<p>All other numbers are of all {split} prompts together. {cite('kinds')} has those of each kind "
+        "of "
+        f"prompts by itself, told apart by “{words_of(edited.kinds)}”: answers flipped by patching all "
+        "features "
+        "of the last position, and the effect of zeroing features chosen on train over that of their "
+        "controls.</p>"
+    )
+    heads = [edited.kinds, "prompts", "last, all layers", "last, lower", "last, upper", "ratio to controls"]
+    return [words, table("kinds", "Effects by kind of prompts", heads, rows)]
 
 
 def kept(edited: Interventions) -> list[str]:
@@ -118,28 +191,33 @@ def kept(edited: Interventions) -> list[str]:
     found = summary["counterfactual"]
     empty = summary["empty_share"]
     rows = [
-        [name, ranged(found[key]["cpr"]), ranged(found[key]["cmd"])]
+        [name, *(ranged(found[key][area]) for area in ("cpr", "measured", "cmd"))]
         for name, key in (("circuit", "circuit"), ("random, equal size", "random"))
         if found[key]["cpr"]["value"] is not None
     ]
     words = (
-        f"<p>Faithfulness is 0 where all features are replaced. That leaves {percent(empty['configured'])} "
-        f"of the margin on {split} prompts when they are replaced by {FILLS[summary['fill']]}, as in the "
-        "figure, and "
-        f"{percent(empty['partner'])} when they are replaced by the partner's: error terms, attention and "
-        "embeddings stay."
+        f"<p>Faithfulness ({cite('faithfulness')}) is defined as by {cite('marks')}, but error terms, "
+        "attention "
+        "and embeddings stay, where they ablate error nodes too and take means over the data set; "
+        f"{cite('hanna')} patch edges from another prompt, not features. Faithfulness is 0 where all "
+        f"features are replaced. That leaves {percent(empty['configured'])} "
+        f"of the margin on {split} prompts when they are replaced by {FILLS[summary['fill']]}, and "
+        f"{percent(empty['partner'])} when they are replaced by the partner's."
     )
     if not rows:
         return [f"{words}</p>"]
     words += (
         " The areas are under the curve of faithfulness against the partner's activations, over the share of "
-        "features kept: CPR = ∫ f (best large), CMD = ∫ |1 − f| (best 0), which is 1 − CPR unless f "
+        f"features kept ({cite('mueller')}): CPR = ∫ f (best large), CMD = ∫ |1 − f| (best 0), which is 1 "
+        "− CPR unless f "
         f"exceeds 1. The largest circuit keeps {percent(found['rows'][-1]['share'])} of the features; from "
-        "there to all of them the curves are straight by definition, and nothing was measured. Components "
+        "there to all of them the curves are straight by definition, and nothing was measured: only the part "
+        "of CPR that is called measured lies under circuits that were run. Components "
         "are features at positions, where MIB's are edges or nodes of the model, so its numbers do not "
         "compare.</p>"
     )
-    return [words, table(["kept", "CPR", "CMD"], rows)]
+    heads = ["kept", "CPR", "of it, measured", "CMD"]
+    return [words, table("areas", "Areas under faithfulness", heads, rows)]
 
 
 def chosen(edited: Interventions) -> list[str]:
@@ -170,19 +248,4 @@ def chosen(edited: Interventions) -> list[str]:
         "|change of margin|, own, nats",
         "the same, chosen on train",
     ]
-    return [words, table(heads, rows)]
-
-
-def ranged(row: dict[str, Any]) -> str:
-    """A statistic with its interval."""
-    return "" if row["value"] is None else f"{number(row)} ({comparison.bounds(row, '.2f')})"
-
-
-def percent(row: dict[str, Any]) -> str:
-    """A share as printed."""
-    return number(row, ".0%")
-
-
-def share(row: dict[str, Any]) -> str:
-    """A share with its interval, as printed."""
-    return "" if row["value"] is None else f"{percent(row)} ({comparison.bounds(row, '.0%')})"
+    return [words, table("overlap", "Own features that are chosen on train", heads, rows)]

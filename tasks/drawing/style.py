@@ -7,7 +7,8 @@ matplotlib settings have no effect.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import unicodedata
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -30,6 +31,7 @@ CYCLE = (BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILION, BLACK)
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")  # so that colour is never the only difference
 POSITIVE, NEGATIVE = BLUE, VERMILION
 SPLITS = {"train": (SKY, "o"), "test": (VERMILION, "D")}
+UNSEEN = {"Cc", "Cf", "Cn", "Cs", "Zl", "Zp"}  # categories of characters (Unicode Standard, §4.5)
 TALK = 1.25  # how much larger figures of a talk are
 SIZES = {"paper": 6.5, "talk": 9.0}  # of type, in points
 
@@ -114,7 +116,15 @@ def token(text: str, width: int = 12) -> str:
     """A token as figures print it: with signs for a leading space and for line breaks, cut to `width`."""
     shown = text.replace("\n", "⏎").replace("\t", "⇥")
     shown = "␣" + shown[1:] if shown.startswith(" ") else shown
-    return cut("".join(c if c.isprintable() else "·" for c in shown) or "∅", width)
+    return cut(visible(shown) or "∅", width)
+
+
+def visible(text: str, sign: Callable[[str], str] = lambda _: "·") -> str:
+    """A text with a sign for each character that is not seen: controls, marks of direction, half characters.
+
+    XML allows no controls, and a mark of direction turns what stands behind it. Spaces and line breaks stay.
+    """
+    return "".join(c if c == "\n" or unicodedata.category(c) not in UNSEEN else sign(c) for c in text)
 
 
 def cut(text: str, width: int) -> str:
@@ -135,7 +145,7 @@ def zero_line(axes: Axes, *, vertical: bool = False) -> None:
 def plain_ticks(axis: Axis, ticks: Sequence[float] = ()) -> None:
     """Plain numbers at the ticks of a logarithmic axis."""
     axis.set_minor_formatter(NullFormatter())
-    axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axis.set_major_formatter(StrMethodFormatter("{x:,g}"))
     if len(ticks):
         axis.set_major_locator(FixedLocator(ticks))
         axis.set_minor_locator(NullLocator())

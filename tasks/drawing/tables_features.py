@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from circuitstore.transcoders.reconstruction import explained_variance, normalised_mse, variance_about_mean
-from tasks.drawing.labels import TIED, printed, shortened
+from tasks.drawing.labels import TIED, parted, printed, shortened
 from tasks.drawing.style import token
 from tasks.parts.dominant import UNLABELLED
 from tasks.parts.positions import blank
@@ -159,9 +159,20 @@ class Interpretation:
     def of(cls, upstream: Upstream, review: Mapping[Feature, Label]) -> Interpretation:
         """From phase `interpretation`, and what reviewers call features."""
         ((_, data),) = upstream.each({})
+        return cls(data, cls._units(data), {feature: label.label for feature, label in review.items()})
+
+    @classmethod
+    def opened(cls, data: xr.Dataset) -> Interpretation:
+        """From phase `interpretation` as it is opened, with its reviewers' labels."""
+        units = cls._units(data)
+        labels = data.reviewer_label.values.tolist()
+        return cls(data, units, {feature: labels[i] for feature, i in units.items() if labels[i]})
+
+    @staticmethod
+    def _units(data: xr.Dataset) -> dict[Feature, int]:
+        """Feature → its row."""
         features = zip(data.layer.values.tolist(), data.feature.values.tolist(), strict=True)
-        units = {feature: i for i, feature in enumerate(features)}
-        return cls(data, units, {feature: label.label for feature, label in review.items()})
+        return {feature: i for i, feature in enumerate(features)}
 
     def label(self, layer: int, feature: int) -> str:
         """The label of a feature, the first where several tie; "" for a feature without a label."""
@@ -169,6 +180,22 @@ class Interpretation:
             return self.reviewed[layer, feature]
         categories = self.categories(layer, feature)
         return categories[0] if categories else ""
+
+    def first_categories(self, features: Iterable[Feature]) -> list[int]:
+        """Rows of the categories that the automatic labels of these features name first."""
+        rows = [self.unit[each] for each in features if each not in self.reviewed and self.categories(*each)]
+        return list(dict.fromkeys(self.data.label_category.values[rows].tolist()))
+
+    def told(self, features: Iterable[Feature]) -> str:
+        """The sentence that says which category each value is of that `short` prints alone; "" for none."""
+        names: dict[str, list[str]] = {}
+        for row in self.first_categories(features):
+            name, _ = parted(str(self.data.category.values[row]))
+            if name not in ("", "correct"):
+                value = shortened(str(self.data.category.values[row]))
+                names.setdefault(name.replace("_", " "), []).append(f"“{value}”")
+        listed = "; ".join(f"{', '.join(sorted(set(values)))}: {name}" for name, values in names.items())
+        return f" Categories of values: {listed}." if listed else ""
 
     def categories(self, layer: int, feature: int) -> list[str]:
         """The categories that the automatic label names, the first first; none for a feature without one.

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from circuitstore.circuits.methods import MARGIN_METHODS
+from tasks.drawing.tables_prompts import Prompts, resampled
 from tasks.parts.intervention_summary import summarise
 from tasks.parts.predictions import predictions
 
@@ -32,10 +33,13 @@ class Interventions:
     # split → influence of a feature on another (pair,), and the share of the other's activation that zeroing
     # the first takes away (pair,), as in the published check
     between: dict[str, tuple[np.ndarray, np.ndarray]]
+    # kind of prompts of the split shown (`Prompts.kinds`) → its own summary; what kinds are told apart by
+    by_kind: dict[str, dict[str, Any]] = field(default_factory=dict)
+    kinds: str = ""
 
     @classmethod
-    def of(cls, upstream: Upstream, config: Figures) -> Interventions:
-        """From phase `interventions`; the settings give the intervals."""
+    def of(cls, upstream: Upstream, config: Figures, prompts: Prompts) -> Interventions:
+        """From phase `interventions`; the settings give the intervals, and `prompts` the kinds of prompts."""
         cells = [cell for _, cell in upstream.each({})]
         summary = summarise(cells, config)
         splits = {
@@ -43,11 +47,17 @@ class Interventions:
             for split in ("train", "test")
             if split in summary
         }
+        words = {
+            split: resampled(*([str(cell[n].values) for cell in part] for n in ("group", "partner")))
+            for split, part in splits.items()
+        }
         return cls(
-            summary={split: summary[split] for split in splits},
+            summary={split: {**summary[split], "resampled": words[split]} for split in splits},
             predictions={split: _pooled(part) for split, part in splits.items()},
             methods=list(MARGIN_METHODS),
             between={split: _between(part) for split, part in splits.items()},
+            by_kind=_by_kind(list(splits.values())[-1], config, prompts),
+            kinds=prompts.kinds[0] if prompts.kinds else "",
         )
 
     def feature_effects(self, split: str, **values: str) -> list[dict[str, Any]]:
@@ -105,6 +115,20 @@ class Interventions:
         """The split that figures show, and its summary: test, if there are test prompts."""
         split = "test" if "test" in self.summary else "train"
         return split, self.summary[split]
+
+
+def _by_kind(cells: list[xr.Dataset], config: Figures, prompts: Prompts) -> dict[str, dict[str, Any]]:
+    """The summary of each kind of prompts among the cells of one split; nothing where there is one kind."""
+    if prompts.kinds is None:
+        return {}
+    kind = dict(zip(prompts.ids, prompts.kinds[1].tolist(), strict=True))
+    found: dict[str, list[xr.Dataset]] = {}
+    for cell in cells:
+        found.setdefault(kind[str(cell["name"].values)], []).append(cell)
+    return {
+        value: next(part for part in summarise(found[value], config).values() if isinstance(part, dict))
+        for value in sorted(found)
+    }
 
 
 def _pooled(cells: list[xr.Dataset]) -> tuple[np.ndarray, np.ndarray]:

@@ -59,6 +59,11 @@ class Prompts:
         return np.array(clusters(self.group.tolist(), self.ids, self.partner.tolist()))
 
     @property
+    def resampled(self) -> str:
+        """What these are called."""
+        return resampled(self.group.tolist(), self.partner.tolist())
+
+    @property
     def splits(self) -> list[str]:
         """The splits that have prompts, train first."""
         return [split for split in ("train", "test") if (self.split == split).any()]
@@ -73,6 +78,34 @@ class Prompts:
             if 2 <= len(set(values)) <= most:
                 return name.replace("_", " "), values
         return "split", self.split
+
+    @cached_property
+    def kinds(self) -> tuple[str, np.ndarray] | None:
+        """What tells kinds of prompts apart, whatever their answers: name and values (prompt,), or None.
+
+        It is the first label of 2 to 4 values in the last split that the prompts of each minimal pair share.
+        """
+        index = {name: i for i, name in enumerate(self.ids)}
+        pairs = [(i, index[name]) for i, name in enumerate(self.partner) if name]
+        last = self.split == self.splits[-1]
+        for name, values in self.labels.items():
+            if 2 <= len(set(values[last])) <= 4 and all(values[i] == values[j] for i, j in pairs):
+                return name.replace("_", " "), values
+        return None
+
+    @cached_property
+    def usual(self) -> tuple[str, np.ndarray]:
+        """The kind of most prompts of the last split, in words, and which prompts are of it: (prompt,) bool.
+
+        The words are "" and all prompts are of it where no kind has more than half.
+        """
+        last = self.split == self.splits[-1]
+        if self.kinds is not None:
+            name, values = self.kinds
+            value, count = Counter(values[last].tolist()).most_common(1)[0]
+            if 2 * count > last.sum():
+                return f"{name} = {value}", values == value
+        return "", np.ones(len(self.ids), dtype=bool)
 
     def contrast(self, most: int = 4) -> tuple[str, np.ndarray]:
         """The category that the behaviour turns on: its name and its values (prompt,).
@@ -136,13 +169,21 @@ class Pairs:
         return {name: float(np.mean(places)) for name, places in by_role.items()}
 
 
+def resampled(groups: list[str], partners: list[str]) -> str:
+    """What intervals resample of prompts with these groups and partners, (prompt,) each, in words."""
+    if any(groups):
+        return "lexical groups" if all(groups) else "lexical groups and prompts without one"
+    return "minimal pairs" if any(partners) else "prompts"
+
+
 def examples(prompts: Prompts, baseline: Baseline, count: int) -> list[str]:
     """Ids of the `count` prompts that are shown: the one of median margin, its partner, then the next ones.
 
-    The median is that of the test split, if there is one. Examples are chosen by the baseline alone, never by
-    how their graphs look.
+    The median is that of the test split, if there is one, and of its usual kind of prompts. Examples are
+    chosen by the baseline alone, never by how their graphs look.
     """
-    pool = [i for i in range(len(prompts.ids)) if prompts.split[i] == prompts.splits[-1]]
+    _, usual = prompts.usual
+    pool = [i for i in range(len(prompts.ids)) if prompts.split[i] == prompts.splits[-1] and usual[i]]
     median = float(np.median(baseline.margin[pool]))
     nearest = sorted(pool, key=lambda i: (abs(baseline.margin[i] - median), prompts.ids[i]))
     ranked = [prompts.ids[i] for i in nearest]

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import circuitstore.results.open as results
 from circuitstore.storage.layout import Store
 from circuitstore.storage.refs import names
 from tasks.parts.dominant import UNLABELLED
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 PHASE = "interpretation"
 COLUMNS = ("layer", "feature", "reviewer_label", "label")
@@ -23,12 +27,7 @@ def labels(
     """
     automatic: dict[tuple[int, int], str] = {}
     reviewed: dict[tuple[int, int], str] = {}
-    for name in names(store):
-        if (name.profile, name.phase) != (profile, PHASE) or behaviour not in ("", name.behaviour):
-            continue
-        units: Any = results.open(PHASE, behaviour=name.behaviour, store=store.root, profile=profile)
-        if transcoders not in (None, results.artifact_of(units, store).components.resources["transcoders"]):
-            continue
+    for units in interpreted(store, profile, behaviour, transcoders):
         columns = (units[each].to_numpy().tolist() for each in COLUMNS)
         for layer, feature, by_hand, by_rule in zip(*columns, strict=True):
             if by_hand:
@@ -36,3 +35,13 @@ def labels(
             if by_rule not in ("", UNLABELLED):
                 automatic.setdefault((layer, feature), by_rule)
     return automatic | reviewed
+
+
+def interpreted(store: Store, profile: str, behaviour: str, transcoders: object) -> Iterator[xr.Dataset]:
+    """Phase `interpretation` of one behaviour, or of all, as `labels` chooses them. Raises DamageError."""
+    for name in names(store):
+        if (name.profile, name.phase) != (profile, PHASE) or behaviour not in ("", name.behaviour):
+            continue
+        units: Any = results.open(PHASE, behaviour=name.behaviour, store=store.root, profile=profile)
+        if transcoders in (None, results.artifact_of(units, store).components.resources["transcoders"]):
+            yield units

@@ -2,34 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from tasks.drawing import graphs
-from tasks.drawing.labels import shortened
 from tasks.drawing.plate import Plate, provenance, render, settle
 from tasks.drawing.style import Look
-from tasks.parts.dominant import UNLABELLED
+from tasks.drawing.tables_features import Interpretation
+from tasks.exports.feature_labels import interpreted
 from tasks.settings.phases import Figures
 
 if TYPE_CHECKING:
     import xarray as xr
 
+    from circuitstore.storage.layout import Store
+    from circuitstore.storage.refs import Name
 
-def picture(
-    graph: xr.Dataset, kind: str, name: str, origin: dict[str, str], labels: Mapping[tuple[int, int], str]
-) -> bytes:
-    """The bytes of a diagram as "png", "svg" or "pdf"; `labels` are those of (layer, feature).
+
+def short_labels(store: Store, name: Name, transcoders: object) -> graphs.Short:
+    """What diagrams print of the features of a behaviour, as its figures do; "" where none is interpreted.
+
+    `transcoders` is the identity of the set that its graphs are of. Raises DamageError.
+    """
+    for units in interpreted(store, name.profile, name.behaviour, transcoders):
+        return Interpretation.opened(units).short
+    return lambda layer, feature: ""
+
+
+def picture(graph: xr.Dataset, kind: str, name: str, origin: dict[str, str], short: graphs.Short) -> bytes:
+    """The bytes of a diagram as "png", "svg" or "pdf"; `short` gives what it prints of a feature.
 
     `name` is that of the prompt, and `origin` says what it was drawn from, by phase: content hashes. Settings
     are the defaults of phase `figures`.
     """
     config, look = Figures(), Look()
-
-    def short(layer: int, feature: int) -> str:
-        label = labels.get((layer, feature), UNLABELLED)
-        return "" if label.startswith(UNLABELLED) else shortened(label)
-
     with look.applied():
         shown, note = graphs.shown(graph, config, short)
         figure = graphs.diagram_of(look, graph, shown, note)

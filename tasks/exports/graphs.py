@@ -44,11 +44,12 @@ def files(
         for prompt, graph, labelled in _graphs(store, name, artifact, prompts):
             made[f"{prompt}.graphml"] = to_graphml(graph, labelled)
     if pictures := [kind for kind in PICTURES if kind in formats]:
-        from tasks.exports.graph_pictures import picture
+        from tasks.exports.graph_pictures import picture, short_labels
 
         origin = {name.phase: artifact.content}
-        for prompt, graph, labelled in _graphs(store, name, artifact, prompts):
-            made |= {f"{prompt}.{kind}": picture(graph, kind, prompt, origin, labelled) for kind in pictures}
+        short = short_labels(store, name, artifact.components.resources["transcoders"])
+        for prompt, graph, _ in _graphs(store, name, artifact, prompts):
+            made |= {f"{prompt}.{kind}": picture(graph, kind, prompt, origin, short) for kind in pictures}
     return made
 
 

@@ -1,4 +1,4 @@
-"""Inputs that are plain data and mean what they say: the text to attribute, what a figure is about."""
+"""Inputs that are plain data and mean what they say: the text to attribute, edits of it."""
 
 from __future__ import annotations
 

@@ -21,6 +21,7 @@ from tasks.inputs import (
     one_text,
     own_prompts,
     reviews,
+    study,
     texts,
     tokenizer,
     trained_on,
@@ -41,13 +42,13 @@ def resources(selection: Selection, store: Store) -> dict[str, Resource]:
     labels = (store, selection.profile_name, about, coders)
     k = profile.transcoders.k
     trained = trained_on.Claim(about, settings.repo, profile.transcoders.trained_on)
-    study = {"behaviour": about, "profile": selection.profile_name}
+    words = partial(study.study, about, selection.profile_name, selection.prompts_file)
     tags = ("GPU",) if settings.device.startswith("cuda") else ()
     edits = {"edits": [msgspec.structs.asdict(edit) for edit in selection.edits]}
     text = {**selection.text.plain(), "prepend": prepend}
     return {
         "behaviour": _behaviour(selection),
-        "study": Resource(partial(given.given, study), partial(given.given, study)),
+        "study": Resource(words, words, sources=partial(study.sources, about, selection.prompts_file)),
         "text": Resource(
             partial(given.given, text),
             partial(given.given, text),

@@ -48,7 +48,11 @@ def empty_share(column: Column, intervals: Intervals) -> dict[str, Any]:
 
 
 def counterfactual(coordinates: xr.Dataset, column: Column, intervals: Intervals) -> dict[str, Any]:
-    """Features replaced by the partner's: a row for each size, and both areas, also of random circuits."""
+    """Features replaced by the partner's: a row for each size, and both areas, also of random circuits.
+
+    `measured` is the part of CPR that lies under circuits that were run; the rest lies under the straight
+    line from the largest of them to the whole model.
+    """
     whole, none = column("base_margin"), column("counterfactual_empty_margin")
     known = np.isfinite(none)
     base = np.where(known, whole, np.nan)
@@ -67,17 +71,18 @@ def counterfactual(coordinates: xr.Dataset, column: Column, intervals: Intervals
     for name, margins in curves.items():
         columns = (none, base, *margins.T, *kept.T)
         result[name] = {
-            "cpr": intervals.of(lambda *means: areas(*means)[0], *columns),
-            "cmd": intervals.of(lambda *means: areas(*means)[1], *columns),
+            area: intervals.of(lambda *means, i=i: areas(*means)[i], *columns)
+            for i, area in enumerate(("cpr", "cmd", "measured"))
         }
     return result
 
 
-def areas(none: np.ndarray, whole: np.ndarray, *rest: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def areas(none: np.ndarray, whole: np.ndarray, *rest: np.ndarray) -> tuple[np.ndarray, ...]:
     """CPR and CMD, from means: m(∅), m(M), then m(C) of each size, then the share of features kept of each.
 
-    The curve begins at (0, 0) and ends at (1, 1); between its points it is straight. The arguments are
-    numbers or arrays (draw,), and so are the results.
+    The curve begins at (0, 0) and ends at (1, 1); between its points it is straight. The third result is the
+    part of CPR up to the largest circuit. The arguments are numbers or arrays (draw,), and so are the
+    results.
     """
     count = len(rest) // 2
     zero, one = np.zeros_like(whole, dtype=float), np.ones_like(whole, dtype=float)
@@ -86,7 +91,10 @@ def areas(none: np.ndarray, whole: np.ndarray, *rest: np.ndarray) -> tuple[np.nd
     kept = np.stack([zero, *rest[count:], one])
     order = np.argsort(kept, axis=0, kind="stable")
     f, kept = np.take_along_axis(f, order, 0), np.take_along_axis(kept, order, 0)
-    return np.trapezoid(f, kept, axis=0), np.trapezoid(np.abs(1 - f), kept, axis=0)
+    cpr, cmd, measured = (
+        np.trapezoid(y, x, axis=0) for y, x in ((f, kept), (np.abs(1 - f), kept), (f[:-1], kept[:-1]))
+    )
+    return cpr, cmd, measured
 
 
 def _share(margin: np.ndarray, none: np.ndarray, whole: np.ndarray) -> np.ndarray:

@@ -77,6 +77,21 @@ class Intervals:
                 low, high = np.quantile(known, self._tails)
         return {"value": plain(value), "low": plain(low), "high": plain(high)}
 
+    def median(self, column: np.ndarray) -> Interval:
+        """The median of a column (prompt,), NaN left out, with the interval of medians of the resamples."""
+        known = np.isfinite(column)
+        if not known.any():
+            return {"value": None, "low": None, "high": None}
+        values = np.sort(column[known])
+        counts = self._weights[:, known][:, np.argsort(column[known], kind="stable")].cumsum(axis=1)
+        drawn = counts[counts[:, -1] > 0]
+        # Of n observations in order, the median is the mean of numbers (n+1)//2 and n//2 + 1.
+        ends = [(drawn < np.floor((drawn[:, -1:] + k) / 2)).sum(axis=1) for k in (1, 2)]
+        low = high = np.nan
+        if self._several(known) > 1:
+            low, high = np.quantile((values[ends[0]] + values[ends[1]]) / 2, self._tails)
+        return {"value": plain(float(np.median(values))), "low": plain(low), "high": plain(high)}
+
     def share(self, column: np.ndarray) -> Interval:
         """The share of ones in a column (prompt,) of ones and zeros, NaN left out."""
         known = np.isfinite(column)

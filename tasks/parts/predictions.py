@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 PREDICTORS = ("influence", "direct", "response")
 OUTPUT_PREDICTORS = ("influence", "direct", "activation")
 LEAST = 1e-12  # what a logarithm is taken of is larger
+ACTING = 1e-6  # nats of KL: what does less to the output does nothing
 TARGETS = 3  # fewest changes of which a cosine is taken
 
 
@@ -71,8 +72,8 @@ def check_of_features(cells: list[xr.Dataset], intervals: Intervals) -> list[dic
         by_layers   `size` by the number of layers between source and target
         perturbation   by the same number, of predictor "response": `cosine` of the predicted and the measured
                     change of the drawn targets of a source, and `error`, the squared norm of their difference
-                    over that of the measured change; mean and median over the sources of a prompt, then
-                    mean over prompts; `sources` counts those with enough targets
+                    over that of the measured change; of cosines the mean over the sources of a prompt and
+                    over prompts, of errors both times the median; `sources` counts those with enough targets
         model       like `size`, but of the prediction with the response of the replacement model
     """
     rows: list[dict[str, Any]] = []
@@ -101,7 +102,9 @@ def check_of_output(cells: list[xr.Dataset], intervals: Intervals) -> list[dict[
 
     A row for each set of features that sources are drawn `among`, each `regime` and each `predictor`
     (`OUTPUT_PREDICTORS`): `pooled` over the features of all prompts, `within_prompts` the mean over prompts,
-    `features` how many have both numbers above zero.
+    `features` how many have both numbers above zero. `kl` gives the least, the median and the largest KL in
+    nats. `acting` is `pooled` over the `acting_features` whose KL is above `ACTING`: a correlation over
+    features that do nothing is one of small numbers with small numbers.
     """
     rows: list[dict[str, Any]] = []
     for a, among in enumerate(cells[0].among.values.tolist()):
@@ -116,6 +119,8 @@ def check_of_output(cells: list[xr.Dataset], intervals: Intervals) -> list[dict[
                     logs.append(np.log(np.stack([x[both], y[both]])))
                 within = np.array([float(correlations(*pair)[0]) for pair in logs])
                 whole = np.concatenate(logs, axis=1)
+                acting = whole[:, whole[1] > np.log(ACTING)]
+                kl = np.exp(np.quantile(whole[1], (0, 0.5, 1))) if whole.size else np.full(3, np.nan)
                 rows.append(
                     {
                         "among": among,
@@ -124,6 +129,9 @@ def check_of_output(cells: list[xr.Dataset], intervals: Intervals) -> list[dict[
                         "features": whole.shape[1],
                         "pooled": plain(float(correlations(*whole)[0])),
                         "within_prompts": intervals.mean(within),
+                        "kl": [plain(float(value)) for value in kl],
+                        "acting": plain(float(correlations(*acting)[0])),
+                        "acting_features": acting.shape[1],
                     }
                 )
     return rows
@@ -132,8 +140,9 @@ def check_of_output(cells: list[xr.Dataset], intervals: Intervals) -> list[dict[
 def _perturbation(cells: list[xr.Dataset], a: int, r: int, intervals: Intervals) -> dict[str, Any]:
     """Cosine and normalised error of predicted changes by layers, sources with `TARGETS` targets or more.
 
-    cosine: the mean over sources; error: the median over the sources of a prompt; both then averaged over
-    prompts. worse: the share of sources whose error is above 1, that of predicting no change.
+    cosine: the mean over the sources of a prompt, then over prompts. error: the median over the sources of a
+    prompt, then over prompts. worse: the share of sources whose error is above 1, that of predicting no
+    change.
     """
     found: dict[int, dict[int, list[tuple[float, float]]]] = {}
     for number, cell in enumerate(cells):
@@ -154,12 +163,12 @@ def _perturbation(cells: list[xr.Dataset], a: int, r: int, intervals: Intervals)
     for count, by_prompt in sorted(found.items()):
         table = np.full((len(cells), 2), np.nan)
         for number, pairs in by_prompt.items():
-            # An error has no finite mean where the measured change is small; half of the sources lie below.
+            # Errors have no finite mean where measured changes are small, nor have the medians of prompts.
             table[number] = np.mean([c for c, _ in pairs]), np.median([e for _, e in pairs])
         result[str(count)] = {
             "sources": sum(map(len, by_prompt.values())),
             "cosine": intervals.mean(table[:, 0]),
-            "error": intervals.mean(table[:, 1]),
+            "error": intervals.median(table[:, 1]),
             "worse": float(np.mean([e > 1 for pairs in by_prompt.values() for _, e in pairs])),
         }
     return result

@@ -15,11 +15,13 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.patches import PathPatch
 from matplotlib.text import Text
 
 from tasks.drawing import activity, diagram, effects, faithfulness, graphs, lettering, margins, relations
+from tasks.drawing.labels import printed, shortened
 from tasks.drawing.plate import Plate, settle
-from tasks.drawing.style import Look, cut, token, zero_line
+from tasks.drawing.style import CM, PAGE, Look, cut, token, zero_line
 from tasks.figures import CONTENTS
 
 
@@ -182,7 +184,9 @@ def test_overlap_is_noticed():
 def test_diagrams_state_how_much_they_hide(given):
     """Caption and figure give the numbers; shown and hidden together are what pruning kept."""
     look = Look()
-    pattern = r"(\d+) of (\d+) (?:nodes|units) .*?; (\d+) (?:nodes|units) and (\d+) edges are hidden"
+    pattern = (
+        r"([\d,]+) of ([\d,]+) (?:nodes|units) .*?; ([\d,]+) (?:nodes|units) and [\d,]+ edges are hidden"
+    )
     diagrams = 0
     with look.applied():
         for _, draw, needs in CONTENTS:
@@ -190,7 +194,7 @@ def test_diagrams_state_how_much_they_hide(given):
                 continue
             for plate in draw(look, SETTINGS, *(given[name] for name in needs)):
                 note = re.search(pattern, plate.caption)
-                shown, total, hidden, _ = map(int, note.groups())
+                shown, total, hidden = (int(number.replace(",", "")) for number in note.groups())
                 assert shown + hidden == total and shown <= SETTINGS.graph_nodes
                 assert note.group() in " ".join(text.get_text() for text in plate.figure.texts)
                 diagrams += 1
@@ -207,6 +211,64 @@ def test_columns_that_are_left_out_leave_a_mark():
         figure = diagram.draw(look, graph, list("abcde"), ["x", "y", "z"], "")
     words = [text.get_text() for text in figure.axes[0].texts]
     assert {"…b", "c", "…e"} <= set(words) and not {"b", "…c", "d", "e"} & set(words)
+
+
+def test_a_name_is_whole_where_there_is_room_beside_it():
+    """A narrow column whose name has an ellipsis before it: names then stand on two lines."""
+    graph = nx.DiGraph()
+    for node, column in enumerate((0, 2, 3)):
+        graph.add_node(node, row=0, column=column, kind="embedding", label="emb.")
+    graph.add_node(9, row=1, column=3, kind="feature", label="#1")
+    look = Look()
+    with look.applied():
+        names = ["aa", "left out", "wwwww", "last"]
+        figure = diagram.draw(look, graph, names, ["x", "y"], "")
+    assert {"aa", "…wwwww", "last"} <= {text.get_text() for text in figure.axes[0].texts}
+
+
+def test_rows_are_labelled_by_categories_that_have_a_column(given):
+    """Also where other categories tell the features apart better than those that label them."""
+    look, table = Look(), given["interpretation"]
+    top = given["circuit"].top_features(SETTINGS.heatmap_features)
+    own = table.first_categories(top)
+    assert own
+    effect = table.data.effect.copy(deep=True)
+    effect.values[:, own] *= 0.01
+    with look.applied():
+        weak = replace(table, data=table.data.assign(effect=effect))
+        (plate,) = activity.associations(look, SETTINGS, given["circuit"], weak)
+    names = {label.get_text() for label in plate.figure.axes[0].get_xticklabels()}
+    assert {cut(printed(str(table.data.category.values[i])), 26) for i in own} <= names
+
+
+def test_values_in_diagrams_are_told_their_category(given):
+    """A box says “plural” for want of room; the caption says of what."""
+    table = given["interpretation"]
+    texts = np.array([f"some_name=v{i}" for i in range(table.data.sizes["category"])])
+    table = replace(table, data=table.data.assign(category=("category", texts)))
+    first = table.first_categories(table.unit)
+    told = table.told(table.unit)
+    assert first and told.startswith(" Categories of values: “v") and told.endswith(": some name.")
+    assert all(f"“v{i}”" in told for i in first) and table.told([]) == ""
+
+
+def test_edges_stay_on_the_page():
+    """A row that is full to the right end: edges pass it within the page, whole as wide as they are."""
+    graph, size = nx.DiGraph(), 8
+    for node in range(3 * size):
+        graph.add_node(node, row=node // size, column=0, kind="feature", label=f"#{node}", second="x")
+    graph.add_edges_from((i, 2 * size + i, {"share": 1.0}) for i in range(size))
+    look = Look()
+    with look.applied():
+        figure = diagram.draw(look, graph, ["token"], ["x", "y", "z"], "")
+    axes = figure.axes[0]
+    figure.draw_without_rendering()
+    edges = [patch for patch in axes.patches if isinstance(patch, PathPatch)]
+    assert len(edges) == size
+    for patch in edges:
+        x = patch.get_path().vertices[:, 0]
+        half = patch.get_linewidth() / 72 / CM / 2
+        assert x.min() - half >= 0 and x.max() + half <= PAGE
 
 
 def test_the_width_of_an_edge_tells_small_shares_apart():
@@ -260,6 +322,11 @@ def test_tokens_as_printed():
     """A leading space and a line break are seen; long ones are cut."""
     assert [token(" are"), token("\n"), token(""), token("a" * 20)] == ["␣are", "⏎", "∅", "a" * 11 + "…"]
     assert cut("abc", 3) == "abc" and cut("abcd", 3) == "ab…"
+
+
+def test_a_token_that_is_an_equals_sign_is_no_name():
+    assert [shortened(label) for label in ("token ' ='", "verb=has", "correct= is")] == ["␣=", "has", "=␣is"]
+    assert printed("after token '='") == "after token ="
 
 
 def test_fit_cuts_to_the_width_it_is_given():

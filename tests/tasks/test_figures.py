@@ -15,7 +15,7 @@ from drawn import SETTINGS, STUDY
 from PIL import Image
 
 from circuitstore.storage.reviews import Label
-from tasks.drawing import published, report
+from tasks.drawing import markup, published, report
 from tasks.drawing.plate import Plate, provenance, render
 from tasks.drawing.style import Look
 from tasks.drawing.tables_features import labels_hash
@@ -51,7 +51,7 @@ def test_every_format_opens(stored):
             assert figure.html.values.tobytes().startswith(b"<!doctype html>")
             assert not re.search(rb"<script|<link|@import|src=\"(?!data:)", figure.html.values.tobytes())
             addresses = set(re.findall(rb"https?://[^\s\"<]+", figure.html.values.tobytes()))
-            assert addresses == {address.encode() for _, address in published.REFERENCES}
+            assert addresses == {work.address.encode() for work in published.REFERENCES.values()}
             continue
         image = Image.open(io.BytesIO(figure.png.values.tobytes()))
         image.load()
@@ -155,11 +155,12 @@ def test_the_report_says_where_patching_works_and_what_controls_allow(given, sto
     assert rows and page.count("<td>chosen on train</td>") == sum(row["choice"] == "train" for row in rows)
     assert f"That leaves {summary['empty_share']['configured']['value']:.0%} of the margin" in page
     assert FILLS["mean"] in page and FILLS[summary["fill"]] == FILLS["mean"]
-    assert f"intervals over {summary['groups']} lexical groups" in page and "too narrow" in page
+    assert f"intervals over {summary['groups']} minimal pairs" in page and "too narrow" in page
     ratios = [row["ratio"] for row in summary["controls"] if row["choice"] == "train"]
     null = [ratio for ratio in ratios if ratio["low"] is not None and ratio["low"] <= 1]
     assert bool(null) == ("show no larger effect than their controls" in page)
     assert "CPR" in page and "random, equal size" in page and "falls short" not in page
+    assert "not drawn)" not in page
 
 
 def test_what_patches_best_is_chosen_on_train(given):
@@ -187,8 +188,8 @@ def test_the_report_tells_the_story_in_order(stored):
 
 def test_what_is_written_in_a_prompt_cannot_become_markup():
     """Texts are escaped in the report, and a dollar sign is no formula in a figure."""
-    assert report.table(["<b>"], [["$x$ & </td>"]]).count("<td>") == 1
-    assert "&lt;/td&gt;" in report.table(["h"], [["$x$ & </td>"]])
+    made = markup.table("a", "A <b>", ["<b>"], [["$x$ & </td>"]])
+    assert made.count("<td>") == 1 and "&lt;/td&gt;" in made and "A &lt;b&gt;" in made
     look = Look()
     with look.applied():
         figure = look.figure(4, 2, layout="none")

@@ -59,6 +59,22 @@ def test_a_ratio_to_nothing_in_some_resamples_has_no_upper_end():
     assert row == {"value": None, "low": None, "high": None}
 
 
+def test_medians_are_those_of_the_groups_that_are_drawn():
+    """Of each resample, as numpy gives it from the observations drawn; one wild value moves it little."""
+    rng = np.random.default_rng(7)
+    values = rng.exponential(size=11)
+    values[[2, 5]] = np.nan, 1e6
+    names = ["a", "a", "a", "b", "b", "c", "c", "d", "d", "d", "e"]
+    weights = resamples(names, 456, 400).astype(int)
+    drawn = [np.nanmedian(np.repeat(values, row)) for row in weights if np.isfinite(values[row > 0]).any()]
+    row = Intervals(names, 456, 400, 0.95).median(values)
+    assert row["value"] == np.nanmedian(values)
+    assert (row["low"], row["high"]) == pytest.approx(tuple(np.quantile(drawn, [0.025, 0.975])))
+    assert Intervals(names, 456, 400, 0.95).mean(values)["value"] > 1e4 > row["high"]
+    assert Intervals(["a"] * 11, 456, 50, 0.95).median(values)["low"] is None
+    assert Intervals(names, 456, 50, 0.95).median(np.full(11, np.nan))["value"] is None
+
+
 def test_shares_count_groups_and_not_prompts():
     """Twenty prompts of four states that all flip are four observations."""
     row = Intervals(np.repeat(["a", "b", "c", "d"], 5).tolist(), 1, 50, 0.95).share(np.ones(20))

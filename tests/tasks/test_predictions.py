@@ -125,6 +125,36 @@ def test_planted_perturbations(intervened):
     assert set(noise) == {"1", "2", "3"}
 
 
+def test_one_wild_prompt_does_not_make_the_error(intervened):
+    """Predictions that halve the effect have error 1/4, however wrong they are in one of the prompts."""
+    cells = list(intervened.values())
+    made = []
+    for i, cell in enumerate(cells):
+        scale = 1e4 if i == 0 else 0.5
+        made.append(cell.assign(feature_response=cell.feature_effect * scale))
+    rows = summarise(made, SETTINGS)["train"]["feature_effects"]
+    found = next(row for row in rows if row["predictor"] == "response")["perturbation"]
+    for row in found.values():
+        assert row["error"]["value"] == pytest.approx(0.25, abs=1e-5) and row["worse"] > 0
+
+
+def test_features_that_do_nothing_are_told_from_those_that_act(intervened):
+    """KL follows influence below what counts and is noise above: those that act do not correlate."""
+    generator, made = np.random.default_rng(5), []
+    for cell in intervened.values():
+        influence, kl = cell.source_influence.values[..., None], cell.source_kl
+        acts = generator.random(influence.shape) < 0.5
+        small = np.minimum(1e-9 * (influence / np.nanmax(influence)) ** 3, 1e-9)
+        large = np.exp(generator.uniform(np.log(1e-5), 0, influence.shape))
+        values = np.where(acts, large, small) + 0 * kl.values
+        made.append(cell.assign(source_kl=kl.copy(data=values)))
+    rows = summarise(made, SETTINGS)["train"]["output"]
+    row = next(row for row in rows if (row["predictor"], row["regime"]) == ("influence", "free"))
+    assert 0 < row["acting_features"] < row["features"] and abs(row["acting"]) < 0.4
+    low, middle, high = row["kl"]
+    assert low < middle < high and low < 1e-9 and 1e-2 < high < 1
+
+
 def test_planted_effects_on_the_output(intervened):
     """KL that is a power of the influence correlates with it by 1 on log axes, and noise by 0."""
     generator, cells = np.random.default_rng(5), list(intervened.values())
