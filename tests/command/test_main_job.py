@@ -22,6 +22,7 @@ README = (ROOT / "README.md").read_text()
 SHOWN = re.findall(r"^    (circuitstore .+?)(?:\s{2,}.*)?$", README, flags=re.MULTILINE)
 
 
+LONG = "circuitstore build supernodes"  # measures circuits for a minute: tests/tasks tries it on few prompts
 SERVING = "view"  # the command that goes on until Ctrl-C
 
 
@@ -114,7 +115,10 @@ def test_readme_shows_commands():
     assert len(SHOWN) >= 8
 
 
-@pytest.mark.parametrize("command", SHOWN)
+@pytest.mark.parametrize(
+    "command",
+    [pytest.param(each, marks=pytest.mark.slow) if each.startswith(LONG) else each for each in SHOWN],
+)
 def test_readme_commands_run(folder, command):
     """Each command that README shows does what it says: exit code 0, no traceback."""
     words = [filled(folder, word) for word in shlex.split(command)[1:]]

@@ -1,7 +1,8 @@
 """An edit of a module moves the keys of exactly the phases that can reach it: every module, every phase.
 
 `python tests/support/mutations.py` prints the table. What can be reached is found here a second time, from
-the import statements alone, without the code that makes keys.
+the import statements alone, without the code that makes keys. What plans after
+each edit takes minutes, and is marked slow.
 """
 
 from __future__ import annotations
@@ -91,6 +92,7 @@ def roots(phase: str, about: str) -> set[str]:
     return {module for module in around & set(FILES) if computes(module)}
 
 
+@pytest.mark.slow
 def test_an_edit_moves_exactly_the_phases_that_can_reach_it(report, graph):
     """Of every module of the code, on every kind of input."""
     assert set(report["moved"]) == set(FILES)
@@ -108,6 +110,7 @@ def test_an_edit_moves_exactly_the_phases_that_can_reach_it(report, graph):
     assert wrong == {}
 
 
+@pytest.mark.slow
 def test_every_phase_is_moved_by_its_own_module(report):
     """And so by something: a phase that nothing moves would be answered by an old store for ever."""
     for name in report["phases"]:
@@ -125,6 +128,7 @@ def test_an_edit_of_any_function_or_constant_counts(module):
     assert len(hashes) == len(set(hashes)) and known not in hashes
 
 
+@pytest.mark.slow
 def test_the_table_names_every_module(report):
     """Each in one row, beside the phases that its edit moves."""
     rows = table(report)

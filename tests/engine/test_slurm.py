@@ -30,6 +30,7 @@ pkill -TERM -P "$job"
 """
 
 
+@pytest.mark.slow
 def test_jobs_are_workers(tmp_path):
     """A job is submitted with what was asked for, computes, and ends with the script."""
     for name, text in (("sbatch", SBATCH), ("scancel", SCANCEL)):

@@ -49,6 +49,7 @@ def computed(outcome: Outcome) -> list[int]:
     return [cells for _, cells, _ in json.loads(outcome.out).values()]
 
 
+@pytest.mark.slow
 def test_a_phase_that_needs_a_gpu_goes_to_workers_that_have_one(counting, cluster, tmp_path):
     """By the tags of what it loads; without a tag it goes to all."""
     assert computed(
@@ -74,7 +75,7 @@ def test_a_killed_worker_changes_nothing(counting, ways, tmp_path, way):
     assert verify(Store(counting.root / f"killed-{way}"), deep=True).damaged == []
 
 
-@pytest.mark.parametrize("way", ["processes", "cluster"])
+@pytest.mark.parametrize("way", ["processes", pytest.param("cluster", marks=pytest.mark.slow)])
 def test_a_batch_that_kills_each_worker_ends_the_build(counting, ways, tmp_path, way):
     """One line says what to do, and what the others finished is kept."""
     events = {"fatal": "i13", "fuse": str(tmp_path / "fuse"), "again": True}
@@ -126,6 +127,7 @@ def gone(processes: list[int]) -> list[int]:
     return [each for each in processes if alive(each)]
 
 
+@pytest.mark.slow
 def test_a_cluster_that_was_started_here_ends_with_its_build(counting):
     """However the build ends, and what finished is kept."""
     code, stayed = told_to_end(counting, "ended", dask="local", jobs=2)
