@@ -72,7 +72,10 @@ VALUES = {
     "audit.graphs": "1",
     "audit.nodes": "20",
 }
-ELSEWHERE = {"prompts.chat": "it needs a model with a chat template, and tests/inputs/test_chat.py tries it"}
+ELSEWHERE = {
+    "prompts.chat": "it needs a model with a chat template, and tests/inputs/test_chat.py tries it",
+    "corpus_activations.layers": "it chooses cells, and tests/transcoders/test_some_layers.py tries it",
+}
 BY_GRADIENT = 'it is read by the methods "gradient" and "integrated" alone'
 OF_ATTRIBUTION = "the phase shares the table of attribution, and explains the difference of the answers"
 # PHASE.setting that moves a key and no bytes here, and why the key has it all the same.
