@@ -22,15 +22,10 @@ from tasks.parts.dominant import UNLABELLED
 from tasks.variables import DIMS, LIKE
 
 TABLES = ROOT / "tasks" / "variables"
-SOMETIMES = {
-    "W_skip",
-    "suppressed",
-    "label_*",
-    "figure",
-    "behaviour",
-    "prompt_id",
-    "token_role",
-}  # in no store of this test
+SOMETIMES = {"W_skip", "suppressed", "label_*", "figure", "behaviour", "prompt_id", "token_role"}
+SOMETIMES |= {
+    f"target_{part}" for part in ("layer", "position", "feature")
+}  # of a feature that is explained  # in no store of this test
 
 
 @pytest.fixture(scope="module")
