@@ -1,21 +1,15 @@
-"""Phase `supernodes`: its runs against features taken out by hand, its graph, its choice, and its files."""
+"""Phase `supernodes`: its runs against features taken out by hand, its graph and its choice."""
 
 from __future__ import annotations
 
-import json
-
 import msgspec
-import networkx as nx
 import numpy as np
 import pytest
 import torch
 import xarray as xr
 from minimal_pairs import Cells, candidates_in
-from workspace import BEHAVIOUR, PROFILE, run
 
-import circuitstore as cs
 from circuitstore.circuits.supernodes import flows
-from circuitstore.errors import UsageError
 from circuitstore.models.capture import capture
 from circuitstore.statistics.bootstrap import bootstrap_interval
 from tasks import supernodes as phase
@@ -287,48 +281,3 @@ def test_the_summary_is_counted_again(made):
         change = test.without_supernode_margin.values[:, i] - test.base_margin.values
         if np.isfinite(change).any():
             assert group["change"] == pytest.approx(np.nanmean(change), abs=1e-5)
-
-
-QUICK = ("sizes=[5,40]", "sufficiency=50.0", "shuffles=20", "controls=2", "splits=1", "bootstrap=50")
-
-
-def test_supernodes_are_files(minimal_pairs, tmp_path):
-    """Node-link JSON that networkx reads, a picture, and prompts' graphs in which the groups are."""
-    words = [word for setting in QUICK for word in ("--set", f"supernodes.{setting}")]
-    outcome = run("build", "supernodes", *minimal_pairs.selection, *words)
-    assert outcome.code == 0, outcome.err
-    data = cs.open("supernodes", behaviour=BEHAVIOUR, store=minimal_pairs.store, profile=PROFILE)
-    where = ("--behaviour", BEHAVIOUR, "--store", minimal_pairs.store, "--profile", minimal_pairs.profile)
-    told = run(
-        "export", "supernodes", tmp_path, *where, "--format", "json", "--format", "svg", "--format", "pinned"
-    )
-    assert told.code == 0, told.err
-    graph = nx.node_link_graph(json.loads((tmp_path / "supernodes.json").read_text()), edges="edges")
-    assert len(graph) == data.sizes["supernode"] and graph.number_of_edges() == data.sizes["edge"]
-    leaving = {i: sum(w for *_, w in graph.out_edges(i, data="weight")) for i in graph}
-    assert [leaving[i] for i in graph] == pytest.approx(data.supernode_total.values.tolist(), abs=1e-4)
-    assert sum(len(members) for _, members in graph.nodes(data="members")) == 40
-    assert b"margin" in (tmp_path / "supernodes.svg").read_bytes()
-    files = {path.stem: json.loads(path.read_text()) for path in tmp_path.glob("p[0-9]*.json")}
-    assert set(files) == set(data.measured_prompt.values.tolist())
-    features = {
-        (int(a), int(b)) for a, b in zip(data.unit_layer.values, data.unit_feature.values, strict=True)
-    }
-    pinned = [pin for file in files.values() for pin in file["qParams"]["pinnedIds"]]
-    assert pinned and {tuple(map(int, pin.split("_")[:2])) for pin in pinned} <= features
-    for file in files.values():
-        nodes, shown = {node["node_id"] for node in file["nodes"]}, file["qParams"]
-        assert set(shown["pinnedIds"]) <= nodes
-        assert all(
-            len(group) > 2 and set(group[1:]) <= set(shown["pinnedIds"]) for group in shown["supernodes"]
-        )
-    refused = run("export", "supernodes", tmp_path, *where, "--prompt", "p0a")
-    assert refused.code == 2 and "--format pinned" in refused.err
-
-
-def test_prompts_are_of_pinned_graphs_alone():
-    """Which prompt a graph of the whole behaviour is of, nobody could say."""
-    from tasks.exports.supernodes import files
-
-    with pytest.raises(UsageError, match="pinned"):
-        files(None, None, None, ("json",), ("p0a",))
