@@ -32,6 +32,7 @@ from circuitstore.storage.scratch import machine, runs
 BEAT_SECONDS, STALE_SECONDS = 5.0, 60.0
 TURN_SECONDS = 10.0  # the longest that one build keeps others from claiming cells
 LOOK_SECONDS = 0.01
+ATTEMPTS = 10  # at writing a file whose folder others remove
 _own: set[str] = set()  # names of the leases of this process that have not ended
 BUILD, CLAIMS, TURN = ".build", ".claims", ".turn"
 FOLDER = "leases"
@@ -80,9 +81,9 @@ class Lease:
         for ending in (BUILD, CLAIMS):
             with contextlib.suppress(OSError):
                 os.unlink(self._path(ending))
-        with contextlib.suppress(OSError):  # others may have theirs there
-            os.rmdir(self.store.path(FOLDER))
-            if self._made_store:
+        if self._made_store:  # a build that was refused leaves nothing
+            with contextlib.suppress(OSError):  # others may have theirs there
+                os.rmdir(self.store.path(FOLDER))
                 os.rmdir(self.store.root)
 
     @property
@@ -174,16 +175,16 @@ class Lease:
         claims = {phase: sorted(keys) for phase, keys in self._claims.items() if keys}
         holder = Holder(machine(), os.getpid(), boot(), claims if ending == CLAIMS else {})
         draft = self.store.path(FOLDER, f".{self.name}{ending}")
-        for attempt in (1, 2):
-            self.store.make_folder(os.path.dirname(draft))
+        for attempt in range(ATTEMPTS):
             try:
+                self.store.make_folder(os.path.dirname(draft))
                 with open(draft, "wb") as file:
                     file.write(msgspec.json.encode(holder))
                 share(self.store.root, [draft])
                 os.replace(draft, self._path(ending))
                 return
-            except FileNotFoundError:  # a build that ended has just removed the empty folder
-                if attempt == 2:
+            except FileNotFoundError:  # a build that made the store has just ended, and removed the empty folder
+                if attempt == ATTEMPTS - 1:
                     raise
 
     def _beat(self) -> None:

@@ -1,7 +1,7 @@
 """Users who share a store: two accounts with other umasks, on two hosts with networks of their own.
 
-A user may not be able to read this interpreter's own files. So a process loads all modules by a build of its
-own, and only then becomes another user on another host.
+A user may not be able to read this interpreter's own files. So each process loads all modules by a build in a
+store of its own, and only then becomes another user on another host.
 """
 
 from __future__ import annotations
@@ -49,8 +49,10 @@ def act(store, kind, *arguments):
     except CircuitstoreError as error:
         return str(error)
 
+scratch = own / f"scratch-{os.getpid()}"  # a new one, or there would be nothing to build and to load
 for step in (("build", ()), ("build", (1,)), ("verify",), ("gc",)):
-    act(own / "scratch", *step)
+    if isinstance(told := act(scratch, *step), str):
+        sys.exit(told)
 if ctypes.CDLL(None, use_errno=True).unshare(0x04000000 | 0x40000000):  # host name and network
     sys.exit(os.strerror(ctypes.get_errno()))
 socket.sethostname(f"host-{user}")
