@@ -183,7 +183,7 @@ class Lease:
                 share(self.store.root, [draft])
                 os.replace(draft, self._path(ending))
                 return
-            except FileNotFoundError:  # a build that made the store has just ended, and removed the empty folder
+            except FileNotFoundError:  # the build that made the store has just removed the empty folder
                 if attempt == ATTEMPTS - 1:
                     raise
 
