@@ -107,6 +107,7 @@ PHASES = (
         phases.Figures,
         needs=(
             "study",
+            "architecture",
             "review",
             "prompts",
             "baseline",

@@ -74,6 +74,7 @@ def figures(
     cells: list[Coords],
     config: Figures,
     study: dict[str, str],
+    architecture: dict[str, Any],
     review: Labels,
     prompts: Upstream,
     baseline: Upstream,
@@ -86,8 +87,8 @@ def figures(
 ) -> Iterator[tuple[Coords, xr.Dataset]]:
     """Yield one dataset for each figure, and the report last; axis `figure` is its name.
 
-    `study` names the behaviour, with its title and description, and the profile; `review` holds the labels
-    of reviewers.
+    `study` names the behaviour, with its title and description, and the profile; `architecture` says what
+    the model is (`tasks.inputs.architecture`); `review` holds the labels of reviewers.
 
         title, caption, section   text; the section is that of the report
         provenance                text: a line for each phase that the figure was drawn from, with the content
@@ -107,7 +108,7 @@ def figures(
     }
     content = {name: phase.content({}) for name, phase in upstream.items()}
     content["review"] = tables_features.labels_hash(review)
-    given = {"study": study, **tables(config, review, **upstream)}
+    given = {"study": study, "architecture": architecture, **tables(config, review, **upstream)}
     settings = {name: getattr(config, name) for name in config.__struct_fields__}
     look = Look(config.style, config.sequential, config.diverging)
     sections = _words(given, config)
@@ -125,7 +126,7 @@ def figures(
     origin = provenance("report", content, settings)
     title = f"Report on {study['behaviour']}"
     caption = "All figures and numbers of this behaviour in order, in one page."
-    page = report.page(study, sections, content, settings)
+    page = report.page(study, architecture, sections, content, settings)
     no_files = dict.fromkeys(config.formats, b"")
     yield {"figure": "report"}, _dataset(title, caption, "report", origin, no_files, page)
 
@@ -172,7 +173,9 @@ def _words(given: dict[str, Any], config: Figures) -> dict[str, list[str]]:
     sections["prompts"] = report.prompts(given["study"], given["prompts"], given["baseline"])
     sections["baseline"] = report.baseline(given["prompts"], given["baseline"])
     sections["features"] = [
-        *report_features.features(given["features"], given["interpretation"], given["attribution"].n_layers),
+        *report_features.features(
+            given["features"], given["interpretation"], given["architecture"]["layers"]
+        ),
         *report_features.by_role(given["features"], given["pairs"]),
     ]
     sections["interpretation"] = report_features.interpretation(

@@ -33,7 +33,8 @@ EXPECTED = "a commit of 40 hexadecimal digits"
 class Pin(msgspec.Struct, frozen=True):
     """What a kind of files was taken to be.
 
-    `kind` is "model", "tokenizer", "transcoders", or "linked" for files that transcoders list elsewhere.
+    `kind` is "model", "tokenizer", "transcoders", "hooks", "architecture", or "linked" for files that
+    transcoders list elsewhere.
     """
 
     kind: str

@@ -57,15 +57,21 @@ overflow-wrap: anywhere }
 
 
 def page(
-    study: dict[str, str], sections: dict[str, list[str]], content: dict[str, str], settings: dict[str, Any]
+    study: dict[str, str],
+    architecture: dict[str, Any],
+    sections: dict[str, list[str]],
+    content: dict[str, str],
+    settings: dict[str, Any],
 ) -> bytes:
     """The page, from the HTML of its sections.
 
-    `content` gives the content hash of each artifact that was read, `settings` how figures are drawn.
+    `architecture` says what the model is (`tasks.inputs.architecture`), `content` gives the content hash of
+    each artifact that was read, `settings` how figures are drawn.
     """
     title = visible(f"{study['behaviour']} · {study['profile']}")
     origin = (
-        f"<p>Profile {markup.words(study['profile'])}. Made by circuitstore from what lies in the store.</p>"
+        f"<p>Profile {markup.words(study['profile'])}: {markup.words(_model(architecture))}. "
+        "Made by circuitstore from what lies in the store.</p>"
     )
     body = [f"<h1>{markup.words(study['behaviour'])}</h1>", *_about(study), origin]
     if toy := trained.TOYS.get(study["profile"]):
@@ -87,6 +93,12 @@ def page(
     head += f"<title>{escape(title)}</title><style>{STYLE}</style>"
     html = f'<html lang="en"><head>{head}</head><body>{markup.resolved("".join(body))}</body></html>'
     return f"<!doctype html>{html}\n".encode()
+
+
+def _model(architecture: dict[str, Any]) -> str:
+    """What the model is: its architecture, its size, and of a repository of the hub which one."""
+    words = "{name}, {layers} layers, d_model {d_model:,}".format_map(architecture)
+    return f"{words}, {architecture['repo']} at {architecture['commit']}" if "repo" in architecture else words
 
 
 def _about(study: dict[str, str]) -> list[str]:

@@ -37,14 +37,10 @@ def features(measured: Features, labels: Interpretation, n_layers: int) -> list[
     ]
     active, count = len(labels.unit), len(np.unique(labels.data.twin.values))
     words = (
-        f"<p>The model is a transformer of {n_layers} layers and width {measured.d_model:,}; here are the "
-        f"transcoders of {len(measured.layers)} of them ({cite('dunefsky')}), with {measured.size:,} "
-        "features "
-        f"each. {active:,} features are active in some prompt, {count:,} of them distinct. Features whose "
-        "encoder and decoder "
-        "rows both have a cosine above 0.99 are one feature twice; distinct L0 counts them once. L0 and "
-        "distinct "
-        "L0 are means over positions.</p>"
+        f"<p>The transcoders of {len(measured.layers)} of the model's {n_layers} layers ({cite('dunefsky')}) "
+        f"have {measured.size:,} features each. {active:,} features are active in some prompt, {count:,} of "
+        "them distinct. Features whose encoder and decoder rows both have a cosine above 0.99 are one "
+        "feature twice; distinct L0 counts them once. L0 and distinct L0 are means over positions.</p>"
     )
     heads = ["layer", "L0", "distinct L0", "explained variance", "normalised MSE"]
     return [words, table("layers", "Sparsity and reconstruction by layer", heads, rows)]

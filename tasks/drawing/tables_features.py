@@ -47,7 +47,6 @@ class Features:
     place: dict[int, np.ndarray]  # layer → (entry,): number of prompt and position
     positions: int  # of all prompts, those with features
     size: int  # features of a transcoder
-    d_model: int
 
     @classmethod
     def of(cls, upstream: Upstream) -> Features:
@@ -95,7 +94,6 @@ class Features:
             place={layer: _places([cells[layer][name] for name in order]) for layer in layers},
             positions=int(counts[0].sum()),
             size=int(next(iter(any_layer.values())).feature_count),
-            d_model=next(iter(any_layer.values())).sizes["d_model"],
         )
 
     @property

@@ -34,7 +34,6 @@ class Graphs:
     # the same of what pruning keeps: "completeness", "replacement", "path_length", "nodes" → (prompt,)
     pruned: dict[str, np.ndarray]
     graphs: dict[str, xr.Dataset]
-    n_layers: int = 0  # of the model
     # method → (entry,) nats: attributions of the features of all prompts to the margin, where computed
     contributions: dict[str, np.ndarray] = field(default_factory=dict)
     spearman: np.ndarray = field(default_factory=lambda: np.zeros(0))  # (prompt,): of gradient and direct
@@ -45,9 +44,9 @@ class Graphs:
         scored, kept, lengths, spearman = [], [], [], []
         parts: list[dict[str, float]] = []
         contributions: dict[str, list[np.ndarray]] = {}
-        graphs, n_layers = {}, 0
+        graphs = {}
         for coords, graph in upstream.each({}):
-            name, n_layers = str(coords["prompt"]), int(graph.n_layers)
+            name = str(coords["prompt"])
             if name in examples:
                 graphs[name] = graph
             scores = ("completeness_score", "replacement_score", "identity_error", "kept_weight")
@@ -73,7 +72,6 @@ class Graphs:
             kept=np.array(kept),
             path_length=np.array(lengths),
             pruned={name: np.array([part[name] for part in parts]) for name in parts[0]},
-            n_layers=n_layers,
             graphs={name: graphs[name] for name in examples if name in graphs},
             contributions={name: np.concatenate(parts) for name, parts in contributions.items()},
             spearman=np.array(spearman),

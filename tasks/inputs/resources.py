@@ -13,6 +13,7 @@ import msgspec
 from circuitstore.engine.task import Resource
 from circuitstore.storage.layout import Store
 from tasks.inputs import (
+    architecture,
     behaviour,
     device,
     given,
@@ -49,6 +50,12 @@ def resources(selection: Selection, store: Store) -> dict[str, Resource]:
     return {
         "behaviour": _behaviour(selection),
         "study": Resource(words, words, sources=partial(study.sources, about, selection.prompts_file)),
+        "architecture": Resource(
+            partial(architecture.identity, weights),
+            partial(architecture.load, weights),
+            sources=partial(architecture.sources, weights),
+            keep=partial(architecture.keep, weights),
+        ),
         "text": Resource(
             partial(given.given, text),
             partial(given.given, text),

@@ -13,6 +13,8 @@ from circuitstore.engine.task import Resource
 from circuitstore.memo import Memo
 from circuitstore.storage.layout import Store
 from tasks import PIPELINE, SETTINGS
+from tasks.inputs import architecture
+from tasks.inputs.places import Folder
 from tasks.inputs.resources import resources
 from tasks.settings.selection import Text, select, select_text
 
@@ -80,6 +82,15 @@ def test_a_text_is_explained_with_all_layers(tables):
     """A behaviour is explained with those that the profile keeps."""
     assert tables["text"]["transcoders"].part() is None
     assert tables["declared"]["transcoders"].part() == [0, 1, 2, 3, 4, 5]
+
+
+def test_what_a_model_is_stands_in_its_config(tables, tmp_path):
+    """Its architecture by the name that transformers gives it, or by its type, and its size."""
+    assert tables["declared"]["architecture"].load() == {"name": "Qwen3", "layers": 6, "d_model": 128}
+    (tmp_path / "config.json").write_text('{"model_type": "llama", "num_hidden_layers": 2, "hidden_size": 8}')
+    folder = Folder(str(tmp_path), Store(tmp_path / "store"))
+    assert architecture.identity(folder) == {"name": "llama", "layers": 2, "d_model": 8}
+    assert architecture.sources(folder).consulted == [str(tmp_path / "config.json")]
 
 
 def test_where_to_compute_is_in_no_identity(tables):

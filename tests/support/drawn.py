@@ -22,6 +22,7 @@ PHASES = (
     "interventions",
 )
 STUDY = {"behaviour": "mine", "profile": "small"}
+ARCHITECTURE = {"name": "Qwen3", "layers": 4, "d_model": 48}
 SETTINGS = Figures(dpi=100, bootstrap=50)
 
 
@@ -35,7 +36,7 @@ def upstream(built) -> dict[str, Upstream]:
 @pytest.fixture(scope="session")
 def given(upstream) -> dict:
     """What drawings are given, by name."""
-    return {"study": STUDY, **tables(SETTINGS, {}, **upstream)}
+    return {"study": STUDY, "architecture": ARCHITECTURE, **tables(SETTINGS, {}, **upstream)}
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 import matplotlib
 import msgspec
 import pytest
-from drawn import SETTINGS, STUDY
+from drawn import ARCHITECTURE, SETTINGS, STUDY
 from PIL import Image
 
 from circuitstore.storage.reviews import Label
@@ -37,7 +37,10 @@ def test_the_same_bytes_each_time(upstream, stored):
     """Drawn again in another process and under other settings of matplotlib, all bytes are equal."""
     settings = msgspec.structs.replace(SETTINGS, formats=("png", "svg", "pdf"))
     with matplotlib.rc_context({"font.size": 31, "axes.facecolor": "red", "svg.hashsalt": None}):
-        again = {coords["figure"]: data for coords, data in figures([{}], settings, STUDY, {}, **upstream)}
+        again = {
+            coords["figure"]: data
+            for coords, data in figures([{}], settings, STUDY, ARCHITECTURE, {}, **upstream)
+        }
     assert list(again) == list(stored)
     for name, figure in again.items():
         for kind in ("png", "svg", "pdf", "html"):
@@ -128,7 +131,10 @@ def test_reviewed_labels_are_shown(upstream, given):
     layer, feature = given["circuit"].top_features(1)[0]
     review = {(layer, feature): Label("what a person said", "someone", "")}
     settings = msgspec.structs.replace(SETTINGS, formats=("svg",))
-    again = {coords["figure"]: data for coords, data in figures([{}], settings, STUDY, review, **upstream)}
+    again = {
+        coords["figure"]: data
+        for coords, data in figures([{}], settings, STUDY, ARCHITECTURE, review, **upstream)
+    }
     assert "what a person said" in again["report"].html.values.tobytes().decode()
     assert labels_hash(review) in str(again["activity"].provenance.values)
     assert given["interpretation"].label(layer, feature) != "what a person said"
@@ -141,7 +147,7 @@ def test_the_report_begins_with_what_it_holds_and_what_is_a_toy(stored):
     numbers = [int(number) for number in re.findall(r"<b>Figure (\d+)\.", page)]
     assert numbers == list(range(1, len(stored)))
     study = {"behaviour": "mine", "profile": "tiny"}
-    assert "tiny is a toy" in report.page(study, {}, {}, {}).decode().partition("<nav>")[0]
+    assert "tiny is a toy" in report.page(study, ARCHITECTURE, {}, {}, {}).decode().partition("<nav>")[0]
     assert "toy" not in page.partition("<nav>")[0].partition("<body>")[2]
 
 

@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from drawn import ARCHITECTURE
 
 from tasks.drawing import markup, published, report, report_interventions
 from tasks.drawing.numerals import bounds, number, printed, ranged
@@ -57,7 +58,7 @@ def test_the_page_is_well_formed_with_any_text_in_prompts(given):
     worst = np.array(["\x00\x1b[31m\u202e<b>&]]>\ufffe"] * count, dtype=object)
     rows = replace(given["prompts"], text=worst, correct=worst, incorrect=worst)
     parts = report.prompts(PAGE, rows, given["baseline"])
-    page = report.page(PAGE | {"title": "\x00<i>"}, {"prompts": parts}, {}, {}).decode()
+    page = report.page(PAGE | {"title": "\x00<i>"}, ARCHITECTURE, {"prompts": parts}, {}, {}).decode()
     assert not re.search(r"[\x00-\x09\x0b-\x1f\u202a-\u202e\u2066-\u2069\ufffe]", page)
     assert "␀␛[31m⟨U+202E⟩&lt;b&gt;&amp;]]&gt;⟨U+FFFE⟩" in page and "␀&lt;i&gt;" in page
     body = page.partition("<body>")[2].partition("</body>")[0]
@@ -83,11 +84,20 @@ def test_citations_have_the_numbers_of_what_they_cite(stored):
 def test_the_report_says_what_the_behaviour_is():
     """In the words of its declaration, which are read and not run; prompts from a file have none."""
     declared = study("plural", "tiny", "")
-    page = report.page(declared, {}, {}, {}).decode()
+    page = report.page(declared, ARCHITECTURE, {}, {}, {}).decode()
     assert declared["title"] in page.partition("<nav>")[0] and declared["description"] in page
     assert declared["title"].startswith("Subject–verb")
     for other in (study("plural", "tiny", "mine.jsonl"), study("mine", "tiny", "")):
         assert (other["title"], other["description"]) == ("", "")
+
+
+def test_the_report_says_which_model_it_is_about(stored):
+    """By its config.json; a model of the hub by repository and commit too, whatever they are called."""
+    page = stored["report"].html.values.tobytes().decode()
+    assert re.search(r"Profile small: Qwen3, \d+ layers, d_model \d+\. Made by", page)
+    hub = ARCHITECTURE | {"d_model": 2560, "repo": "a/<b>", "commit": "0" * 40}
+    page = report.page(PAGE, hub, {}, {}, {}).decode()
+    assert f"Qwen3, 4 layers, d_model 2,560, a/&lt;b&gt; at {'0' * 40}. Made by" in page
 
 
 def test_examples_are_of_the_usual_kind_of_prompts(given):
