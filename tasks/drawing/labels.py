@@ -9,10 +9,9 @@ from __future__ import annotations
 import ast
 import re
 
-from tasks.drawing.style import token
+from tasks.drawing.style import TIED, token
 
 QUOTED = r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\""""  # a token in a label, as Python writes it
-TIED = "≡"  # behind a label that is one of several that fit equally well
 SIGNS = (
     "below the index, what the feature goes with; “=␣a”: prompts with the correct answer ␣a; “→␣a”: no "
     f"label, the token that it promotes most; “{TIED}”: other categories fit as well"

@@ -32,6 +32,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X")  # so that colour is never the onl
 POSITIVE, NEGATIVE = BLUE, VERMILION
 SPLITS = {"train": (SKY, "o"), "test": (VERMILION, "D")}
 UNSEEN = {"Cc", "Cf", "Cn", "Cs", "Zl", "Zp"}  # categories of characters (Unicode Standard, §4.5)
+TIED = "≡"  # behind a label that is one of several that fit equally well
 TALK = 1.25  # how much larger figures of a talk are
 SIZES = {"paper": 6.5, "talk": 9.0}  # of type, in points
 
@@ -128,8 +129,11 @@ def visible(text: str, sign: Callable[[str], str] = lambda _: "·") -> str:
 
 
 def cut(text: str, width: int) -> str:
-    """At most `width` characters of a text, the last one an ellipsis where something is left out."""
-    return text if len(text) <= width else text[: max(width - 1, 1)] + "…"
+    """At most `width` characters of a text, with an ellipsis at the end of what is left out; `TIED` stays."""
+    if len(text) <= width:
+        return text
+    sign = TIED if text.endswith(TIED) else ""
+    return text[: max(width - 1 - len(sign), 1)] + "…" + sign
 
 
 def legend_below(figure: Figure, handles: Sequence[Artist], columns: int = 4) -> None:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from circuitstore.transcoders.reconstruction import explained_variance, normalised_mse, variance_about_mean
-from tasks.drawing.labels import TIED, parted, printed, shortened
-from tasks.drawing.style import token
+from tasks.drawing.labels import parted, printed, shortened
+from tasks.drawing.style import TIED, token
 from tasks.parts.dominant import UNLABELLED
 from tasks.parts.positions import blank
 

@@ -171,6 +171,13 @@ def test_fit_cuts_to_the_width_it_is_given():
     assert lettering.fit("iiiiiiii", 14, 6) == "iiiiiiii" and lettering.fit("WWWWWWWW", 14, 6).endswith("…")
 
 
+def test_the_sign_of_a_tie_is_not_cut_off():
+    """A label that is one of several that fit is not printed as if it were the only one."""
+    assert cut("=␣Providence ≡", 9) == "=␣Provi…≡" and cut("=␣Rome ≡", 8) == "=␣Rome ≡"
+    short = lettering.fit("=␣Providence ≡", 40, 6)
+    assert short.endswith("…≡") and lettering.width(short, 6) <= 40
+
+
 def test_lines_hold_all_words_within_their_width():
     """A word that is too long by itself is cut; nothing else is lost."""
     text = "0.78 (one graph; cross-layer: 0.90)"
