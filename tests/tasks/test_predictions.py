@@ -138,6 +138,24 @@ def test_one_wild_prompt_does_not_make_the_error(intervened):
         assert row["error"]["value"] == pytest.approx(0.25, abs=1e-5) and row["worse"] > 0
 
 
+def test_one_wild_source_of_a_prompt_does_not_make_the_error(intervened):
+    """Ten sources with six targets each: the effect is halved, but of one source told wrong by far."""
+    made = []
+    for cell in intervened.values():
+        pair = np.broadcast_to(np.arange(60), cell.feature_source.shape)
+        source = cell.feature_source.copy(data=pair // 6)
+        one = cell.feature_layers.copy(data=np.ones_like(pair))
+        effect = cell.feature_effect.copy(data=np.ones(cell.feature_effect.shape))
+        scale = np.where(pair // 6 == 3, 1e4, 0.5)[..., None]
+        response = effect.copy(data=effect.values * scale)
+        changed = {"feature_source": source, "feature_layers": one, "feature_effect": effect}
+        made.append(cell.assign(changed | {"feature_response": response}))
+    rows = summarise(made, SETTINGS)["train"]["feature_effects"]
+    found = next(row for row in rows if row["predictor"] == "response")["perturbation"]["1"]
+    assert found["error"]["value"] == pytest.approx(0.25, abs=1e-5)
+    assert found["worse"] == pytest.approx(0.1) and found["sources"] == 10 * N_TRAIN
+
+
 def test_features_that_do_nothing_are_told_from_those_that_act(intervened):
     """KL follows influence below what counts and is noise above: those that act do not correlate."""
     generator, made = np.random.default_rng(5), []
