@@ -62,7 +62,7 @@ def rows(
         "completeness": both(attribution.completeness, attribution.pruned["completeness"], ".3f"),
         "replacement": both(attribution.replacement, attribution.pruned["replacement"], ".3f"),
         "path": both(attribution.path_length, attribution.pruned["path_length"], ".2f"),
-        "nodes": f"{np.median(attribution.kept[:, THRESHOLDS.index(0.8)]):.0f}",
+        "nodes": f"{np.median(attribution.kept[:, THRESHOLDS.index(0.8)]):,.0f}",
         "prediction": each_graph(
             lambda among: influence(
                 interventions.feature_effects(split, among=among, regime="constrained", predictor="influence")
@@ -138,7 +138,7 @@ def percent(row: dict[str, Any] | None, measure: str = "incorrect_first") -> str
         return "not measured"
     regime = row["regime"].replace("_", " ")
     share, interval = row[measure]["value"], bounds(row[measure], ".0%")
-    size = f"all {row['size']}" if row["asked"] >= EVERY else row["size"]
+    size = f"{'all ' if row['asked'] >= EVERY else ''}{row['size']:,}"
     words = f"{share:.0%} with {size} features, {published.CHOICES[row['choice']]} ({interval}; {regime})"
     return words + lying(row)
 

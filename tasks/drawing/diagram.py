@@ -40,6 +40,7 @@ NARROW = 0.9  # cm: width of a box in a column that holds an embedding alone
 LEAST, WIDEST = 1.3, 3.0  # cm: least and largest width of a box elsewhere
 THICKEST = 3.2  # points: an edge that is all of the input of its target
 FOOT = 1.6  # cm: for legend and note
+COLUMNS = 4  # of the legend
 EDGES = 0.12  # cm: between the last column and the end of the page, where edges pass
 
 Node = Hashable
@@ -249,11 +250,13 @@ def _legend(figure: Figure, kinds: set[str], look: style.Look) -> None:
     for kind, look_of in KINDS.items():
         if kind in kinds:
             handles.append(FancyBboxPatch((0, 0), 1, 1, label=kind, linewidth=0.7, **look_of))
+    while len(handles) < 3 * COLUMNS - 2:  # with fewer, the first columns would not be of three lines
+        handles.append(Line2D([], [], linestyle="", label=" "))
     figure.legend(
         handles=handles,
         loc="lower center",
         bbox_to_anchor=(0.5, 0.4 * style.CM * look.scale / figure.get_figheight()),
-        ncols=4,
+        ncols=COLUMNS,
         columnspacing=1.2,
         handletextpad=0.5,
     )

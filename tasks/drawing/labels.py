@@ -30,6 +30,7 @@ def printed(label: str) -> str:
     name, value = parted(label)
     if name == "correct":
         return f"correct={token(value, MOST_LETTERS)}"
+    label = re.sub("(?<=^position )-", "−", label)
     return re.sub(QUOTED, lambda quoted: token(ast.literal_eval(quoted[0]), MOST_LETTERS), label)
 
 

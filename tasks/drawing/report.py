@@ -119,7 +119,7 @@ def figure(plate: Plate, svg: bytes, origin: str, number: int) -> str:
 
 def prompts(study: dict[str, str], rows: Prompts, answers: Baseline) -> list[str]:
     """How many prompts there are, what the model's training held out of them, and the first few."""
-    counts = ", ".join(f"{int((rows.split == split).sum())} {split}" for split in rows.splits)
+    counts = ", ".join(f"{int((rows.split == split).sum()):,} {split}" for split in rows.splits)
     columns = (
         rows.text,
         rows.correct,
@@ -136,7 +136,7 @@ def prompts(study: dict[str, str], rows: Prompts, answers: Baseline) -> list[str
         else "tested on the same ones, for there are no test prompts: nothing below is of unseen prompts"
     )
     words = (
-        f"<p>{len(rows.ids)} prompts ({counts}); features are chosen on train prompts and {tested}. "
+        f"<p>{len(rows.ids):,} prompts ({counts}); features are chosen on train prompts and {tested}. "
         f"{escape(held_out)} {cite('first-prompts')} lists the first of them.</p>"
     )
     heads = ["prompt", "correct", "incorrect", "split", "margin, nats"]
@@ -150,7 +150,7 @@ def baseline(rows: Prompts, answers: Baseline) -> list[str]:
         here = rows.split == split
         margin, first = answers.margin[here], answers.rank[here] == 1
         shares = [f"{share:.3f}" for share in ((margin > 0).mean(), first.mean())]
-        listed.append([split, str(here.sum()), *shares, *map(printed, (margin.mean(), np.median(margin)))])
+        listed.append([split, f"{here.sum():,}", *shares, *map(printed, (margin.mean(), np.median(margin)))])
     heads = ["split", "prompts", "margin > 0", "correct answer first", "mean margin, nats", "median"]
     return [table("answers", "Answers by split", heads, listed)]
 
@@ -183,13 +183,13 @@ def graphs(attribution: Graphs) -> list[str]:
     """Both scores of whole graphs and of what pruning keeps, and the identity that every graph obeys."""
     pruned = attribution.pruned
     words = (
-        f"<p>{len(attribution.completeness)} graphs: completeness {attribution.completeness.mean():.3f}, "
+        f"<p>{len(attribution.completeness):,} graphs: completeness {attribution.completeness.mean():.3f}, "
         f"replacement {attribution.replacement.mean():.3f}"
     )
     if np.isfinite(completeness := mean(pruned["completeness"])):
         words += (
-            f"; of what pruning keeps (mean {pruned['nodes'].mean():.0f} nodes), where what is hidden counts "
-            f"as error, {completeness:.3f} and {mean(pruned['replacement']):.3f}"
+            f"; of what pruning keeps (mean {pruned['nodes'].mean():,.0f} nodes), where what is hidden "
+            f"counts as error, {completeness:.3f} and {mean(pruned['replacement']):.3f}"
         )
     if np.isfinite(attribution.identity_error).any():
         error = np.nanmax(attribution.identity_error)

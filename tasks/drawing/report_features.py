@@ -59,7 +59,7 @@ def by_role(measured: Features, pairs: Pairs) -> list[str]:
         mse = normalised_mse(error, square)
         worst = int(mse.argmax())
         means = f"{(l0 / count).mean():.1f}", f"{mse.mean():.3f}"
-        rows.append([name, f"{count[0]:.0f}", *means, f"{mse[worst]:.3f} (layer {measured.layers[worst]})"])
+        rows.append([name, f"{count[0]:,.0f}", *means, f"{mse[worst]:.3f} (layer {measured.layers[worst]})"])
     words = (
         "<p>By position role, means over layers. “contrast” is where the minimal pair differs, “slot” a word "
         "that varies, “last” where the answer is predicted. Explained variance is about the mean of all "

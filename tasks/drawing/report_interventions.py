@@ -128,7 +128,7 @@ def placed(edited: Interventions) -> list[str]:
         [
             row["place"],
             row["depth"],
-            number(row["features"], ".0f"),
+            number(row["features"], ",.0f"),
             ranged(row["change"]),
             share(row["flips"]),
             share(row["incorrect_first"]),

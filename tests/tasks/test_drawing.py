@@ -89,6 +89,25 @@ def test_values_in_diagrams_are_told_their_category(given):
     assert all(f"“v{i}”" in told for i in first) and table.told([]) == ""
 
 
+def test_the_legend_has_a_column_for_each_sign():
+    """Of three widths each, however few kinds of boxes there are."""
+    look = Look()
+    for kinds in (["feature"], ["feature", "embedding", "logit"], list(diagram.KINDS)):
+        graph = nx.DiGraph()
+        for node, kind in enumerate(kinds):
+            graph.add_node(node, row=0, column=0, kind=kind, label="x")
+        with look.applied():
+            figure = diagram.draw(look, graph, ["token"], ["x"], "")
+            figure.draw_without_rendering()
+        places: dict[float, list[str]] = {}
+        for text in figure.legends[0].get_texts():
+            places.setdefault(round(text.get_window_extent().x0), []).append(
+                text.get_text().partition(",")[0]
+            )
+        columns = [column for _, column in sorted(places.items())]
+        assert columns[:2] == [["excites"] * 3, ["inhibits"] * 3]
+
+
 def test_edges_stay_on_the_page():
     """A row that is full to the right end: edges pass it within the page, whole as wide as they are."""
     graph, size = nx.DiGraph(), 8
