@@ -59,6 +59,8 @@ def test_short_labels_keep_what_tells_features_apart(given):
     assert [printed(label) for label in (*texts[1:4], "' the' 2", "contrast")] == (
         ["correct=␣is", "correct=7", "after token ␣the", "␣the 2", "contrast"]
     )
+    assert printed("position -2") == shortened("position -2") == "position −2"
+    assert printed("group=a-2") == "group=a-2"
     known = replace(given["interpretation"], reviewed={(0, 5): "token ' a', says a person"})
     assert known.short(0, 5) == known.printed(0, 5) == "token ' a', says a person"
 
