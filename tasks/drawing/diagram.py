@@ -33,6 +33,7 @@ KINDS: dict[str, dict[str, Any]] = {  # face, edge and line style of a node's bo
     "logit": {"facecolor": "#FCEBCB", "edgecolor": "#A86F00", "linestyle": "-"},
     "margin": {"facecolor": "#FCEBCB", "edgecolor": "#A86F00", "linestyle": "-"},
 }
+SHORT = {"embedding": "emb."}  # kind → what a box is called where its name is too long
 SIGNS = {"excites": style.POSITIVE, "inhibits": style.NEGATIVE}
 STACK, GAP, MARGIN = 0.14, 0.62, 1.45  # cm: between boxes of a stack, between rows, for names of layers
 BOX, TWO_LINES = 0.36, 0.58  # cm: height of a box, without and with a second line

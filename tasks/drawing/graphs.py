@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 LOGITS = 5  # most logits shown
 LONGEST = 40  # characters of a token below a column, where there is room
-SHORT = {"embedding": "emb."}
 HOW_TO_READ = (
     "Each box is a transcoder feature (layer by height, #index), a reconstruction error, a token embedding "
     f"or a logit with its probability; {SIGNS}. Edges run upwards, from source to target. The width of an "
@@ -141,7 +140,7 @@ def _node(row: dict[str, Any], n_layers: int, below: str, short: Short) -> dict[
     elif kind == "logit":
         label, second = style.token(row["token"], 14), below
     else:
-        label = SHORT.get(kind, kind)
+        label = diagram.SHORT.get(kind, kind)
     height = {"embedding": 0, "logit": n_layers + 1}.get(kind)
     return {
         "kind": kind,
@@ -178,7 +177,7 @@ def aggregated(
     result = nx.DiGraph()
     for i in sorted({int(end) for e in drawn for end in (target[e], source[e])}):
         layer, feature = int(data.unit_layer.values[i]), int(data.unit_feature.values[i])
-        label = f"#{feature}" if kind[i] == "feature" else SHORT.get(str(kind[i]), str(kind[i]))
+        label = f"#{feature}" if kind[i] == "feature" else diagram.SHORT.get(str(kind[i]), str(kind[i]))
         row = {"embedding": 0, "margin": n_layers + 1}.get(str(kind[i]), layer + 1)
         column = columns.index(str(role[i])) if role[i] else last
         second = interpretation.short(layer, feature) if kind[i] == "feature" else ""

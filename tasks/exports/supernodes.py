@@ -41,7 +41,7 @@ def files(
     """File name → bytes; JSON when no format is named. Prompts choose among those of "pinned".
 
     `scan` is what the files of prompts call the model. Raises UsageError for a prompt that there is not, and
-    for prompts without "pinned"; MissingError for graphs that are no longer there; DamageError.
+    for prompts without "pinned"; MissingError for graphs or roles that are no longer there; DamageError.
     """
     if prompts and "pinned" not in formats:
         raise UsageError("--prompt", expected="with --format pinned only", got=", ".join(formats) or "json")
@@ -53,7 +53,8 @@ def files(
         if kind in formats:
             from tasks.exports.supernode_picture import picture
 
-            made[f"supernodes.{kind}"] = picture(data, kind, name.behaviour, {name.phase: artifact.content})
+            roles, origin = _roles(store, artifact), {name.phase: artifact.content}
+            made[f"supernodes.{kind}"] = picture(data, roles, kind, name.behaviour, origin)
     if "pinned" in formats:
         for prompt, file in _pinned(store, name, artifact, data, prompts, scan):
             made[f"{prompt}.json"] = to_bytes(file)
@@ -90,8 +91,7 @@ def _pinned(
     store: Store, name: Name, artifact: Artifact, data: xr.Dataset, prompts: tuple[str, ...], scan: str
 ) -> Iterator[tuple[str, GraphFile]]:
     """(prompt, its graph with the circuit pinned and grouped) of every prompt, or of these."""
-    attribution, pairs = (_upstream(store, artifact, phase) for phase in ("attribution", "pairs"))
-    rows = {str(cell.coords["prompt"]): cell for cell in pairs.cells}
+    attribution, roles = _upstream(store, artifact, "attribution"), _roles(store, artifact)
     columns = (data[f"unit_{key}"].values.tolist() for key in ("layer", "feature", "role", "supernode"))
     supernode = {
         (layer, feature, role): number for layer, feature, role, number in zip(*columns, strict=True)
@@ -100,7 +100,7 @@ def _pinned(
     grouped = data.supernode_kind.values == "group"
     of_graphs = Name(name.profile, name.behaviour, "attribution")
     for prompt, file in graph_files(store, of_graphs, attribution, prompts, scan):
-        role = reader(store, rows[prompt].object).cell(rows[prompt].row).role.values.tolist()
+        role = roles[prompt]
         groups: dict[int, list[str]] = {}
         for node in file.nodes:
             if node.feature_type == FEATURE:
@@ -115,6 +115,14 @@ def _pinned(
             ],
         )
         yield prompt, msgspec.structs.replace(file, qParams=shown)
+
+
+def _roles(store: Store, artifact: Artifact) -> dict[str, list[str]]:
+    """Prompt → the role of each position. Raises MissingError, DamageError."""
+    return {
+        str(cell.coords["prompt"]): reader(store, cell.object).cell(cell.row).role.values.tolist()
+        for cell in _upstream(store, artifact, "pairs").cells
+    }
 
 
 def _upstream(store: Store, artifact: Artifact, phase: str) -> Artifact:

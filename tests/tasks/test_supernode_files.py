@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 
 import networkx as nx
+import numpy as np
 import pytest
 from workspace import BEHAVIOUR, PROFILE, run
 
 import circuitstore as cs
 from circuitstore.errors import UsageError
-from tasks.exports import supernodes
+from tasks.drawing.tables_prompts import Pairs
+from tasks.exports import supernode_picture, supernodes
+from tasks.settings.phases import Figures
 
 QUICK = ("sizes=[5,40]", "sufficiency=50.0", "shuffles=20", "controls=2", "splits=1", "bootstrap=50")
 
@@ -32,6 +35,13 @@ def test_supernodes_are_files(minimal_pairs, tmp_path):
     assert [leaving[i] for i in graph] == pytest.approx(data.supernode_total.values.tolist(), abs=1e-4)
     assert sum(len(members) for _, members in graph.nodes(data="members")) == 40
     assert b"margin" in (tmp_path / "supernodes.svg").read_bytes()
+    roles = np.resize(["first", "z", "a", "last"], data.sizes["supernode"])
+    roles[data.supernode_kind.values == "margin"] = ""
+    placed = data.assign(supernode_role=("supernode", roles.astype(object)))
+    pairs = Pairs({"p": ["first", "z", "a", "last"]})
+    drawn, columns, _, note = supernode_picture.shown(placed, pairs, Figures())
+    assert columns == ["first", "z", "a", "last"] and "embedding" not in dict(drawn.nodes("label")).values()
+    assert f"of {data.sizes['edge']:,} edges" in note
     files = {path.stem: json.loads(path.read_text()) for path in tmp_path.glob("p[0-9]*.json")}
     assert set(files) == set(data.measured_prompt.values.tolist())
     features = {
