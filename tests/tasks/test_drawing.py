@@ -172,6 +172,10 @@ def test_margins_lie_on_the_side_of_their_sign(given):
         (plate,) = margins.by_category(look, SETTINGS, given["prompts"], given["baseline"])
     dots = [x for line in plate.figure.axes[0].lines if line.get_alpha() for x in line.get_xdata()]
     assert sorted(dots) == pytest.approx(sorted(given["baseline"].margin.tolist()))
+    below = replace(given["baseline"], margin=-1 - np.abs(given["baseline"].margin))
+    with look.applied():
+        (plate,) = margins.by_category(look, SETTINGS, given["prompts"], below)
+    assert plate.caption.count("mean margin −") == 2 and " -" not in plate.caption
 
 
 def test_tokens_as_printed():

@@ -47,6 +47,7 @@ def test_whatever_a_prompt_holds_is_shown_and_turns_nothing():
     """Controls have pictures, marks of direction their numbers, and right-to-left text is isolated."""
     assert markup.words("a\x00\x1b\x7f\u202e<b>") == "a␀␛␡⟨U+202E⟩&lt;b&gt;"
     assert markup.words("שלום") == "<bdi>שלום</bdi>" and markup.words("é 漢") == "é 漢"
+    assert markup.quoting("a\x00 “\x1b”") == "a␀ “␛”"
     assert markup.quoting("of “שלום & a” <b> “c") == "of “<bdi>שלום &amp; a</bdi>” &lt;b&gt; “c"
     made = markup.table("a", "b", ["\x01"], [["\x0b\u200f"]])
     assert "<td>␋⟨U+200F⟩</td>" in made and "<th>␁</th>" in made
