@@ -11,7 +11,7 @@ from project import Project
 from workspace import MODEL, TRANSCODERS, run_process
 
 SUPPORT = Path(__file__).parents[1] / "support"
-WITH_FILES = {"behaviour", "texts", "tokenizer", "model", "transcoders", "review", "hooks"}
+WITH_FILES = {"behaviour", "texts", "tokenizer", "model", "transcoders", "review", "hooks", "architecture"}
 
 SCRIPT = r"""
 import json, os, sys
@@ -128,10 +128,11 @@ def test_every_input_with_files_says_so_and_opens_them(seen):
         name = key.split()[1]
         if name not in WITH_FILES:
             assert each["loaded"] == each["files"] == [], key
-        elif name not in ("review", "hooks"):  # which consult files
+        elif name not in ("review", "hooks", "architecture"):  # which consult files
             assert each["files"] and set(each["files"]) <= set(each["loaded"]), key
     assert seen["declared behaviour"]["files"] == ["tasks/behaviours/words.json"]
     assert seen["own behaviour"]["files"] == ["mine.jsonl"]
+    assert seen["own architecture"]["consulted"] == ["model/config.json"]
     assert seen["own texts"]["files"] == ["corpus.txt"]
 
 
