@@ -22,7 +22,7 @@ PHASES = (
     "interventions",
 )
 STUDY = {"behaviour": "mine", "profile": "small"}
-ARCHITECTURE = {"name": "Qwen3", "layers": 4, "d_model": 48}
+ARCHITECTURE = {"name": "Qwen3", "layers": 4, "d_model": 64}
 SETTINGS = Figures(dpi=100, bootstrap=50)
 
 
