@@ -10,9 +10,11 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 from drawn import ARCHITECTURE
+from matplotlib.figure import Figure
 
 from tasks.drawing import markup, published, report, report_interventions
 from tasks.drawing.numerals import bounds, number, printed, ranged
+from tasks.drawing.plate import Plate
 from tasks.drawing.tables_prompts import examples, resampled
 from tasks.inputs.study import study
 
@@ -59,11 +61,21 @@ def test_the_page_is_well_formed_with_any_text_in_prompts(given):
     worst = np.array(["\x00\x1b[31m\u202e<b>&]]>\ufffe"] * count, dtype=object)
     rows = replace(given["prompts"], text=worst, correct=worst, incorrect=worst)
     parts = report.prompts(PAGE, rows, given["baseline"])
-    page = report.page(PAGE | {"title": "\x00<i>"}, ARCHITECTURE, {"prompts": parts}, {}, {}).decode()
+    about = PAGE | {"title": "\x00<i>", "behaviour": "\x1b<u>"}
+    page = report.page(about, ARCHITECTURE, {"prompts": parts}, {}, {}).decode()
     assert not re.search(r"[\x00-\x09\x0b-\x1f\u202a-\u202e\u2066-\u2069\ufffe]", page)
+    assert "<title>·&lt;u&gt; ·" in page and "<h1>␛&lt;u&gt;</h1>" in page
     assert "␀␛[31m⟨U+202E⟩&lt;b&gt;&amp;]]&gt;⟨U+FFFE⟩" in page and "␀&lt;i&gt;" in page
     body = page.partition("<body>")[2].partition("</body>")[0]
     ElementTree.fromstring(f"<body>{body}</body>")
+
+
+def test_what_is_said_of_a_figure_is_no_markup():
+    """Title, caption and provenance, of which each may hold what somebody wrote."""
+    plate = Plate("a", '\x00<b>"', "\x01“<i>”", Figure())
+    made = report.figure(plate, b"<svg/>", "\x02<pre>", 3)
+    assert "Figure 3. ␀&lt;b&gt;&quot;.</b> ␁“&lt;i&gt;”" in made and 'alt="␀&lt;b&gt;&quot;"' in made
+    assert "<pre>␂&lt;pre&gt;</pre>" in made
 
 
 def test_citations_have_the_numbers_of_what_they_cite(stored):

@@ -210,6 +210,19 @@ def test_answers_by_split(given):
     assert first["margin, nats"] == f"{margin[0]:.2f}".replace("-", "−")
 
 
+def test_scores_of_graphs(given):
+    """Those of whole graphs, then those of what pruning keeps."""
+    graphs, said = given["attribution"], words(report.graphs(given["attribution"]))
+    scores = [
+        (graphs.completeness, graphs.replacement),
+        (graphs.pruned["completeness"], graphs.pruned["replacement"]),
+    ]
+    (whole, part) = ((f"{first.mean():.3f}", f"{second.mean():.3f}") for first, second in scores)
+    assert f"completeness {whole[0]}, replacement {whole[1]};" in said
+    assert f"(mean {graphs.pruned['nodes'].mean():.0f} nodes)" in said
+    assert f"counts as error, {part[0]} and {part[1]};" in said and whole != part
+
+
 def test_contributions_have_minus_signs(given):
     """Of the features of the circuit, too."""
     circuit, labels = given["circuit"], given["interpretation"]

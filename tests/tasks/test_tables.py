@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from drawn import SETTINGS
 
 import circuitstore as cs
 from tasks.drawing.labels import printed, shortened
+from tasks.drawing.tables_graphs import THRESHOLDS
+from tasks.drawing.tables_interventions import Interventions
 from tasks.drawing.tables_prompts import examples
 
 LARGEST_SET = 10  # in the small store
@@ -82,6 +86,55 @@ def test_features_table_agrees_with_the_phase_s_own_summary(built, given):
         assert table.l0.mean(1)[i] == pytest.approx(summary["l0"], rel=1e-6)
         assert table.explained[i] == pytest.approx(summary["explained_variance"], rel=1e-6)
         assert table.normalised_mse[i] == pytest.approx(summary["normalised_mse"], rel=1e-6)
+
+
+def test_twins_count_once_in_the_distinct_l0(given):
+    """If all features of a layer were one, a position would have one or none."""
+    table, labels = given["features"], given["interpretation"]
+    layer = table.layers[1]
+    assert table.distinct_l0(layer, labels) == pytest.approx(
+        len(table.place[layer]) / table.positions
+    )  # none has a twin
+    data = labels.data
+    first = int(np.flatnonzero(data.layer.values == layer)[0])
+    twin = np.where(data.layer.values == layer, first, data.twin.values)
+    alike = replace(labels, data=data.assign(twin=("unit", twin)))
+    some = len(np.unique(table.place[layer]))
+    assert table.distinct_l0(layer, alike) == pytest.approx(some / table.positions)
+
+
+def test_nodes_that_hold_a_share_of_the_influence(built, given):
+    """Counted in every graph anew; a larger share takes more of them."""
+    graphs = cs.open("attribution", behaviour="mine", store=built.store, profile="small")
+    kept = given["attribution"].kept
+    for counts, name in zip(kept, given["prompts"].ids, strict=True):
+        cumulative = graphs[name].node_cumulative.values.tolist()
+        assert counts.tolist() == [sum(each <= share for each in cumulative) for share in THRESHOLDS]
+    assert (np.diff(kept, axis=1) <= 0).all() and kept[:, 0].max() > kept[:, -1].max()
+
+
+def test_of_patches_that_are_equally_good_the_smallest_is_chosen(given):
+    table = deepcopy(given["interventions"])
+    for summary in table.summary.values():
+        for row in (*summary["sets"], *summary["swaps"]):
+            row["flips"] = {"value": 1.0, "low": 0.5, "high": 1.0}
+    sizes = [row["size"] for row in table.patched("train")]
+    assert table.chosen_patch("flips")["size"] == min(sizes) < max(sizes)
+
+
+def test_kinds_of_prompts_have_summaries_of_their_own(upstream, given):
+    """Each of the test prompts of that kind alone."""
+    prompts = given["prompts"]
+    test = np.flatnonzero(prompts.split == "test")
+    kind = np.array(["few"] * len(prompts.ids), dtype=object)
+    pair = {prompts.ids[test[0]], str(prompts.partner[test[0]])}
+    kind[[i for i in test if prompts.ids[i] not in pair]] = "many"
+    told = replace(prompts, labels={"asked": kind})
+    table = Interventions.of(upstream["interventions"], SETTINGS, told)
+    counts = {value: summary["prompts"] for value, summary in table.by_kind.items()}
+    assert table.kinds == "asked" and counts == {"few": 2, "many": len(test) - 2}
+    mean = np.mean([given["baseline"].margin[i] for i in test if prompts.ids[i] in pair])
+    assert table.by_kind["few"]["margin"]["value"] == pytest.approx(mean, rel=1e-5)
 
 
 def test_peak_of_a_feature_is_its_largest_activation(built, given):
