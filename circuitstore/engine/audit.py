@@ -32,10 +32,10 @@ from circuitstore.memo import file_hash
 
 
 class _Here(threading.local):
-    """What this thread is doing: the reads of the module that it executes, and whether it hashes a file."""
+    """What this thread is doing: the reads of the module that it executes, and whether it looks at a read."""
 
     reads: set[Read] | None = None
-    hashing = False
+    looking = False
 
 
 _watches: list[Watch] = []
@@ -231,10 +231,19 @@ def _install() -> None:
 
 
 def _hook(event: str, arguments: tuple[object, ...]) -> None:
-    if event not in READS or _here.hashing:
+    """Hear a read, unless this module makes it while it looks at another one."""
+    if event not in READS or _here.looking:
         return
     if event == "import" and arguments[1] is None:  # a search, before anything is found
         return
+    _here.looking = True
+    try:
+        _look(event, arguments)
+    finally:
+        _here.looking = False
+
+
+def _look(event: str, arguments: tuple[object, ...]) -> None:
     executing: set[Read] | None = _here.reads
     if event == "open":  # most reads by far, and most of them again and again
         named = arguments[0]
@@ -283,11 +292,7 @@ def _remember(event: str, arguments: tuple[object, ...]) -> None:
     if read is None or (path.endswith(heard.SOURCE) and not read.text):
         return
     if (real := os.path.realpath(path)) not in _remembered:
-        _here.hashing = True
-        try:
-            _remembered[real] = _content(real, text=True)
-        finally:
-            _here.hashing = False
+        _remembered[real] = _content(real, text=True)
 
 
 def _follow(thread: threading.Thread) -> None:
