@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,6 +20,7 @@ class _Faults:
 
     def __init__(self) -> None:
         self.folder, self.at, self.errno, self.seen, self.installed = "", 0, 0, 0, False
+        self.act: Callable[[], object] | None = None
         self.counting = (
             threading.Lock()
         )  # several threads write at once, and none of their numbers may be passed over
@@ -36,7 +37,9 @@ class _Faults:
         with self.counting:
             self.seen += 1
             seen = self.seen
-        if self.errno < 0 and seen == self.at:
+        if self.act and seen == self.at:
+            self.act()
+        elif self.errno < 0 and seen == self.at:
             os.kill(os.getpid(), signal.SIGKILL if self.errno == DIE else signal.SIGINT)
         elif self.errno > 0 and seen >= self.at:
             raise OSError(self.errno, os.strerror(self.errno), os.fspath(arguments[0]))
@@ -46,12 +49,18 @@ _faults = _Faults()
 
 
 @contextmanager
-def changes(folder: Path, *, fail_from: int = 0, errno: int = 0) -> Iterator[_Faults]:
-    """Count the changes below a folder (`.seen`); from the `fail_from`-th on each fails with `errno`."""
+def changes(
+    folder: Path, *, fail_from: int = 0, errno: int = 0, act: Callable[[], object] | None = None
+) -> Iterator[_Faults]:
+    """Count the changes below a folder (`.seen`); from the `fail_from`-th on each fails with `errno`.
+
+    With `act`, this is called before the `fail_from`-th instead, and none fails but by what it did.
+    """
     if not _faults.installed:
         sys.addaudithook(_faults)
         _faults.installed = True
     _faults.folder, _faults.at, _faults.errno, _faults.seen = str(folder), fail_from, errno, 0
+    _faults.act = act
     try:
         yield _faults
     finally:
