@@ -26,7 +26,7 @@ from circuitstore.engine import heard
 from circuitstore.engine.fingerprint import package_folder
 from circuitstore.engine.heard import READS, Read
 from circuitstore.engine.remedies import remedy_for
-from circuitstore.engine.territory import OWN, Cover, folders, in_packages, kind, source_of, whole
+from circuitstore.engine.territory import OWN, PATHS, Cover, folders, in_packages, kind, source_of, whole
 from circuitstore.errors import InputError, StaleCodeError, UndeclaredReadError
 from circuitstore.memo import file_hash
 
@@ -171,12 +171,9 @@ def executing(module: str) -> Iterator[None]:
 def _keep(module: str, reads: set[Read]) -> None:
     """Remember what was read of the user's code and data while `module` was executed."""
     territory = folders(_package, os.getcwd())
-    own = (
-        each
-        for each in sorted(reads)
-        if {kind(territory, each.path), kind(territory, os.path.realpath(each.path))} & {*OWN}
-    )
-    _reads[module] = {each: _content(*each) for each in own if os.path.exists(each.path)}
+    there = [each for each in sorted(reads) if os.path.exists(each.path)]
+    own = (each for each in there if {kind(territory, way(each.path)) for way in PATHS} & {*OWN})
+    _reads[module] = {each: _content(*each) for each in own}
 
 
 def check_reads(modules: Iterable[str]) -> None:
@@ -232,9 +229,7 @@ def _install() -> None:
 
 def _hook(event: str, arguments: tuple[object, ...]) -> None:
     """Hear a read, unless this module makes it while it looks at another one."""
-    if event not in READS or _here.looking:
-        return
-    if event == "import" and arguments[1] is None:  # a search, before anything is found
+    if event not in READS or _here.looking or (event == "import" and arguments[1] is None):  # a search
         return
     _here.looking = True
     try:

@@ -11,7 +11,7 @@ import os
 from collections.abc import Mapping, Sequence
 
 from circuitstore.errors import DamageError, MissingError, StoreError, UsageError
-from circuitstore.storage.files import listing, read_bytes, sync
+from circuitstore.storage.files import OF_WINDOWS, listing, read_bytes, sync
 from circuitstore.storage.format import FORMAT_BYTES, VERSION, headless_store, no_folder, stated, version_in
 from circuitstore.storage.modes import make_folder, refuse_closed, share
 from circuitstore.storage.scratch import Scratch, sweep
@@ -22,7 +22,7 @@ NEVER_LINKS = (*FOLDERS, "tags", "index", "inputs", "tmp", "leases", "quarantine
 PROBE_BYTES = 1 << 16
 HEXADECIMAL = frozenset("0123456789abcdef")
 # May lie in a directory that becomes a store.
-BYSTANDERS = {"README.md", ".gitignore", ".gitkeep", ".DS_Store", "lost+found", "tmp", "leases"}
+BYSTANDERS = {"README.md", ".gitignore", ".gitkeep", ".DS_Store", "lost+found", "tmp", "leases", *OF_WINDOWS}
 
 
 def safe_name(name: str, what: str) -> str:
