@@ -81,6 +81,10 @@ class DamageError(StoreError):
     """A file of the store is missing, altered or unreadable."""
 
 
+class UnreadableError(DamageError):
+    """The system does not let a file of the store be read now. What it holds is not known."""
+
+
 class BuildError(CircuitstoreError):
     """Cells failed. What finished is kept, and the next build resumes."""
 

@@ -26,16 +26,16 @@ from circuitstore.engine import heard
 from circuitstore.engine.fingerprint import package_folder
 from circuitstore.engine.heard import READS, Read
 from circuitstore.engine.remedies import remedy_for
-from circuitstore.engine.territory import OWN, Cover, folders, in_packages, kind, source_of, whole
+from circuitstore.engine.territory import OWN, PATHS, Cover, folders, in_packages, kind, source_of, whole
 from circuitstore.errors import InputError, StaleCodeError, UndeclaredReadError
 from circuitstore.memo import file_hash
 
 
 class _Here(threading.local):
-    """What this thread is doing: the reads of the module that it executes, and whether it hashes a file."""
+    """What this thread is doing: the reads of the module that it executes, and whether it looks at a read."""
 
     reads: set[Read] | None = None
-    hashing = False
+    looking = False
 
 
 _watches: list[Watch] = []
@@ -171,12 +171,9 @@ def executing(module: str) -> Iterator[None]:
 def _keep(module: str, reads: set[Read]) -> None:
     """Remember what was read of the user's code and data while `module` was executed."""
     territory = folders(_package, os.getcwd())
-    own = (
-        each
-        for each in sorted(reads)
-        if {kind(territory, each.path), kind(territory, os.path.realpath(each.path))} & {*OWN}
-    )
-    _reads[module] = {each: _content(*each) for each in own if os.path.exists(each.path)}
+    there = [each for each in sorted(reads) if os.path.exists(each.path)]
+    own = (each for each in there if {kind(territory, way(each.path)) for way in PATHS} & {*OWN})
+    _reads[module] = {each: _content(*each) for each in own}
 
 
 def check_reads(modules: Iterable[str]) -> None:
@@ -231,10 +228,17 @@ def _install() -> None:
 
 
 def _hook(event: str, arguments: tuple[object, ...]) -> None:
-    if event not in READS or _here.hashing:
+    """Hear a read, unless this module makes it while it looks at another one."""
+    if event not in READS or _here.looking or (event == "import" and arguments[1] is None):  # a search
         return
-    if event == "import" and arguments[1] is None:  # a search, before anything is found
-        return
+    _here.looking = True
+    try:
+        _look(event, arguments)
+    finally:
+        _here.looking = False
+
+
+def _look(event: str, arguments: tuple[object, ...]) -> None:
     executing: set[Read] | None = _here.reads
     if event == "open":  # most reads by far, and most of them again and again
         named = arguments[0]
@@ -283,11 +287,7 @@ def _remember(event: str, arguments: tuple[object, ...]) -> None:
     if read is None or (path.endswith(heard.SOURCE) and not read.text):
         return
     if (real := os.path.realpath(path)) not in _remembered:
-        _here.hashing = True
-        try:
-            _remembered[real] = _content(real, text=True)
-        finally:
-            _here.hashing = False
+        _remembered[real] = _content(real, text=True)
 
 
 def _follow(thread: threading.Thread) -> None:

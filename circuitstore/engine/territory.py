@@ -34,6 +34,8 @@ CACHES = (  # variables by which users move the caches of libraries
     "XDG_CACHE_HOME",
     "XDG_CONFIG_HOME",
 )
+# Asked once, before reads are heard: Python reads a file to know, and is asked for no more until it does.
+INSTALLED = (site.getusersitepackages(), *sysconfig.get_paths().values())
 PATHS = (os.path.abspath, os.path.realpath)  # where a folder lies, and what a link leads to
 TOOLS = ("matplotlibrc",)  # read by a tool wherever a process runs; drawing sets its own style after it
 METADATA = (".egg-info", ".dist-info", "site-packages", "dist-packages")  # ends of folders of packages
@@ -198,8 +200,7 @@ def folders(package: str, working: str) -> Mapping[str, Kind]:
     free = [cache_folder(), *filter(None, scratch), *caches]
     _add(known, (path for path in free if os.path.realpath(path) not in own), Kind.FREE)
     _add(known, ("/proc", "/sys", "/dev"), Kind.FREE)
-    usual = [sys.prefix, sys.base_prefix, site.getusersitepackages(), *sysconfig.get_paths().values()]
-    usual += filter(_holds_packages, sys.path)
+    usual = [sys.prefix, sys.base_prefix, *INSTALLED, *filter(_holds_packages, sys.path)]
     _add(known, (path for path in usual if os.path.realpath(path) not in own), Kind.PACKAGES)
     _add(known, parts, Kind.CODE)  # last, for an installed package has them inside site-packages
     return known

@@ -8,16 +8,25 @@ the caller knows.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import os
 import stat
 
-from circuitstore.errors import DamageError
+from circuitstore.errors import DamageError, UnreadableError
 
 MOST_BYTES = 1 << 28  # of a record; the largest hold the cells of a phase, some hundred bytes each
 # Opened so, a link is refused and a pipe does not block. Windows has neither flag.
 _FLAGS = [getattr(os, f"O_{name}", 0) for name in ("NOFOLLOW", "NONBLOCK", "CLOEXEC", "BINARY")]
+OF_WINDOWS = {
+    "Thumbs.db",
+    "desktop.ini",
+}  # it puts them into folders; records may have such names, and none has
+# What the system refuses because of the file itself, or of what lies on the way to it. All else, as a lack of
+# rights, of descriptors or of a connection, tells nothing of the file.
+OF_THE_FILE = {errno.EIO, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.EINVAL}
+OF_THE_FILE |= {errno.ENXIO, errno.ENODEV, errno.EOVERFLOW, errno.EFBIG}
 OPENING = os.O_RDONLY | sum(_FLAGS)
 
 
@@ -110,11 +119,11 @@ def sha256_of(root: str, path: str) -> str:
 
 
 def listing(root: str, folder: str) -> list[os.DirEntry[str]]:
-    """What lies in a folder below a store, in order of name; nothing if there is none. Raises DamageError."""
+    """What lies in a folder of a store, in order of name; nothing if there is none. Raises DamageError."""
     try:
         check_folders(root, os.path.join(folder, "."))
         with os.scandir(folder) as entries:
-            return sorted(entries, key=lambda entry: entry.name)
+            return sorted((e for e in entries if e.name not in OF_WINDOWS), key=lambda entry: entry.name)
     except FileNotFoundError:
         return []
     except (OSError, ValueError) as error:
@@ -122,9 +131,14 @@ def listing(root: str, folder: str) -> list[os.DirEntry[str]]:
 
 
 def refused(path: str, error: OSError | ValueError) -> DamageError:
-    """The error for a file that the system does not let be read."""
-    reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-    return damaged(path, "a readable file or folder", str(reason).splitlines()[0])
+    """The error for a file that the system does not let be read: UnreadableError where it may be intact."""
+    code = error.errno if isinstance(error, OSError) else None
+    reason = os.strerror(code) if code else str(error).splitlines()[0]
+    if code is None or code in OF_THE_FILE:
+        return damaged(path, "a readable file or folder", reason)
+    rights = code in (errno.EACCES, errno.EPERM)
+    remedy = "its owner can let you read it (docs/sharing.md)" if rights else "try again"
+    return UnreadableError(path, expected="a file or folder that can be read", got=reason, remedy=remedy)
 
 
 def sync(path: str) -> None:

@@ -6,11 +6,12 @@ build that has nothing to do looks only at paths and records.
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Mapping, Sequence
 
 from circuitstore.errors import DamageError, MissingError, StoreError, UsageError
-from circuitstore.storage.files import listing, read_bytes, sync
+from circuitstore.storage.files import OF_WINDOWS, listing, read_bytes, sync
 from circuitstore.storage.format import FORMAT_BYTES, VERSION, headless_store, no_folder, stated, version_in
 from circuitstore.storage.modes import make_folder, refuse_closed, share
 from circuitstore.storage.scratch import Scratch, sweep
@@ -21,7 +22,7 @@ NEVER_LINKS = (*FOLDERS, "tags", "index", "inputs", "tmp", "leases", "quarantine
 PROBE_BYTES = 1 << 16
 HEXADECIMAL = frozenset("0123456789abcdef")
 # May lie in a directory that becomes a store.
-BYSTANDERS = {"README.md", ".gitignore", ".gitkeep", ".DS_Store", "lost+found", "tmp", "leases"}
+BYSTANDERS = {"README.md", ".gitignore", ".gitkeep", ".DS_Store", "lost+found", "tmp", "leases", *OF_WINDOWS}
 
 
 def safe_name(name: str, what: str) -> str:
@@ -57,6 +58,7 @@ class Store:
     def __init__(self, root: str | os.PathLike[str], upstream: Sequence[str] = ()):
         """`upstream` are places to look into, in order, for what is not here."""
         self.root, self.upstream = os.path.abspath(os.fspath(root)), tuple(upstream)
+        self._seen = False  # whether there has been a store
 
     def __repr__(self) -> str:
         return f"Store({self.root!r})"
@@ -135,6 +137,7 @@ class Store:
                 raise StoreError(f"store {self.root}", expected="readable files", got=error.got) from None
             raise
         version_in(raw, self.path("format.json"))
+        self._seen = True
         for path in map(self.path, NEVER_LINKS):
             if os.path.islink(path):
                 remedy = "put the folder itself in the place of the link"
@@ -199,14 +202,14 @@ class Store:
                 return self
         else:
             self._refuse_foreign()
+            self._seen = False
         try:
-            with (
-                self.scratch() as scratch
-            ):  # format.json first: whatever else lies there without it would be foreign
+            with self.scratch() as scratch:  # format.json first: without it, all else would be foreign
                 draft = os.path.join(scratch, "format.json")
                 with open(draft, "w", encoding="ascii") as file:
                     file.write(stated(VERSION) + "\n")
                 self.publish(draft, self.path("format.json"))
+            self._seen = True
             for folder in FOLDERS:
                 self.make_folder(self.path(folder))
         except OSError as error:
@@ -244,6 +247,10 @@ class Store:
 
     def make_folder(self, folder: str) -> None:
         """Have a folder of the store, whose way there leads through no link. Raises DamageError, OSError."""
+        if not self._seen:
+            os.makedirs(self.root, exist_ok=True)
+        elif not self.exists():  # as on a disk that was taken away: it is not begun anew in its place
+            raise FileNotFoundError(errno.ENOENT, "the store is no longer there", self.root)
         make_folder(self.root, folder)
 
     def publish(self, draft: str, final: str) -> None:

@@ -36,12 +36,11 @@ def share(root: str, paths: Iterable[str]) -> None:
 
 
 def make_folder(root: str, folder: str) -> None:
-    """Have a folder at or below `root`, whose way there leads through no link.
+    """Have a folder below `root`, which is there, whose way leads through no link.
 
     Raises DamageError, OSError.
     """
     if folder == root:
-        os.makedirs(root, exist_ok=True)
         return
     inside = os.path.join(folder, ".")
     try:

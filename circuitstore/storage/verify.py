@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from circuitstore.errors import CircuitstoreError, DamageError
+from circuitstore.errors import CircuitstoreError, DamageError, UnreadableError
 from circuitstore.storage.actions import Entry, Journal, write_journal
 from circuitstore.storage.artifact import Artifact
+from circuitstore.storage.aside import set_aside, stamp_of
 from circuitstore.storage.catalog import Kind, records
 from circuitstore.storage.files import kind_of, listing
-from circuitstore.storage.layout import Store, quarantine
+from circuitstore.storage.layout import Store
 from circuitstore.storage.manifest import (
     Manifest,
     check_contents,
@@ -123,21 +124,28 @@ class _Found:
 def _check_record(store: Store, kind: Kind, path: str, found: _Found) -> list[Damage]:
     """Read one record, twice if it was replaced since."""
     for _ in range(LOOKS):
-        stamp = _stamp(path)
+        stamp = stamp_of(path)
         try:
             found.add(path, kind.name, kind.read(store, path))
             return []
         except FileNotFoundError:
             return []
         except CircuitstoreError as error:
-            problem = error.problem
+            problem = error
             elsewhere = error.where != path and error.where.startswith(store.path(""))
-            if elsewhere and stamp == _stamp(path):  # else it was collected meanwhile, with its pieces
+            if elsewhere and stamp == stamp_of(path):  # else it was collected meanwhile, with its pieces
                 return found.needed_record(store, error.where)
-        if stamp == _stamp(path):
+        if stamp == stamp_of(path):
             break
-    moved = _quarantine(store, path, stamp)
-    return [Damage(os.path.relpath(path, store.root), problem, [], 0, moved is not None)]
+    if isinstance(problem, UnreadableError):
+        return [_unreadable(store, path, problem)]
+    moved = set_aside(store, path, stamp)
+    return [Damage(os.path.relpath(path, store.root), problem.problem, [], 0, moved is not None)]
+
+
+def _unreadable(store: Store, path: str, error: UnreadableError) -> Damage:
+    """What may be intact stays where it is, and its cells are not lost."""
+    return Damage(os.path.relpath(path, store.root), error.problem, [], 0, False)
 
 
 def _object_names(store: Store, damages: list[Damage], problems: list[DamageError]) -> list[str]:
@@ -146,7 +154,7 @@ def _object_names(store: Store, damages: list[Damage], problems: list[DamageErro
         for entry in listing(store.root, store.path("objects")):
             if len(entry.name) == 2 and not entry.is_dir(follow_symlinks=False):
                 got = kind_of(entry.stat(follow_symlinks=False).st_mode)
-                moved = _quarantine(store, entry.path, _stamp(entry.path))
+                moved = set_aside(store, entry.path, stamp_of(entry.path))
                 path = os.path.relpath(entry.path, store.root)
                 damages.append(Damage(path, f"expected a folder, got {got}", [], 0, moved is not None))
         return store.object_ids()
@@ -159,13 +167,16 @@ def _check_object(store: Store, name: str, deep: bool, found: _Found) -> list[Da
     """What is wrong with one object, or with what records say of it."""
     path = store.object(name)
     for _ in range(LOOKS):
-        stamp, problem = _stamp(path), _problem(store, name, deep)
-        if stamp == _stamp(path):
+        stamp, problem = stamp_of(path), _problem(store, name, deep)
+        if stamp == stamp_of(path):
             break
     if stamp is None:  # a builder is just putting a whole one in its place
         return []
+    if isinstance(problem, UnreadableError):
+        return [_unreadable(store, path, problem)]
     if problem is not None:
-        return [_set_aside(store, name, problem, found.journals.get(name, []), stamp)]
+        told = problem.problem.replace(path + os.sep, "")
+        return [_move_cells(store, name, told, found.journals.get(name, []), stamp)]
     cells = read_manifest(store, name).cells
     wrong = {
         path: f"row {row} of object {name[:12]}… does not hold {content[:12]}…"
@@ -173,12 +184,12 @@ def _check_object(store: Store, name: str, deep: bool, found: _Found) -> list[Da
         if cells[row : row + 1] != [content]
     }
     return [
-        Damage(os.path.relpath(path, store.root), told, [], 0, bool(_quarantine(store, path, _stamp(path))))
+        Damage(os.path.relpath(path, store.root), told, [], 0, bool(set_aside(store, path, stamp_of(path))))
         for path, told in wrong.items()
     ]
 
 
-def _problem(store: Store, name: str, deep: bool) -> str | None:
+def _problem(store: Store, name: str, deep: bool) -> CircuitstoreError | None:
     """What is wrong with one object; None when nothing is."""
     try:
         manifest = read_manifest(store, name)
@@ -192,16 +203,16 @@ def _problem(store: Store, name: str, deep: bool) -> str | None:
             for row in range(len(manifest.cells)):
                 opened.check(row)
     except CircuitstoreError as error:
-        return error.problem.replace(store.object(name) + os.sep, "")
+        return error
     return None
 
 
-def _set_aside(
+def _move_cells(
     store: Store, name: str, problem: str, known: list[Journal], stamp: tuple[int, ...] | None
 ) -> Damage:
     intact = _intact_rows(store, name, known)
     # First, for what is intact may belong under the same name.
-    moved = _quarantine(store, store.object(name), stamp)
+    moved = set_aside(store, store.object(name), stamp)
     try:
         if moved is not None:
             _rescue(store, known, intact)
@@ -271,30 +282,3 @@ def _cells_of(known: list[Journal], without: Container[int] = ()) -> list[LostCe
         for cell in journal.cells
         if cell.row not in without
     ]
-
-
-def _stamp(path: str) -> tuple[int, ...] | None:
-    """What tells a file or folder from another one put in its place; None if there is none."""
-    try:
-        status = os.lstat(path)
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino, status.st_mtime_ns
-
-
-def _quarantine(store: Store, path: str, stamp: tuple[int, ...] | None) -> str | None:
-    """Where a damaged file or folder was moved, if it is still the one with this stamp.
-
-    None in a store that may not be written; the report names the damage all the same.
-    """
-    try:
-        if stamp is None or _stamp(path) != stamp:
-            return None
-        moved = quarantine(store, path)
-        if _stamp(moved) != stamp:  # replaced at this very moment: it goes back, unless there is a newer one
-            if not os.path.lexists(path):
-                os.rename(moved, path)
-            return None
-        return moved
-    except (OSError, DamageError):
-        return None

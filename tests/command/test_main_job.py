@@ -22,18 +22,33 @@ README = (ROOT / "README.md").read_text()
 SHOWN = re.findall(r"^    (circuitstore .+?)(?:\s{2,}.*)?$", README, flags=re.MULTILINE)
 
 
-LONG = "circuitstore build supernodes"  # measures circuits for a minute: tests/tasks tries it on few prompts
+LONG = "circuitstore build supernodes"  # measures circuits for long: tests/tasks tries it on other prompts
+TINY = ROOT / "tasks" / "profiles" / "tiny"
+FEWER = f"""
+[model]
+path = {json.dumps(str(TINY / "model"))}
+threads = 1
+[transcoders]
+path = {json.dumps(str(TINY / "transcoders"))}
+[activations]
+positions = 0
+[prompts]
+train = 16
+test = 8
+"""  # the profile `tiny` with a quarter of the prompts
 SERVING = "view"  # the command that goes on until Ctrl-C
 
 
 def begin(words: list[str], folder: Path) -> subprocess.Popen:
-    """Start cli.py with these words, in this folder, on its own store and cache."""
+    """Start cli.py with these words, in this folder, on its own store and cache, with its profile if any."""
+    profile = folder / "tiny.toml"
     environment = {
         **os.environ,
         "HF_HUB_OFFLINE": "1",
         "CIRCUITSTORE_STORE": str(folder / "store"),
         "CIRCUITSTORE_CACHE": str(folder / "cache"),
         "BROWSER": "true",  # the program of that name, which opens nothing
+        **({"CIRCUITSTORE_PROFILE": str(profile)} if profile.exists() else {}),
     }
     command = [sys.executable, str(ROOT / "cli.py"), *words]
     pipe = subprocess.PIPE
@@ -96,6 +111,15 @@ def test_the_model_shows_the_behaviour(folder):
     assert (prompts.split.values == "test").sum() == 20
 
 
+@pytest.fixture(scope="module")
+def fewer(folder: Path) -> Path:
+    """The same folder, where the profile has fewer prompts, so that all of README's commands take less."""
+    (folder / "tiny.toml").write_text(FEWER)
+    code, said = run(["build", "attribution", "--behaviour", "plural"], folder)
+    assert code == 0, said
+    return folder
+
+
 def filled(folder: Path, word: str) -> str:
     """A word of a command, with a prompt's id and a file where README has a placeholder."""
     first = next(iter(cs.open("attribution", behaviour="plural", store=folder / "store").children))
@@ -119,11 +143,11 @@ def test_readme_shows_commands():
     "command",
     [pytest.param(each, marks=pytest.mark.slow) if each.startswith(LONG) else each for each in SHOWN],
 )
-def test_readme_commands_run(folder, command):
+def test_readme_commands_run(fewer, command):
     """Each command that README shows does what it says: exit code 0, no traceback."""
-    words = [filled(folder, word) for word in shlex.split(command)[1:]]
+    words = [filled(fewer, word) for word in shlex.split(command)[1:]]
     if words[0] == "build" and "--behaviour" not in words and "--prompts" not in words:
         words += ["prompts", "--behaviour", "plural"]  # the same command, for less than everything
-    code, said = run(words, folder)
+    code, said = run(words, fewer)
     assert code == 0, said
     assert "Traceback" not in said

@@ -112,7 +112,9 @@ NAMED = {
 }
 
 
-@pytest.mark.parametrize("how", NAMED)
+@pytest.mark.parametrize(
+    "how", [pytest.param(how, marks=pytest.mark.slow if "another" in how else ()) for how in NAMED]
+)
 def test_a_module_that_is_at_hand_already_is_in_the_key(project, how):
     """Another behaviour, or the package, may have imported it: then no import is heard."""
     (project.room / "__init__.py").open("a").write("\nfrom tasks.behaviours import _words\n")

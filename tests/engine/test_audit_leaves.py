@@ -61,6 +61,19 @@ def test_what_lies_elsewhere_is_free(tmp_path, monkeypatch):
     assert not covering.covers("data.txt")
 
 
+def test_what_the_audit_itself_reads_is_not_looked_at(tmp_path, monkeypatch):
+    """What it asks where packages lie may read a file, as `sysconfig` does; then it is not asked anew."""
+    (tmp_path / "read").write_text("")
+    holds = territory._holds_packages
+    monkeypatch.setattr(
+        territory, "_holds_packages", lambda folder: not (tmp_path / "read").read_text() and holds(folder)
+    )
+    folders.cache_clear()
+    territory.in_packages.cache_clear()
+    with audit.watching("any", cover(tmp_path, stores=[str(tmp_path)])):
+        assert Path(shutil.__file__).read_text()
+
+
 def test_what_a_loader_consults_is_not_for_the_phase(tmp_path, monkeypatch):
     """Files that decide what an identity tells may be read inside the block, and not after it."""
     monkeypatch.chdir(tmp_path)

@@ -81,7 +81,9 @@ LOADED_AGAIN = {
 }
 
 
-@pytest.mark.parametrize("how", LOADED_AGAIN)
+@pytest.mark.parametrize(
+    "how", [pytest.param(how, marks=pytest.mark.slow if how != "reloaded" else ()) for how in LOADED_AGAIN]
+)
 def test_a_module_that_is_loaded_again_needs_another_process(project, how):
     """What others took of it before is the old code still."""
     project.declare(imports="from tasks.behaviours._words import WORDS")

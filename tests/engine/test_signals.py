@@ -86,8 +86,8 @@ def end(workspace: Workspace, number: int, *more: str) -> tuple[int, str, list[i
 @pytest.mark.parametrize(
     ("jobs", "number", "code"),
     [
-        (1, signal.SIGTERM, 143),
         (2, signal.SIGTERM, 143),
+        pytest.param(1, signal.SIGTERM, 143, marks=pytest.mark.slow),
         pytest.param(2, signal.SIGHUP, 129, marks=pytest.mark.slow),
         pytest.param(2, signal.SIGINT, 130, marks=pytest.mark.slow),
     ],
@@ -127,7 +127,11 @@ def test_a_worker_told_to_end_commits_what_is_finished(many):
     assert many.build().phases["attribution"]["hits"] >= 2
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP], ids=lambda n: n.name)
+@pytest.mark.parametrize(
+    "number",
+    [signal.SIGKILL, signal.SIGTERM, pytest.param(signal.SIGHUP, marks=pytest.mark.slow)],
+    ids=lambda n: n.name,
+)
 def test_no_worker_outlives_a_build(many, number):
     """However the build itself ends: its workers are gone seconds later."""
     process = start(many, "--jobs", "2")

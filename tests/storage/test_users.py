@@ -130,6 +130,23 @@ def test_both_at_once_on_two_hosts(shared):
     assert shared.act(ANN, 0o077, ("build", [6])) == shared.act(BEN, 0o077, ("build", [1])) == [0]
 
 
+@pytest.mark.parametrize("shared", [0o2770], indirect=True)
+def test_what_one_may_not_read_stays_where_it_is(shared):
+    """Records and data that their owner closed are no damage: `verify` names them and moves nothing."""
+    assert shared.act(ANN, 0o077, ("build", [])) == [16]
+    first, *_, last = sorted(shared.store.glob("objects/*/*"))
+    records = ("refs/*/*/*.json", "artifacts/*.json", "actions/*/*.json")
+    closed = [next(shared.store.glob(pattern)) for pattern in records]
+    closed += [first / "MANIFEST.json", next(path for path in last.rglob("c/*") if path.is_file())]
+    for path in closed:
+        path.chmod(0o600)
+    (damaged,) = shared.act(BEN, 0o077, ("verify",))
+    assert damaged == len(closed) and not (shared.store / "quarantine").exists()
+    for path in closed:
+        path.chmod(0o660)
+    assert shared.act(BEN, 0o077, ("verify",), ("build", [])) == [0, 0]
+
+
 @pytest.mark.parametrize("shared", [0o755], indirect=True)
 def test_what_cannot_be_written_is_refused_at_the_start(shared):
     """Naming the folder and its owner; what the error says the owner can do helps."""
