@@ -10,6 +10,7 @@ from circuitstore.storage.artifact import Artifact
 from circuitstore.viewer.bundle import smallest
 from circuitstore.viewer.graphs import EMBEDDING, ERROR, FEATURE, LOGIT, graph_record
 from tasks.exploring.phases import ATTRIBUTE, ATTRIBUTION, CIRCUIT, PAIRS, Built, column
+from tasks.parts.turns import turns_of
 
 KINDS = {"feature": FEATURE, "error": ERROR, "embedding": EMBEDDING, "margin": LOGIT}
 
@@ -18,15 +19,18 @@ def of_prompt(built: Built, prompt: str, *, pruned: bool = False) -> dict[str, A
     """The graph of one prompt: `circuitstore.viewer.graphs.graph_record`, with what it is about."""
     graph = built.cell(ATTRIBUTION, prompt)
     row = built.rows[prompt]
+    text, turns = str(row.text.values), turns_of(row)
     config = built.artifact(ATTRIBUTION).components.config
     record = graph_record(
         graph,
         pruned=pruned,
         title=prompt,
-        text=str(row.text.values),
+        text=text,
+        asked="" if turns else text,
         answers=[str(row.correct.values), str(row.incorrect.values)],
         partner=str(row.partner.values),
         roles=built.roles.get(prompt, []),
+        turns=turns,
         model=built.profile,
         thresholds=[config.get("node_threshold"), config.get("edge_threshold")],
     )
@@ -38,6 +42,7 @@ def of_text(built: Built) -> dict[str, Any]:
     artifact = built.artifact(ATTRIBUTE)
     asked, config = asked_of(artifact), artifact.components.config
     facts: dict[str, Any] = {"title": built.behaviour, "text": asked["text"], "model": built.profile}
+    facts["asked"] = artifact.components.resources["text"]["text"]
     if asked["against"]:
         facts["answers"] = [asked["target"], asked["against"]]
     thresholds = [config.get("node_threshold"), config.get("edge_threshold")]
@@ -48,7 +53,8 @@ def asked_of(artifact: Artifact) -> dict[str, str]:
     """What an attribution of one text was asked for: its text, target and against, "" where there is none."""
     asked = artifact.components.resources.get("text", {})
     targets = ", ".join(asked.get("targets", ()))
-    text = asked.get("text") or f"{len(asked.get('tokens', ()))} tokens"
+    said = " · ".join(f"{role}: {content}" for role, content in asked.get("turns", ()))
+    text = asked.get("text") or said or f"{len(asked.get('tokens', ()))} tokens"
     return {"text": text, "target": targets, "against": asked.get("against", "")}
 
 
@@ -86,6 +92,7 @@ def aggregated(built: Built) -> dict[str, Any]:
         "pruned": False,
         "tokens": roles,
         "roles": roles,
+        "turns": [],
         "n_layers": n_layers,
         "model": built.profile,
         "thresholds": [None, None],

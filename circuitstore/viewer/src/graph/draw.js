@@ -1,6 +1,7 @@
 // What is drawn of a graph beside its edges: nodes, tokens, layers, and lines of what is chosen.
 import { ERROR, EMBEDDING, FEATURE } from "./model.js";
 import { MARGIN } from "./layout.js";
+import { brackets } from "./turns.js";
 import { token } from "../text.js";
 
 export const RADIUS = 4.5;
@@ -128,7 +129,7 @@ export const layerName = (l, rows) => (l === 0 ? "token" : l === rows - 1 ? "out
 
 // Names of layers at the left and of tokens below, which stay in sight while the picture moves.
 export function axes(context, graph, placed, view, ink) {
-  const { left, middle, band, width, height } = placed;
+  const { left, middle, band, width, height, foot } = placed;
   context.font = "12px system-ui, sans-serif";
   context.textBaseline = "middle";
   context.strokeStyle = ink.faint;
@@ -144,14 +145,14 @@ export function axes(context, graph, placed, view, ink) {
   context.globalAlpha = 1;
   context.fillStyle = ink.paper;
   context.fillRect(0, 0, MARGIN.left - 8, height);
-  context.fillRect(0, height - MARGIN.bottom + 6, width, MARGIN.bottom);
+  context.fillRect(0, height - foot + 6, width, foot);
   context.fillStyle = ink.ink;
   context.textAlign = "right";
   const every = Math.ceil(13 / (band * view.k));
   for (let l = 0; l < middle.length; l++) {
     const y = middle[l] * view.k + view.y;
     const last = l === middle.length - 1;
-    if (y < 6 || y > height - MARGIN.bottom || (l > 0 && !last && l % every)) continue;
+    if (y < 6 || y > height - foot || (l > 0 && !last && l % every)) continue;
     context.fillText(layerName(l, middle.length), MARGIN.left - 14, y);
   }
   context.textAlign = "center";
@@ -160,11 +161,20 @@ export function axes(context, graph, placed, view, ink) {
       till = left[c + 1] * view.k + view.x;
     const x = (from + till) / 2;
     if (x < MARGIN.left || x > width) continue;
+    context.fillStyle = graph.turns.length && !graph.turns[c] ? ink.faint : ink.ink;
     context.fillText(
       fit(context, token(graph.tokens[c]), till - from - 4),
       x,
-      height - MARGIN.bottom + 18 + 14 * (till - from < 50 ? c % 2 : 0),
+      height - foot + 18 + 14 * (till - from < 50 ? c % 2 : 0),
     );
+  }
+  context.fillStyle = context.strokeStyle = ink.ink;
+  for (const { role, from, till, y } of brackets(graph, placed, view, MARGIN.left)) {
+    context.beginPath();
+    context.moveTo(from, y - 4);
+    for (const [x, at] of [[from, y], [till, y], [till, y - 4]]) context.lineTo(x, at);
+    context.stroke();
+    context.fillText(fit(context, role, till - from), (from + till) / 2, y + 10);
   }
 }
 

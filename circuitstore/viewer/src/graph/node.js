@@ -20,7 +20,7 @@ export function NodePanel({ graph, chosen, shown, behaviour, select, pin }) {
   const pinned = chosen.pins.includes(i),
     kind = graph.kind[i];
   return html`<section class="panel" aria-label="Node">
-    <h2>${graph.name(i)} <span class="faint">at ${token(graph.tokens[graph.position[i]])}</span></h2>
+    <h2>${graph.name(i)} <span class="faint">at ${graph.place(i)}</span></h2>
     ${graph.label(i) && html`<p class="label"><bdi>${short(graph.label(i), 300)}</bdi></p>`}
     <p class="row">
       <button aria-pressed=${pinned} onClick=${() => pin(i)}>${pinned ? "Unpin" : "Pin"}</button>

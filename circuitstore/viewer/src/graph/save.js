@@ -5,6 +5,7 @@ import { token } from "../text.js";
 import { KINDS } from "./model.js";
 import { layerName, RADIUS } from "./draw.js";
 import { MARGIN } from "./layout.js";
+import { brackets } from "./turns.js";
 
 const MOST = 20000; // lines in an SVG; more would open nowhere
 
@@ -73,7 +74,12 @@ export function asSvg(graph, shown, chosen, { placed, view, ink, width, height }
   });
   const words = graph.tokens.map((text, c) => {
     const x = ((placed.left[c] + placed.left[c + 1]) / 2) * view.k + view.x;
-    return word(x, height - MARGIN.bottom + 18, "middle", escaped(text));
+    const template = graph.turns.length && !graph.turns[c];
+    return word(x, height - placed.foot + 18, "middle", escaped(text), template && ink.faint);
+  });
+  const turns = brackets(graph, placed, view, MARGIN.left).map(({ role, from, till, y }) => {
+    const path = `<path d="M${from} ${y - 4}V${y}H${till}V${y - 4}" fill="none" stroke="${ink.ink}"/>`;
+    return path + word((from + till) / 2, y + 14, "middle", escaped(role));
   });
   const layers = Array.from(
     placed.middle,
@@ -84,12 +90,14 @@ export function asSvg(graph, shown, chosen, { placed, view, ink, width, height }
   const box = `width="${width}" height="${height}" viewBox="0 0 ${width} ${height}"`;
   const text = `<svg xmlns="http://www.w3.org/2000/svg" ${box} ${font}>
 <title>${escaped(graph.text)}</title><rect width="100%" height="100%" fill="${ink.paper}"/>
-${lines.join("\n")}\n${nodes.join("\n")}\n${words.join("\n")}\n${layers.join("\n")}\n</svg>\n`;
+${lines.join("\n")}\n${nodes.join("\n")}\n${[...words, ...turns, ...layers].join("\n")}\n</svg>\n`;
   return { text, left };
 }
 
-const word = (x, y, anchor, text) =>
-  `<text x="${x.toFixed(1)}" y="${y.toFixed(1)}" text-anchor="${anchor}">${text}</text>`;
+const word = (x, y, anchor, text, fill = "") =>
+  `<text x="${x.toFixed(1)}" y="${y.toFixed(1)}" text-anchor="${anchor}"${
+    fill ? ` fill="${fill}"` : ""
+  }>${text}</text>`;
 
 const R = RADIUS;
 const MARKS = {

@@ -190,8 +190,6 @@ function arranged(graph, boxes) {
   return places;
 }
 
-const quoted = (text) => JSON.stringify(text);
-
 // The call that switches these features off in the model, as Python.
 export function pythonCall(graph, nodes) {
   const rows = nodes
@@ -201,8 +199,8 @@ export function pythonCall(graph, nodes) {
         `    (${graph.layer[i]}, ${graph.position[i]}, ${graph.feature[i]}): 0.0,  # was ` +
         graph.activation[i].toPrecision(4),
     );
-  const model = graph.model ? `, model=${quoted(graph.model)}` : "";
-  return `cs.intervene(${quoted(graph.text)}, {\n${rows.join("\n")}\n}${model})`;
+  const model = graph.model ? `, model=${JSON.stringify(graph.model)}` : "";
+  return `cs.intervene(${JSON.stringify(graph.asked)}, {\n${rows.join("\n")}\n}${model})`;
 }
 
 function CopyCall({ graph, nodes }) {
