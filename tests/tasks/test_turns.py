@@ -91,3 +91,11 @@ def test_an_exported_graph_has_the_turns_of_its_prompt(talked):  # noqa: F811
     svg = made["a.svg"].decode()
     shown = re.findall(r"<!-- (.*?) -->", svg, flags=re.DOTALL)
     assert "user" in shown and "system" not in shown and turns.BRACKETS in svg
+
+
+def test_a_role_takes_the_room_beside_its_bracket():
+    """A turn of one narrow token between tokens of the template has its role whole."""
+    roles = ["", "", "assistant", "", "", *["user"] * 4, ""]
+    plate = drawn(tuple(range(10)), roles)
+    assert {"assistant", "user"} <= words(plate).keys()
+    assert_legible(plate)

@@ -169,12 +169,12 @@ export function axes(context, graph, placed, view, ink) {
     );
   }
   context.fillStyle = context.strokeStyle = ink.ink;
-  for (const { role, from, till, y } of brackets(graph, placed, view, MARGIN.left)) {
+  for (const { role, from, till, y, room } of brackets(graph, placed, view, MARGIN.left)) {
     context.beginPath();
     context.moveTo(from, y - 4);
     for (const [x, at] of [[from, y], [till, y], [till, y - 4]]) context.lineTo(x, at);
     context.stroke();
-    context.fillText(fit(context, role, till - from), (from + till) / 2, y + 10);
+    context.fillText(fit(context, role, room), (from + till) / 2, y + 10);
   }
 }
 

@@ -14,10 +14,11 @@ export function runs(turns) {
   return found;
 }
 
-// The part of each turn that is in sight: its role, and where its bracket begins, ends and stands.
+// The part of each turn that is in sight: its role, where its bracket begins, ends and stands, and the room for
+// the role, which goes half the way to the next bracket.
 export function brackets(graph, { left, width, height }, view, margin) {
   const x = (c) => left[c] * view.k + view.x;
-  return runs(graph.turns)
+  const found = runs(graph.turns)
     .map(({ role, from, till }) => ({
       role: visible(role),
       from: Math.max(x(from) + 3, margin),
@@ -25,4 +26,9 @@ export function brackets(graph, { left, width, height }, view, margin) {
       y: height - HEIGHT + 1,
     }))
     .filter(({ from, till }) => till > from);
+  return found.map((each, k) => {
+    const before = k ? found[k - 1].till : 2 * margin - each.from,
+      after = k + 1 < found.length ? found[k + 1].from : 2 * width - each.till;
+    return { ...each, room: each.till - each.from + Math.min(each.from - before, after - each.till) };
+  });
 }
