@@ -111,7 +111,7 @@ def draw(
     return figure
 
 
-def _lettering(column: int, roles: Sequence[str]) -> dict[str, str]:
+def _lettering(column: int, roles: Sequence[str]) -> dict[str, Any]:
     """How the name of a column is set: bold, unless it is a token of a chat template."""
     template = any(roles) and not roles[column]
     return {"weight": "normal", "color": turns.TEMPLATE} if template else {"weight": "bold"}
