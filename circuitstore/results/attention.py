@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from circuitstore import pipeline
 from circuitstore.circuits.nodes import nodes
@@ -73,15 +73,21 @@ def heads(
     """
     if not len(edges):
         raise UsageError("edges", expected="at least one", got="none")
-    named = [edge if isinstance(edge, str) else edge_word(_graph(text), edge) for edge in edges]
+    named = [edge for edge in edges if isinstance(edge, str)]
+    if len(named) < len(edges):
+        named = edge_words(_graph(text), edges)
     phase = pipeline.services().explained.edges
     asked = question(_tokens(text, model), model, transcoders, store)
     return asked.answer(phase, [f"{phase}.edges={json.dumps(named)}", *settings])
 
 
-def edge_word(graph: xr.Dataset, edge: tuple[int, int]) -> str:
-    """An edge by the names of its nodes, SOURCE>TARGET. Raises UsageError for what is no edge."""
+def edge_words(graph: xr.Dataset, edges: Sequence[tuple[int, int] | str]) -> list[str]:
+    """Edges by the names of their nodes, SOURCE>TARGET. Raises UsageError for what is no edge."""
     rows = nodes(graph)
+    return [edge if isinstance(edge, str) else _word(graph, rows, edge) for edge in edges]
+
+
+def _word(graph: xr.Dataset, rows: list[dict[str, Any]], edge: tuple[int, int]) -> str:
     source, target = edge
     kinds = [rows[node]["kind"] if 0 <= node < len(rows) else "no node" for node in edge]
     if kinds[0] not in ("feature", "error", "embedding") or kinds[1] not in ("feature", "logit"):

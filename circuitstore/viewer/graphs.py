@@ -27,6 +27,7 @@ def graph_record(graph: xr.Dataset, *, pruned: bool = False, **facts: Any) -> di
     ("LAYER/FEATURE" → label) and thresholds (of nodes and edges, with which it was pruned). `turns`
     (position,) says whose turn of a conversation each token is, "" for those of the template. It is empty
     where there is none. `asked` is what to ask about in a script: the text if one is given, else token ids.
+    `heads` and `looks` are what is known of its attention (`tasks/exploring/attention.py`).
 
     With `pruned` it holds the nodes that pruning kept, and all stored edges between them. `node_total` is
     Σ |edge| over all stored edges into a node, those from nodes that are left out included, so that scores
@@ -43,6 +44,8 @@ def graph_record(graph: xr.Dataset, *, pruned: bool = False, **facts: Any) -> di
         "roles": [],
         "turns": list(map(str, graph.token_role.values)) if "token_role" in graph else [],
         "labels": {},
+        "heads": [],
+        "looks": [],
         "thresholds": [None, None],
         **facts,
         "asked": facts.get("asked") or graph.input_tokens.values.tolist(),

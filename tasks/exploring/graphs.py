@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import xarray as xr
 
 from circuitstore.storage.artifact import Artifact
 from circuitstore.viewer.bundle import smallest
 from circuitstore.viewer.graphs import EMBEDDING, ERROR, FEATURE, LOGIT, graph_record
+from tasks.exploring.attention import known
 from tasks.exploring.phases import ATTRIBUTE, ATTRIBUTION, CIRCUIT, PAIRS, Built, column
 from tasks.parts.turns import turns_of
 
@@ -34,7 +36,7 @@ def of_prompt(built: Built, prompt: str, *, pruned: bool = False) -> dict[str, A
         model=built.profile,
         thresholds=[config.get("node_threshold"), config.get("edge_threshold")],
     )
-    return {**record, "labels": _labels(built, record["nodes"])}
+    return {**record, "labels": _labels(built, record["nodes"]), **_attention(built, ATTRIBUTION, graph)}
 
 
 def of_text(built: Built) -> dict[str, Any]:
@@ -46,7 +48,14 @@ def of_text(built: Built) -> dict[str, Any]:
     if asked["against"]:
         facts["answers"] = [asked["target"], asked["against"]]
     thresholds = [config.get("node_threshold"), config.get("edge_threshold")]
-    return graph_record(built.whole(ATTRIBUTE), thresholds=thresholds, **facts)
+    graph = built.whole(ATTRIBUTE)
+    return graph_record(graph, thresholds=thresholds, **facts, **_attention(built, ATTRIBUTE, graph))
+
+
+def _attention(built: Built, phase: str, graph: xr.Dataset) -> dict[str, Any]:
+    """What the store says of attention in the text of a graph of this phase."""
+    resources = built.artifact(phase).components.resources
+    return known(built.store, built.profile, graph.input_tokens.values.tolist(), resources)
 
 
 def asked_of(artifact: Artifact) -> dict[str, str]:
@@ -93,6 +102,8 @@ def aggregated(built: Built) -> dict[str, Any]:
         "tokens": roles,
         "roles": roles,
         "turns": [],
+        "heads": [],
+        "looks": [],
         "n_layers": n_layers,
         "model": built.profile,
         "thresholds": [None, None],
