@@ -123,6 +123,7 @@ def test_only_edges_that_have_heads_offer_them(opened, exported, show):
     edges = shown.page.locator("ul[aria-label=Inputs] li").count()
     assert shown.page.locator("ul[aria-label=Inputs] li button.small").count() == edges > 0
     shown = show(f"{(exported / 'index.html').as_uri()}#/circuit/{BEHAVIOUR}").drawn()
-    shown.page.locator(".ends button").first.click()
-    shown.page.wait_for_selector("ul[aria-label=Inputs] li, ul[aria-label=Outputs] li")
+    shown.page.locator(".picture").focus()
+    shown.page.keyboard.press("ArrowDown")
+    shown.page.wait_for_selector("ul[aria-label=Inputs] li")
     assert shown.page.get_by_role("button", name="heads").count() == 0

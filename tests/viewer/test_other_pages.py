@@ -127,7 +127,8 @@ def test_two_reviewers_see_each_other(serve, show, built):
         shown.page.keyboard.type(text)
         shown.page.keyboard.press("Enter")
         if shown is first:
-            shown.page.get_by_text("saved: a number").wait_for()
+            name = "L{} #{}".format(*unit)  # the page has gone on to the next feature
+            shown.page.get_by_text(f"{name} saved: a number").wait_for()
     second.page.get_by_role("alert").wait_for()
     assert "Ann" in second.text("[role=alert]") and "a number" in second.text("[role=alert]")
     assert labels(ann, built)[unit].label == "a number"

@@ -17,14 +17,6 @@ from circuitstore.viewer.page import page
 from tasks.exploring.records import Records
 
 FOOT = 22  # pixels below the names of tokens, where turns are
-LISTEN = """() => {
-  const draw = CanvasRenderingContext2D.prototype.fillText;
-  window.said = [];
-  CanvasRenderingContext2D.prototype.fillText = function (text, ...rest) {
-    window.said.push([text, this.fillStyle]);
-    return draw.call(this, text, ...rest);
-  };
-}"""
 
 
 @pytest.fixture
@@ -62,25 +54,22 @@ def test_records_say_whose_turn_a_token_is(records, text, talked):  # noqa: F811
 
 def test_the_picture_has_a_bracket_for_each_turn(shown):
     """Its role is written whole, tokens of the template are in another colour, and the legend says so."""
-    shown.page.evaluate(LISTEN)
-    shown.page.locator(".picture").focus()
-    shown.page.keyboard.press("ArrowDown")
-    shown.page.wait_for_function("window.said.length")
-    colours = dict(map(tuple, shown.page.evaluate("window.said")))
+    colours = dict(shown.written())
     assert len({colours[name] for name in ("system", "user", "be", "␣the")}) == 1
     assert colours["⏎"] != colours["be"] and "assistant" not in colours
     assert "whose turn" in shown.page.locator(".controls").inner_text()
 
 
 def test_what_is_saved_has_the_turns(shown, tmp_path):
-    """The SVG as words with brackets, the PNG as pixels below the tokens."""
+    """The SVG as words with brackets, cut where the picture cuts them, the PNG as pixels below the tokens."""
     for kind in ("SVG", "PNG"):
         with shown.page.expect_download() as download:
             shown.page.get_by_role("button", name=f"Save as {kind}").click()
         download.value.save_as(tmp_path / f"saved.{kind.lower()}")
     root = ElementTree.parse(tmp_path / "saved.svg").getroot()
     texts = [each.text for each in root if each.tag.endswith("}text")]
-    assert texts.count("user") == texts.count("system") == 1
+    assert texts.count("user") == texts.count("system") == 1 and "<|i…" in texts
+    assert set(texts) == {text for text, _ in shown.written()}
     assert len([each for each in root if each.tag.endswith("}path")]) == 2
     pixels = image.imread(tmp_path / "saved.png")[-FOOT:-2, 70:, :3]
     assert (np.abs(pixels - pixels[0, 0]).max(2) > 0.5).sum() > 100

@@ -162,7 +162,7 @@ function Drawing({ graph, boxes, shown, select, moved, setMoved }) {
             stroke-width=${0.8 + 3.5 * share}
             opacity=${0.35 + 0.6 * share}
           />
-          <text x=${(x0 + x1 + WIDTH) / 2} y=${(y0 + y1 + HEIGHT) / 2}>${number(weight, 2)}</text></g
+          <text x=${(x0 + x1 + WIDTH) / 2 + 5} y=${(y0 + y1 + HEIGHT) / 2}>${number(weight, 2)}</text></g
         >`;
       })}
       ${boxes.map(

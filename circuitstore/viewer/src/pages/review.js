@@ -53,7 +53,7 @@ function Loaded({ table, behaviour, again, author }) {
       setLocal((before) => ({ ...before, [`${row.layer}/${row.feature}`]: answer.now }));
     setNote(
       answer.saved
-        ? `saved: ${short(label, 80)}`
+        ? `L${row.layer} #${row.feature} saved: ${short(label, 80)}`
         : answer.theirs
           ? ""
           : `not saved, kept in this browser: ${answer.error}`,
