@@ -98,7 +98,7 @@ def test_every_kind_of_record_is_there(records, built):
 
 
 def test_a_text_has_a_graph_of_its_own(built, tmp_path):
-    """What `attribute` computed is listed by its text and opens as a graph; other questions are not listed."""
+    """What `attribute` computed is listed by its text and opens as a graph; other questions are not."""
     copy = built.copy(tmp_path / "copy")
     words = ("--target", " are", "--against", " is", "--profile", copy.profile, "--store", copy.store)
     assert run("attribute", "the dog to the cat", *words, "--json").code == 0

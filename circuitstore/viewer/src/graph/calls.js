@@ -16,7 +16,7 @@ export function intervention(graph, features) {
   return call("intervene", graph, `{\n${rows.join("\n")}\n}`);
 }
 
-// The name of an edge, SOURCE>TARGET, as `circuitstore attention --edge` takes it; "" for one that it does not.
+// The name of an edge, SOURCE>TARGET, for `circuitstore attention --edge`; "" for one that it does not take.
 export function edgeName(graph, e) {
   const source = place(graph, graph.source[e]),
     target = graph.target[e];

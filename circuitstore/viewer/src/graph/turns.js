@@ -14,8 +14,8 @@ export function runs(turns) {
   return found;
 }
 
-// The part of each turn that is in sight: its role, where its bracket begins, ends and stands, and the room for
-// the role, which goes half the way to the next bracket.
+// The part of each turn that is in sight: its role, where its bracket begins, ends and stands, and the room
+// for the role, which goes half the way to the next bracket.
 export function brackets(graph, { left, width, height }, view, margin) {
   const x = (c) => left[c] * view.k + view.x;
   const found = runs(graph.turns)
