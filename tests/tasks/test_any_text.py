@@ -44,6 +44,7 @@ def hostile(given) -> dict:
             prompts,
             **{name: worst(count) for name in ("text", "correct", "incorrect")},
             tokens=[worst(len(tokens)).tolist() for tokens in prompts.tokens],
+            turns=[["", *worst(len(tokens) - 1).tolist()] for tokens in prompts.tokens],
             labels={"number" + WORST: classes},
         ),
         "interpretation": replace(interpretation, data=data.assign(changed)),

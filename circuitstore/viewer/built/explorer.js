@@ -865,6 +865,9 @@ ${[...d,...m,...v,...b].join(`
         </p>
       </div>`}
     ${$.value&&_.value?u`<${fe} feature=${{...$.value,...t}} behaviour=${_.value} />`:$.error&&u`<p class="note">${$.error}</p>`}
+    ${!j(b)&&u`<p class="note">
+        This file holds no more of this feature. Pages of graphs in which it is do.
+      </p>`}
   </section>`}var Zo=t=>new Date(1e3*t).toISOString().slice(0,16).replace("T"," ");function Qo(){let{value:t,error:e}=R("store");if(!t)return u`<${B} error=${e} />`;let{behaviours:n,phases:o,rows:r,profile:s}=t,i=a=>r.filter(l=>l.behaviour===a);return u`<main class="page">
     <h1>Store <span class="faint">profile ${s}</span></h1>
     <p class="note">

@@ -1,6 +1,6 @@
 // The axes of a graph: names of layers at the left, names of tokens below, and whose turn these are.
 //
-// They stay in sight while the picture moves. `words` says what is written where, on the picture and in files.
+// They stay in sight while it moves. `words` says what is written where, on the picture and in files.
 import { token } from "../text.js";
 import { MARGIN } from "./layout.js";
 import { brackets } from "./turns.js";

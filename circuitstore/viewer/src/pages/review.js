@@ -239,5 +239,9 @@ function Deciding({ row, behaviour, author, save, go, note, conflict, setConflic
     ${known.value && about.value
       ? html`<${FeatureSummary} feature=${{ ...known.value, ...row }} behaviour=${about.value} />`
         : known.error && html`<p class="note">${known.error}</p>`}
+    ${!has(key)
+      && html`<p class="note">
+        This file holds no more of this feature. Pages of graphs in which it is do.
+      </p>`}
   </section>`;
 }
