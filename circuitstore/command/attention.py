@@ -64,7 +64,7 @@ def attention(
         shown = summary(text, answer)
         _print_pairs(shown) if not as_json else terminal.print_json(shown)
         return
-    shown = {"text": text, "edges": by_head(explained.heads_of(text, edges, **where), top)}
+    shown = {"text": text, "edges": by_head(explained.heads(text, edges, **where), top)}
     _print_heads(shown) if not as_json else terminal.print_json(shown)
 
 

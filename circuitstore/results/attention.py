@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from circuitstore import pipeline
 from circuitstore.circuits.nodes import nodes
@@ -50,8 +50,8 @@ def attention(
 
 
 def heads(
-    graph: xr.Dataset,
-    edges: Sequence[tuple[int, int]],
+    text: Asked | xr.Dataset,
+    edges: Sequence[tuple[int, int] | str],
     *,
     model: Path | None = None,
     transcoders: Path | None = None,
@@ -61,59 +61,54 @@ def heads(
     """Through which heads edges of a text's graph go.
 
         cs.heads(graph, [(source, target)])     # numbers of nodes, as in edge_source and edge_target
+        cs.heads("The keys near the cabinet", ["embedding/2>logit/17"])     # names of nodes
 
-    `graph` is what `circuitstore.attribute` gave. Variables: loading (edge, layer, head), the part of the
-    paths whose last head is this one; direct (edge,), the part of the paths through no head; and weight
-    (edge,), the edge, which is their sum. `model`, `transcoders` and `store` are those that the graph was
-    asked with.
+    `text` is a graph that `circuitstore.attribute` gave. Where edges are named, SOURCE>TARGET
+    (`docs/attention.md`), it may also be a text, token ids or a conversation. Variables: loading (edge,
+    layer, head), the part of the paths whose last head is this one; direct (edge,), the part of the paths
+    through no head; and weight (edge,), the edge, which is their sum. `model`, `transcoders` and `store` are
+    those that the graph was asked with.
 
     The answer is kept in the store. Raises UsageError, ModelError, StoreError.
     """
-    services = pipeline.services()
-    if graph.attrs.get("phase") != services.one_text.phase:
-        raise UsageError(
-            "graph", expected="a graph of one text, from circuitstore.attribute", got="another dataset"
-        )
-    words = edge_words(graph, edges)
-    named = {"model": model, "transcoders": transcoders, "store": store}
-    return heads_of(_tokens(graph, model), words, **named, settings=settings)
-
-
-def heads_of(
-    text: Asked,
-    edges: Sequence[str],
-    *,
-    model: Path | None = None,
-    transcoders: Path | None = None,
-    store: Path | None = None,
-    settings: Sequence[str] = (),
-) -> xr.Dataset:
-    """The same of a text and edges by names, SOURCE>TARGET (`docs/attention.md`)."""
-    phase = pipeline.services().explained.edges
-    asked = question(text, model, transcoders, store)
-    return asked.answer(phase, [f"{phase}.edges={json.dumps(list(edges))}", *settings])
-
-
-def edge_words(graph: xr.Dataset, edges: Sequence[tuple[int, int]]) -> list[str]:
-    """Edges by the names of their nodes, SOURCE>TARGET. Raises UsageError for what is no edge."""
     if not len(edges):
         raise UsageError("edges", expected="at least one", got="none")
+    named = [edge for edge in edges if isinstance(edge, str)]
+    if len(named) < len(edges):
+        named = edge_words(_graph(text), edges)
+    phase = pipeline.services().explained.edges
+    asked = question(_tokens(text, model), model, transcoders, store)
+    return asked.answer(phase, [f"{phase}.edges={json.dumps(named)}", *settings])
+
+
+def edge_words(graph: xr.Dataset, edges: Sequence[tuple[int, int] | str]) -> list[str]:
+    """Edges by the names of their nodes, SOURCE>TARGET. Raises UsageError for what is no edge."""
     rows = nodes(graph)
-    first_logit = len(rows) - graph.sizes["logit"]
-    words = []
-    for source, target in edges:
-        kinds = [rows[node]["kind"] if 0 <= node < len(rows) else "no node" for node in (source, target)]
-        if kinds[0] not in ("feature", "error", "embedding") or kinds[1] not in ("feature", "logit"):
-            expected = "a feature, error or embedding, and a feature or logit of this graph"
-            raise UsageError(f"edge from {source} to {target}", expected=expected, got=" and ".join(kinds))
-        name = _name(rows[source])
-        if kinds[1] == "logit":
-            number = target - first_logit
-            token, against = (int(graph[f"logit_{of}_ids"][number]) for of in ("token", "against"))
-            words.append(f"{name}>logit/{token}" + (f"/{against}" if against >= 0 else ""))
-        else:
-            words.append(f"{name}>{_name(rows[target])}")
-    return words
+    return [edge if isinstance(edge, str) else _word(graph, rows, edge) for edge in edges]
+
+
+def _word(graph: xr.Dataset, rows: list[dict[str, Any]], edge: tuple[int, int]) -> str:
+    source, target = edge
+    kinds = [rows[node]["kind"] if 0 <= node < len(rows) else "no node" for node in edge]
+    if kinds[0] not in ("feature", "error", "embedding") or kinds[1] not in ("feature", "logit"):
+        expected = "a feature, error or embedding, and a feature or logit of this graph"
+        raise UsageError(f"edge from {source} to {target}", expected=expected, got=" and ".join(kinds))
+    if kinds[1] == "feature":
+        return f"{_name(rows[source])}>{_name(rows[target])}"
+    number = target - len(rows) + graph.sizes["logit"]
+    token, against = (int(graph[f"logit_{of}_ids"][number]) for of in ("token", "against"))
+    return f"{_name(rows[source])}>logit/{token}" + (f"/{against}" if against >= 0 else "")
+
+
+def _graph(text: Asked | xr.Dataset) -> xr.Dataset:
+    """The graph in which edges have numbers. Raises UsageError for what is none of one text."""
+    import xarray as xr
+
+    if isinstance(text, xr.Dataset) and text.attrs.get("phase") == pipeline.services().one_text.phase:
+        return text
+    got = "another dataset" if isinstance(text, xr.Dataset) else "no graph"
+    expected = "a graph of one text, from circuitstore.attribute, or edges by their names"
+    raise UsageError("graph", expected=expected, got=got)
 
 
 def _name(row: dict[str, object]) -> str:

@@ -24,7 +24,10 @@ def graph_record(graph: xr.Dataset, *, pruned: bool = False, **facts: Any) -> di
     """The record of a graph in the store, with further `facts` about it.
 
     Facts are its title, text and model, and there may be its answers, partner, roles (of positions), labels
-    ("LAYER/FEATURE" → label) and thresholds (of nodes and edges, with which it was pruned).
+    ("LAYER/FEATURE" → label) and thresholds (of nodes and edges, with which it was pruned). `turns`
+    (position,) says whose turn of a conversation each token is, "" for those of the template. It is empty
+    where there is none. `asked` is what to ask about in a script: the text if one is given, else token ids.
+    `heads` and `looks` are what is known of its attention (`tasks/exploring/attention.py`).
 
     With `pruned` it holds the nodes that pruning kept, and all stored edges between them. `node_total` is
     Σ |edge| over all stored edges into a node, those from nodes that are left out included, so that scores
@@ -39,9 +42,13 @@ def graph_record(graph: xr.Dataset, *, pruned: bool = False, **facts: Any) -> di
     columns = {name: column[keep] for name, column in _nodes(graph).items()}
     return {
         "roles": [],
+        "turns": list(map(str, graph.token_role.values)) if "token_role" in graph else [],
         "labels": {},
+        "heads": [],
+        "looks": [],
         "thresholds": [None, None],
         **facts,
+        "asked": facts.get("asked") or graph.input_tokens.values.tolist(),
         "pruned": pruned,
         "tokens": list(map(str, graph.token_text.values)),
         "n_layers": int(graph.n_layers),

@@ -67,5 +67,6 @@ def view(
     tokens = [str(text) for text in graph.token_text.values]
     text = "".join(tokens[1:]) or tokens[0]
     named = {f"{layer}/{feature}": label for (layer, feature), label in (labels or {}).items()}
-    record = graph_record(graph, pruned=pruned, title="graph", text=text, model=model, labels=named)
+    facts = {"title": "graph", "text": text, "asked": "" if "token_role" in graph else text}
+    record = graph_record(graph, pruned=pruned, model=model, labels=named, **facts)
     return View(page(text, {"text/graph": pack(record)}, "#/text/graph"))

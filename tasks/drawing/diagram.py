@@ -9,7 +9,7 @@ another. Every edge runs upwards. What is drawn is a networkx graph. Its nodes h
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -21,7 +21,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import FancyBboxPatch, PathPatch
 from matplotlib.path import Path
 
-from tasks.drawing import style
+from tasks.drawing import style, turns
 from tasks.drawing.lettering import fit
 from tasks.drawing.routes import route
 
@@ -48,11 +48,19 @@ Node = Hashable
 Point = tuple[float, float]  # cm
 
 
-def draw(look: style.Look, graph: nx.DiGraph, columns: list[str], rows: list[str], note: str) -> Figure:
+def draw(
+    look: style.Look,
+    graph: nx.DiGraph,
+    columns: list[str],
+    rows: list[str],
+    note: str,
+    roles: Sequence[str] = (),
+) -> Figure:
     """A diagram as wide as the page, with `note` below it.
 
     `columns` and `rows` are the names of columns and rows; those without nodes are left out. An ellipsis
-    stands before the name of a column where others are left out.
+    stands before the name of a column where others are left out. Of a conversation, `roles` (column,) says
+    whose turn each column is, "" for those of the template.
     """
     box = TWO_LINES if any(data.get("second") for _, data in graph.nodes(data=True)) else BOX
     slots, spans = _columns(graph)
@@ -67,7 +75,8 @@ def draw(look: style.Look, graph: nx.DiGraph, columns: list[str], rows: list[str
     }
     crowded = any(fit(names[column], room, look.size) != names[column] for column, room in wide.items())
     # Names that do not fit side by side stand on two lines, every other one lower.
-    below = 1.05 if crowded else 0.75  # cm
+    named = 1.05 if crowded else 0.75  # cm
+    below = named + turns.HEIGHT * any(roles)
     figure = look.figure(style.PAGE, height + below + FOOT, layout="none")
     axes = figure.add_axes((0, FOOT / (height + below + FOOT), 1, (height + below) / (height + below + FOOT)))
     axes.set(xlim=(0, style.PAGE), ylim=(0.15 - below, height + 0.15))
@@ -85,8 +94,9 @@ def draw(look: style.Look, graph: nx.DiGraph, columns: list[str], rows: list[str
             ha="center",
             va="center",
             size=look.size,
-            weight="bold",
+            **_lettering(column, roles),
         )
+    turns.brackets(axes, look, roles, spans, 0.15 - named)
     half = {
         node: (spans[column][1] - spans[column][0]) / slots[column] / 2
         for node, column in graph.nodes(data="column")
@@ -101,6 +111,12 @@ def draw(look: style.Look, graph: nx.DiGraph, columns: list[str], rows: list[str
     _legend(figure, {data["kind"] for _, data in graph.nodes(data=True)}, look)
     figure.text(0.5, 0.012, note, ha="center", va="bottom", fontsize=look.size * 0.85, color="#444444")
     return figure
+
+
+def _lettering(column: int, roles: Sequence[str]) -> dict[str, Any]:
+    """How the name of a column is set: bold, unless it is a token of a chat template."""
+    template = any(roles) and not roles[column]
+    return {"weight": "normal", "color": turns.TEMPLATE} if template else {"weight": "bold"}
 
 
 def _columns(graph: nx.DiGraph) -> tuple[dict[int, int], dict[int, Point]]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import networkx as nx
 import numpy as np
 
 from circuitstore.circuits.nodes import nodes as node_rows
-from tasks.drawing import diagram, numerals, style
+from tasks.drawing import diagram, numerals, style, turns
 from tasks.drawing.labels import SIGNS, printed
 from tasks.drawing.paths import input_shares
 from tasks.drawing.plate import Plate
@@ -60,12 +60,12 @@ def examples(
             f"Prompt {name} ({prompts.split[i]}): “{prompts.text[i]}”; margin of "
             f"“{style.token(prompts.correct[i])}” over “{style.token(prompts.incorrect[i])}” "
             f"{numerals.printed(baseline.margin[i])} nats. "
-            f"{HOW_TO_READ}{interpretation.told(_features(drawn))} {note} "
+            f"{HOW_TO_READ}{turns.told(prompts.turns[i])}{interpretation.told(_features(drawn))} {note} "
             f"Completeness {float(graph.completeness_score):.2f}, replacement "
             f"{float(graph.replacement_score):.2f}. The prompt was chosen because its margin is nearest the "
             f"median of its split{among}, or as the minimal pair of that one."
         )
-        figure = diagram_of(look, graph, drawn, note)
+        figure = diagram_of(look, graph, drawn, note, prompts.turns[i])
         yield Plate(f"graph-{number}", f"Attribution graph of {name}", caption, figure)
 
 
@@ -82,11 +82,13 @@ def shown(graph: xr.Dataset, config: Figures, short: Short) -> tuple[nx.DiGraph,
     return drawn, note
 
 
-def diagram_of(look: style.Look, graph: xr.Dataset, drawn: nx.DiGraph, note: str) -> Figure:
-    """The diagram of the part of a graph that `shown` gives."""
+def diagram_of(
+    look: style.Look, graph: xr.Dataset, drawn: nx.DiGraph, note: str, roles: Sequence[str] = ()
+) -> Figure:
+    """The diagram of the part of a graph that `shown` gives; `roles` (position,) are those of a chat."""
     tokens = [style.token(str(text), LONGEST) for text in graph.token_text.values]
     rows = ["embedding", *(f"layer {layer}" for layer in range(int(graph.n_layers))), "logits"]
-    return diagram.draw(look, drawn, tokens, rows, note)
+    return diagram.draw(look, drawn, tokens, rows, note, roles)
 
 
 def selected(

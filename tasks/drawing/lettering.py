@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import TextToPath
 
@@ -20,11 +22,10 @@ def fit(text: str, points: float, size: float) -> str:
 
     The last character is an ellipsis where something is left out.
     """
-    for length in range(len(text), 1, -1):
-        shown = style.cut(text, length)
-        if width(shown, size) <= points:
-            return shown
-    return text[:1]
+    if width(text, size) <= points:
+        return text
+    fits = bisect_left(range(2, len(text)), True, key=lambda n: width(style.cut(text, n), size) > points)
+    return style.cut(text, fits + 1) if fits else text[:1]
 
 
 def wrap(text: str, points: float, size: float) -> list[str]:

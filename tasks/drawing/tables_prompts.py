@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tasks.parts.intervals import clusters
+from tasks.parts.turns import turns_of
 
 if TYPE_CHECKING:
     from circuitstore.engine.inputs import Upstream
@@ -34,6 +35,7 @@ class Prompts:
     template: np.ndarray
     partner: np.ndarray
     tokens: list[list[str]]
+    turns: list[list[str]]  # whose turn of a chat each token is, "" for the template; empty without one
     labels: dict[str, np.ndarray]
 
     @classmethod
@@ -50,6 +52,7 @@ class Prompts:
             ids=[str(coords["prompt"]) for coords, _ in rows],
             **text,
             tokens=[list(map(str, row.token_text.values)) for _, row in rows],
+            turns=[turns_of(row) for _, row in rows],
             labels={name: np.array([str(row[name]) for row in labels]) for name in common},
         )
 

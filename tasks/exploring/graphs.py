@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import xarray as xr
 
 from circuitstore.storage.artifact import Artifact
 from circuitstore.viewer.bundle import smallest
 from circuitstore.viewer.graphs import EMBEDDING, ERROR, FEATURE, LOGIT, graph_record
+from tasks.exploring.attention import known
 from tasks.exploring.phases import ATTRIBUTE, ATTRIBUTION, CIRCUIT, PAIRS, Built, column
+from tasks.parts.turns import turns_of
 
 KINDS = {"feature": FEATURE, "error": ERROR, "embedding": EMBEDDING, "margin": LOGIT}
 
@@ -18,19 +21,22 @@ def of_prompt(built: Built, prompt: str, *, pruned: bool = False) -> dict[str, A
     """The graph of one prompt: `circuitstore.viewer.graphs.graph_record`, with what it is about."""
     graph = built.cell(ATTRIBUTION, prompt)
     row = built.rows[prompt]
+    text, turns = str(row.text.values), turns_of(row)
     config = built.artifact(ATTRIBUTION).components.config
     record = graph_record(
         graph,
         pruned=pruned,
         title=prompt,
-        text=str(row.text.values),
+        text=text,
+        asked="" if turns else text,
         answers=[str(row.correct.values), str(row.incorrect.values)],
         partner=str(row.partner.values),
         roles=built.roles.get(prompt, []),
+        turns=turns,
         model=built.profile,
         thresholds=[config.get("node_threshold"), config.get("edge_threshold")],
     )
-    return {**record, "labels": _labels(built, record["nodes"])}
+    return {**record, "labels": _labels(built, record["nodes"]), **_attention(built, ATTRIBUTION, graph)}
 
 
 def of_text(built: Built) -> dict[str, Any]:
@@ -38,17 +44,26 @@ def of_text(built: Built) -> dict[str, Any]:
     artifact = built.artifact(ATTRIBUTE)
     asked, config = asked_of(artifact), artifact.components.config
     facts: dict[str, Any] = {"title": built.behaviour, "text": asked["text"], "model": built.profile}
+    facts["asked"] = artifact.components.resources["text"]["text"]
     if asked["against"]:
         facts["answers"] = [asked["target"], asked["against"]]
     thresholds = [config.get("node_threshold"), config.get("edge_threshold")]
-    return graph_record(built.whole(ATTRIBUTE), thresholds=thresholds, **facts)
+    graph = built.whole(ATTRIBUTE)
+    return graph_record(graph, thresholds=thresholds, **facts, **_attention(built, ATTRIBUTE, graph))
+
+
+def _attention(built: Built, phase: str, graph: xr.Dataset) -> dict[str, Any]:
+    """What the store says of attention in the text of a graph of this phase."""
+    resources = built.artifact(phase).components.resources
+    return known(built.store, built.profile, graph.input_tokens.values.tolist(), resources)
 
 
 def asked_of(artifact: Artifact) -> dict[str, str]:
     """What an attribution of one text was asked for: its text, target and against, "" where there is none."""
     asked = artifact.components.resources.get("text", {})
     targets = ", ".join(asked.get("targets", ()))
-    text = asked.get("text") or f"{len(asked.get('tokens', ()))} tokens"
+    said = " · ".join(f"{role}: {content}" for role, content in asked.get("turns", ()))
+    text = asked.get("text") or said or f"{len(asked.get('tokens', ()))} tokens"
     return {"text": text, "target": targets, "against": asked.get("against", "")}
 
 
@@ -86,6 +101,9 @@ def aggregated(built: Built) -> dict[str, Any]:
         "pruned": False,
         "tokens": roles,
         "roles": roles,
+        "turns": [],
+        "heads": [],
+        "looks": [],
         "n_layers": n_layers,
         "model": built.profile,
         "thresholds": [None, None],

@@ -9,7 +9,7 @@ from circuitstore.errors import UsageError
 from circuitstore.storage.layout import Store, safe_name
 from circuitstore.viewer.server import Decision, Label
 from tasks.exploring import behaviours, decisions, features, graphs, stores
-from tasks.exploring.phases import ATTRIBUTE, FIGURES, Built
+from tasks.exploring.phases import FIGURES, Built
 
 NAMES = {  # kind of record → how many names follow it in the key
     "store": 0,
@@ -39,7 +39,7 @@ class Records:
         if NAMES.get(kind) != len(rest):
             raise UsageError(f"record {key!r}", expected="one of " + ", ".join(NAMES))
         if kind == "store":
-            phases = [task.name for task in pipeline.load().every if task.name != ATTRIBUTE]
+            phases = [task.name for task in pipeline.load().every if "text" not in task.needs]
             return stores.of_store(self.store, self.profile, phases, self.behaviours)
         behaviour, *names = rest
         if kind == "status":

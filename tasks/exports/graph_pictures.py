@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from tasks.drawing import graphs
+from tasks.drawing import graphs, turns
 from tasks.drawing.plate import Plate, provenance, render, settle
 from tasks.drawing.style import Look
 from tasks.drawing.tables_features import Interpretation
@@ -28,17 +29,24 @@ def short_labels(store: Store, name: Name, transcoders: object) -> graphs.Short:
     return lambda layer, feature: ""
 
 
-def picture(graph: xr.Dataset, kind: str, name: str, origin: dict[str, str], short: graphs.Short) -> bytes:
+def picture(
+    graph: xr.Dataset,
+    kind: str,
+    name: str,
+    origin: dict[str, str],
+    short: graphs.Short,
+    roles: Sequence[str] = (),
+) -> bytes:
     """The bytes of a diagram as "png", "svg" or "pdf"; `short` gives what it prints of a feature.
 
-    `name` is that of the prompt, and `origin` says what it was drawn from, by phase: content hashes. Settings
-    are the defaults of phase `figures`.
+    `name` is that of the prompt, and `origin` says what it was drawn from, by phase: content hashes.
+    `roles` (position,) are those of a conversation. Settings are the defaults of phase `figures`.
     """
     config, look = Figures(), Look()
     with look.applied():
         shown, note = graphs.shown(graph, config, short)
-        figure = graphs.diagram_of(look, graph, shown, note)
+        figure = graphs.diagram_of(look, graph, shown, note, roles)
         dotted = graphs.SUPPRESSED if "suppressed" in graph else ""
-        caption = f"{graphs.HOW_TO_READ}{dotted} {note}"
+        caption = f"{graphs.HOW_TO_READ}{turns.told(roles)}{dotted} {note}"
         plate = settle(Plate(f"graph-{name}", f"Attribution graph of {name}", caption, figure))
         return render(plate, kind, provenance(plate.name, origin, {}), config.dpi)

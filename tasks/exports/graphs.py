@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 from circuitstore.errors import unknown
 from circuitstore.results.graph_file import FORMATS, GraphFile, to_bytes
 from circuitstore.results.interchange import Labels, to_file, to_graphml
-from circuitstore.storage.artifact import Artifact
+from circuitstore.storage.artifact import Artifact, read_artifact
 from circuitstore.storage.layout import Store
 from circuitstore.storage.objects import reader
 from circuitstore.storage.refs import Name
 from tasks.exports.feature_labels import labels
+from tasks.parts.turns import turns_of
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -48,9 +49,18 @@ def files(
 
         origin = {name.phase: artifact.content}
         short = short_labels(store, name, artifact.components.resources["transcoders"])
+        turns = _turns(store, artifact)
         for prompt, graph, _ in _graphs(store, name, artifact, prompts):
-            made |= {f"{prompt}.{kind}": picture(graph, kind, prompt, origin, short) for kind in pictures}
+            given = (prompt, origin, short, turns.get(prompt, ()))
+            made |= {f"{prompt}.{kind}": picture(graph, kind, *given) for kind in pictures}
     return made
+
+
+def _turns(store: Store, artifact: Artifact) -> dict[str, list[str]]:
+    """Prompt → whose turn each of its tokens is, of the prompts that graphs were computed from."""
+    made_from = read_artifact(store, artifact.upstream["prompts"])
+    cells = made_from.cells if made_from is not None else ()
+    return {str(cell.coords["prompt"]): turns_of(reader(store, cell.object).cell(cell.row)) for cell in cells}
 
 
 def graph_files(

@@ -3,25 +3,16 @@
 from __future__ import annotations
 
 import json
-import shutil
 
 import pytest
+from conversation import CHATML, MESSAGES, TEXT, TINY, TURNS, workspace, write_template
 from transformers import AutoTokenizer
-from workspace import ROOT, Workspace, one_line_error, run
+from workspace import Workspace, one_line_error, run
 
 import circuitstore as cs
 from circuitstore.errors import ModelError, UsageError
 from circuitstore.models.chat import token_roles, written_out
 from circuitstore.models.load import load_tokenizer
-
-TINY = ROOT / "tasks" / "profiles" / "tiny"
-CHATML = (
-    "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content | trim }}<|im_end|>\n"
-    "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
-)
-TURNS = [("system", "be"), ("user", " The keys near the cabinet "), ("assistant", "are"), ("user", "The key")]
-TEXT = "The keys near the cabinet"
-MESSAGES = [{"role": "user", "content": TEXT}]
 
 
 @pytest.fixture(scope="module")
@@ -34,21 +25,7 @@ def tokenizer():
 @pytest.fixture(params=["tokenizer_config.json", "chat_template.jinja"])
 def chatting(request, tmp_path):
     """A workspace with the shipped model and a template, in either file that one may be in."""
-    return workspace(tmp_path, request.param)
-
-
-def workspace(folder, file, template=CHATML):
-    shutil.copytree(TINY / "model", folder / "model")
-    write_template(folder, file, template)
-    made = Workspace.create(folder / "work", folder / "model", TINY / "transcoders")
-    return made, folder
-
-
-def write_template(folder, file, template):
-    path = folder / "model" / file
-    if file.endswith(".json"):
-        template = json.dumps(json.loads(path.read_text()) | {"chat_template": template})
-    path.write_text(template)
+    return workspace(tmp_path, request.param), tmp_path
 
 
 def words(work):
@@ -120,7 +97,7 @@ def test_attribute_chat_is_the_graph_of_the_conversation(chatting):
 
 def test_all_turns_and_what_the_system_is_told(tmp_path):
     """Of a script and of the command; other questions of one text take turns too."""
-    work, _ = workspace(tmp_path, "chat_template.jinja")
+    work = workspace(tmp_path, "chat_template.jinja")
     where = {"model": work.profile, "store": work.store}
     turns = [{"role": role, "content": content} for role, content in TURNS]
     graph = cs.attribute(turns, **where)

@@ -132,3 +132,20 @@ def test_other_graphs_and_other_nodes_are_refused(asked):
             cs.heads(graph, [wrong], **where)
     with pytest.raises(UsageError, match="at least one"):
         cs.heads(graph, [], **where)
+
+
+def test_edges_can_be_named(asked):
+    """With the text alone, its tokens, or its graph; one name beside a number needs the graph."""
+    where, graph = asked
+    logit = graph.sizes["node"] - graph.sizes["logit"]
+    source = int(np.abs(graph.adjacency_matrix.values[logit]).argmax())
+    numbered = cs.heads(graph, [(source, logit)], **where)
+    name = str(numbered.edge_name.values[0])
+    for same in (TEXT, graph.input_tokens.values.tolist(), graph):
+        named = cs.heads(same, [name], **where)
+        assert named.attrs["content"] == numbered.attrs["content"]
+    both = cs.heads(graph, [name, (source, logit)], **where)
+    assert both.edge_name.values.tolist() == [name, name]
+    for wrong in ([(source, logit)], [name, (source, logit)]):
+        with pytest.raises(UsageError, match="or edges by their names, got no graph"):
+            cs.heads(TEXT, wrong, **where)

@@ -12,6 +12,14 @@ import numpy as np
 from workspace import BEHAVIOUR, run
 
 WAIT = 60_000  # ms; machines are shared
+LISTEN = """() => {
+  const draw = CanvasRenderingContext2D.prototype.fillText;
+  window.said = [];
+  CanvasRenderingContext2D.prototype.fillText = function (text, ...rest) {
+    window.said.push([text, this.fillStyle]);
+    return draw.call(this, text, ...rest);
+  };
+}"""
 
 
 class Shown:
@@ -45,6 +53,14 @@ class Shown:
         """The page, once its picture has its edges."""
         self.page.wait_for_selector(".picture[data-drawn]")
         return self
+
+    def written(self) -> list[tuple[str, str]]:
+        """The words of a graph's picture and their colours, as it is drawn once more with a node chosen."""
+        self.page.evaluate(LISTEN)
+        self.page.locator(".picture").focus()
+        self.page.keyboard.press("ArrowDown")
+        self.page.wait_for_function("window.said.length")
+        return [(text, colour) for text, colour in self.page.evaluate("window.said")]
 
     def counts(self) -> tuple[int, int]:
         """How many nodes and edges of a graph are shown."""

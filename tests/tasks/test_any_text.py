@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from xml.etree import ElementTree
 
@@ -10,8 +11,9 @@ import pytest
 from drawn import SETTINGS, STUDY
 from matplotlib.text import Text
 
+from tasks.drawing import lettering
 from tasks.drawing.plate import Plate, provenance, render, settle
-from tasks.drawing.style import Look, token, visible
+from tasks.drawing.style import Look, cut, token, visible
 from tasks.figures import CONTENTS
 
 WORST = "a\x00\x01\x0b\x1b[31m\u202e\u200f<b>&]]>\ufffe –-->"
@@ -42,6 +44,7 @@ def hostile(given) -> dict:
             prompts,
             **{name: worst(count) for name in ("text", "correct", "incorrect")},
             tokens=[worst(len(tokens)).tolist() for tokens in prompts.tokens],
+            turns=[["", *worst(len(tokens) - 1).tolist()] for tokens in prompts.tokens],
             labels={"number" + WORST: classes},
         ),
         "interpretation": replace(interpretation, data=data.assign(changed)),
@@ -80,3 +83,20 @@ def test_what_is_not_seen_has_a_sign():
     assert visible(WORST) == SEEN and visible("\ud800") == "·"
     assert visible("a b\nב 漢 é\u00a0") == "a b\nב 漢 é\u00a0"
     assert token("\x1b\u202e") == "··"
+
+
+@pytest.mark.parametrize(
+    "text", ["subject_number=plural", "␣cabinet", "iiiiiiW", "abci", "W" * 30, "", "a\u0301" * 9]
+)
+def test_as_much_of_a_text_is_drawn_as_fits(text):
+    """What trying every length gives, from the whole to one character."""
+    for points in (0, 3, 8, 12, 20, 33, 60, 200):
+        lengths = [n for n in range(len(text), 1, -1) if lettering.width(cut(text, n), 5.5) <= points]
+        assert lettering.fit(text, points, 5.5) == (cut(text, lengths[0]) if lengths else text[:1])
+
+
+def test_a_long_label_is_measured_a_few_times(monkeypatch):
+    """Measuring every length takes minutes where a label has 10,000 characters, and each box has a label."""
+    count, width = itertools.count(1), lettering.width
+    monkeypatch.setattr(lettering, "width", lambda text, size: (next(count), width(text, size))[1])
+    assert lettering.fit("long " * 200, 50, 6).endswith("…") and next(count) < 20

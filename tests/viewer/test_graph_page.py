@@ -223,7 +223,8 @@ def test_two_graphs_mark_what_they_share(page, built):
 
 
 def test_the_picture_is_saved_as_svg_and_png(page, tmp_path):
-    """A well-formed SVG with a mark for each node, and a PNG."""
+    """A well-formed SVG with a mark for each node and a ring for each pinned one, and a PNG."""
+    pinned(page, 3)
     for kind in ("SVG", "PNG"):
         with page.page.expect_download() as download:
             page.page.get_by_role("button", name=f"Save as {kind}").click()
@@ -233,6 +234,7 @@ def test_the_picture_is_saved_as_svg_and_png(page, tmp_path):
     marks = [each for each in root if each.tag.endswith("}g")]
     lines = [each for each in root if each.tag.endswith("}line")]
     assert (len(marks), len(lines)) == page.counts()
+    assert len([each for each in root if each.tag.endswith("}circle")]) == 3
 
 
 def test_the_aggregated_graph_opens(exported, show):

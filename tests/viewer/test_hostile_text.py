@@ -38,6 +38,7 @@ def hostile(records: Records, text: str) -> dict[str, bytes]:
     layer, feature = int(graph["nodes"]["layer"][i]), int(graph["nodes"]["feature"][i])
     known = records.get(f"feature/{BEHAVIOUR}/{layer}/{feature}")
     graph |= {"text": text, "title": text, "answers": [text, text], "tokens": [text] * len(graph["tokens"])}
+    graph["turns"] = ["", *[text] * (len(graph["tokens"]) - 1)]
     graph["roles"] = [f"{text} {k}" for k in range(len(graph["tokens"]))]
     graph["labels"] = dict.fromkeys(graph["labels"], text)
     graph["logits"]["text"] = [text] * len(graph["logits"]["text"])

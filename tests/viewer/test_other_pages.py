@@ -8,6 +8,9 @@ from workspace import BEHAVIOUR, PROFILE
 import circuitstore as cs
 from circuitstore.storage.layout import Store
 from circuitstore.storage.reviews import labels_of
+from circuitstore.viewer.bundle import pack
+from circuitstore.viewer.page import page
+from tasks.exploring.records import Records
 
 pytestmark = pytest.mark.slow
 
@@ -127,7 +130,8 @@ def test_two_reviewers_see_each_other(serve, show, built):
         shown.page.keyboard.type(text)
         shown.page.keyboard.press("Enter")
         if shown is first:
-            shown.page.get_by_text("saved: a number").wait_for()
+            name = "L{} #{}".format(*unit)  # the page has gone on to the next feature
+            shown.page.get_by_text(f"{name} saved: a number").wait_for()
     second.page.get_by_role("alert").wait_for()
     assert "Ann" in second.text("[role=alert]") and "a number" in second.text("[role=alert]")
     assert labels(ann, built)[unit].label == "a number"
@@ -141,6 +145,17 @@ def test_without_review_there_is_nothing_to_decide_with(serve, show):
     """No form, and keys do nothing."""
     shown = review(show, serve())
     assert shown.page.locator(".decide").count() == 0 and "Read only" in shown.text(".review")
+
+
+def test_a_file_says_when_it_holds_no_more_of_a_feature(built, show, tmp_path):
+    """The index of an exported behaviour lists all features, and holds those of the aggregated graph."""
+    records = Records(Store(str(built.store)).check(), PROFILE)
+    kinds = (f"features/{BEHAVIOUR}", f"behaviour/{BEHAVIOUR}")
+    path = tmp_path / "page.html"
+    path.write_bytes(page("t", {key: pack(records.get(key)) for key in kinds}, f"#/{kinds[0]}"))
+    shown = show(path.as_uri())
+    shown.page.wait_for_selector(".deciding")
+    assert "holds no more of this feature" in shown.text(".deciding")
 
 
 def test_the_store_page_leads_to_every_result(serve, show, built):

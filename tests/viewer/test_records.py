@@ -98,10 +98,12 @@ def test_every_kind_of_record_is_there(records, built):
 
 
 def test_a_text_has_a_graph_of_its_own(built, tmp_path):
-    """What `attribute` computed is listed by its text, and opens as a graph."""
+    """What `attribute` computed is listed by its text and opens as a graph; other questions are not."""
     copy = built.copy(tmp_path / "copy")
     words = ("--target", " are", "--against", " is", "--profile", copy.profile, "--store", copy.store)
     assert run("attribute", "the dog to the cat", *words, "--json").code == 0
+    for more in (("--head", "1/0/-1/1"), ("--edge", "embedding/1>logit/5")):
+        assert run("attention", "the dog to the cat", *more, *words[-4:]).code == 0
     records = Records(Store(str(copy.store)).check(), PROFILE)
     store = records.get("store")
     (text,) = store["texts"]

@@ -1,6 +1,7 @@
 // The picture of a graph: three canvases, one for edges, one for nodes and words, one for what is pointed at.
 import { Component, createRef } from "preact";
 import { html } from "htm/preact";
+import { axes } from "./axis.js";
 import * as draw from "./draw.js";
 import { layout, nodeAt, nextNode } from "./layout.js";
 import { Painter } from "./painter.js";
@@ -152,7 +153,7 @@ export class Picture extends Component {
     }
     if (selected >= 0 && selected !== focus && shown[selected])
       draw.rings(context, this.placed, this.view, [selected], this.ink.chosen);
-    draw.axes(context, graph, this.placed, this.view, this.ink);
+    axes(context, graph, this.placed, this.view, this.ink);
   }
 
   at({ clientX, clientY }) {

@@ -92,7 +92,7 @@ export function Controls({ graph, chosen, shown, matches, behaviour, prompt, sel
     }
     ${prompt && html`<${Compare} ...${{ graph, chosen, behaviour, prompt, shared }} />`}
     <h2>Legend</h2>
-    <${Legend} graph=${graph} />
+    <${Legend} ...${{ graph }} />
   </section>`;
 }
 
@@ -133,7 +133,7 @@ function Compare({ graph, chosen, behaviour, prompt, shared }) {
     ${shared && html`<p class="note">${shared[0].length} nodes are in both.</p>`}`;
 }
 
-function Legend() {
+function Legend({ graph }) {
   const entries = [
     ["feature", "circle", "feature"],
     ["error", "diamond", "error"],
@@ -145,5 +145,10 @@ function Legend() {
       html`<li><span class=${`mark ${shape} ${name}`}></span>${text}</li>`)}
     <li><span class="stroke up"></span>raises</li>
     <li><span class="stroke down"></span>lowers</li>
-  </ul>`;
+    </ul>
+    ${graph.turns.length > 0
+      && html`<p class="note">
+        Brackets below tokens say whose turn of the conversation they are; grey tokens are those of the chat
+        template.
+      </p>`}`;
 }

@@ -1,7 +1,5 @@
 // What is drawn of a graph beside its edges: nodes, tokens, layers, and lines of what is chosen.
 import { ERROR, EMBEDDING, FEATURE } from "./model.js";
-import { MARGIN } from "./layout.js";
-import { token } from "../text.js";
 
 export const RADIUS = 4.5;
 const HOVERED = 300; // lines of one node that are drawn while the pointer is on it
@@ -121,57 +119,4 @@ export function traces(context, graph, placed, view, edges, i, ink) {
     }
   }
   context.globalAlpha = 1;
-}
-
-// The name of the l-th of so many rows, from the bottom.
-export const layerName = (l, rows) => (l === 0 ? "token" : l === rows - 1 ? "output" : `L${l - 1}`);
-
-// Names of layers at the left and of tokens below, which stay in sight while the picture moves.
-export function axes(context, graph, placed, view, ink) {
-  const { left, middle, band, width, height } = placed;
-  context.font = "12px system-ui, sans-serif";
-  context.textBaseline = "middle";
-  context.strokeStyle = ink.faint;
-  context.lineWidth = 1;
-  context.globalAlpha = 0.35;
-  context.beginPath();
-  for (let l = 1; l < middle.length; l++) {
-    const y = (middle[l] + band / 2) * view.k + view.y;
-    context.moveTo(MARGIN.left - 8, y);
-    context.lineTo(width, y);
-  }
-  context.stroke();
-  context.globalAlpha = 1;
-  context.fillStyle = ink.paper;
-  context.fillRect(0, 0, MARGIN.left - 8, height);
-  context.fillRect(0, height - MARGIN.bottom + 6, width, MARGIN.bottom);
-  context.fillStyle = ink.ink;
-  context.textAlign = "right";
-  const every = Math.ceil(13 / (band * view.k));
-  for (let l = 0; l < middle.length; l++) {
-    const y = middle[l] * view.k + view.y;
-    const last = l === middle.length - 1;
-    if (y < 6 || y > height - MARGIN.bottom || (l > 0 && !last && l % every)) continue;
-    context.fillText(layerName(l, middle.length), MARGIN.left - 14, y);
-  }
-  context.textAlign = "center";
-  for (let c = 0; c < graph.tokens.length; c++) {
-    const from = left[c] * view.k + view.x,
-      till = left[c + 1] * view.k + view.x;
-    const x = (from + till) / 2;
-    if (x < MARGIN.left || x > width) continue;
-    context.fillText(
-      fit(context, token(graph.tokens[c]), till - from - 4),
-      x,
-      height - MARGIN.bottom + 18 + 14 * (till - from < 50 ? c % 2 : 0),
-    );
-  }
-}
-
-function fit(context, text, width) {
-  const room = Math.max(width < 50 ? 2 * width : width, 18);
-  if (context.measureText(text).width <= room) return text;
-  let shown = text.slice(0, 40);
-  while (shown.length > 1 && context.measureText(`${shown}…`).width > room) shown = shown.slice(0, -1);
-  return `${shown}…`;
 }

@@ -1,5 +1,7 @@
 // Where nodes stand: tokens along x, layers up y. Positions are in pixels of a picture of `width` × `height`.
 
+import { HEIGHT } from "./turns.js";
+
 export const MARGIN = { left: 64, right: 20, top: 26, bottom: 46 };
 const SPACING = 15,
   FEWEST = 0.55;
@@ -22,15 +24,16 @@ export function layout(graph, nodes, width, height) {
   const scale = inner / need.reduce((sum, value) => sum + value, 0);
   const left = new Float64Array(columns + 1).fill(MARGIN.left);
   need.forEach((value, c) => (left[c + 1] = left[c] + value * scale));
-  const band = (height - MARGIN.top - MARGIN.bottom) / layers;
-  const middle = Float64Array.from({ length: layers }, (_, l) => height - MARGIN.bottom - (l + 0.5) * band);
+  const foot = MARGIN.bottom + (graph.turns.length ? HEIGHT : 0);
+  const band = (height - MARGIN.top - foot) / layers;
+  const middle = Float64Array.from({ length: layers }, (_, l) => height - foot - (l + 0.5) * band);
   const x = new Float32Array(graph.size),
     y = new Float32Array(graph.size);
   for (const [key, members] of cells) {
     const c = key % columns;
     place(members, left[c], left[c + 1], middle[Math.floor(key / columns)], band, x, y);
   }
-  return { x, y, shown, left, middle, band, width, height };
+  return { x, y, shown, left, middle, band, width, height, foot };
 }
 
 // The nodes of one cell in as many rows as they need, each row centred.

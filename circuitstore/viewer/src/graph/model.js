@@ -1,5 +1,5 @@
 // An attribution graph in typed arrays: its nodes, its edges by target and by source.
-import { token, short } from "../text.js";
+import { short, token, visible } from "../text.js";
 
 export const FEATURE = 0,
   ERROR = 1,
@@ -12,6 +12,7 @@ export class Graph {
     Object.assign(this, record);
     Object.assign(this, record.nodes);
     this.size = this.kind.length;
+    this.turns = record.turns.some(Boolean) ? record.turns : []; // whose turn a token is, "" the template's
     const { source, target, weight } = record.edges;
     Object.assign(this, { source, target, weight, edgeCount: weight.length });
     this.inputs = grouped(target, this.size);
@@ -50,6 +51,14 @@ export class Graph {
     }
     const against = this.answers && this.logits.against?.[0] >= 0 ? ` − ${token(this.answers[1])}` : "";
     return `output ${token(this.logits.text[i - this.firstLogit])}${against}`;
+  }
+
+  // The token at which a node stands, and of a conversation whose turn it is.
+  place(i) {
+    const at = token(this.tokens[this.position[i]]);
+    if (!this.turns.length) return at;
+    const role = this.turns[this.position[i]];
+    return role ? `${at}, said by ${visible(role)}` : `${at}, of the chat template`;
   }
 
   words(i) {

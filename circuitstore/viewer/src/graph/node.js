@@ -1,10 +1,13 @@
 // What is known of the chosen node: its numbers, strongest inputs and outputs, and its feature.
 import { html } from "htm/preact";
+import { useState } from "preact/hooks";
 import { to } from "../address.js";
 import { has, useRecord } from "../records.js";
 import { count, number, percent, short, token } from "../text.js";
 import { EMBEDDING, FEATURE, LOGIT } from "./model.js";
 import { FeatureSummary } from "../pages/feature.js";
+import { edgeName } from "./calls.js";
+import { Heads } from "./edge.js";
 
 const MOST = 12;
 
@@ -20,7 +23,7 @@ export function NodePanel({ graph, chosen, shown, behaviour, select, pin }) {
   const pinned = chosen.pins.includes(i),
     kind = graph.kind[i];
   return html`<section class="panel" aria-label="Node">
-    <h2>${graph.name(i)} <span class="faint">at ${token(graph.tokens[graph.position[i]])}</span></h2>
+    <h2>${graph.name(i)} <span class="faint">at ${graph.place(i)}</span></h2>
     ${graph.label(i) && html`<p class="label"><bdi>${short(graph.label(i), 300)}</bdi></p>`}
     <p class="row">
       <button aria-pressed=${pinned} onClick=${() => pin(i)}>${pinned ? "Unpin" : "Pin"}</button>
@@ -98,11 +101,13 @@ function Start({ graph, shown, select }) {
 const Name = ({ graph, i }) =>
   html`<span class="name"
     >${graph.name(i)}
-    <span class="faint">${token(graph.tokens[graph.position[i]])}</span>
+    ${graph.kind[i] !== EMBEDDING
+      && html`<span class="faint">${token(graph.tokens[graph.position[i]])}</span>`}
     ${graph.label(i) && html` <bdi>${short(graph.label(i), 80)}</bdi>`}</span
   >`;
 
 function Ends({ title, graph, edges, end, select }) {
+  const [open, setOpen] = useState(-1); // the edge whose heads are shown
   return html`<h3>${title} <span class="faint">${count(edges.length, "edge")}</span></h3>
     <ul class="ends" aria-label=${title}>
       ${edges.slice(0, MOST).map((e) => {
@@ -116,6 +121,16 @@ function Ends({ title, graph, edges, end, select }) {
             <span class=${`number ${share < 0 ? "down" : "up"}`}>${number(graph.weight[e])}</span>
             <${Name} ...${{ graph, i: end[e] }} />
           </button>
+          ${edgeName(graph, e)
+            && html`<button
+              class="small"
+              aria-expanded=${open === e}
+              title="Through which heads this edge goes"
+              onClick=${() => setOpen(open === e ? -1 : e)}
+            >
+              heads
+            </button>`}
+          ${open === e && html`<${Heads} ...${{ graph, e }} />`}
         </li>`;
       })}
     </ul>`;

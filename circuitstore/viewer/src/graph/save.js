@@ -3,8 +3,10 @@ import { html } from "htm/preact";
 import { useState } from "preact/hooks";
 import { token } from "../text.js";
 import { KINDS } from "./model.js";
-import { layerName, RADIUS } from "./draw.js";
+import { words } from "./axis.js";
+import { RADIUS } from "./draw.js";
 import { MARGIN } from "./layout.js";
+import { brackets } from "./turns.js";
 
 const MOST = 20000; // lines in an SVG; more would open nowhere
 
@@ -71,25 +73,27 @@ export function asSvg(graph, shown, chosen, { placed, view, ink, width, height }
     const title = `<title>${escaped(graph.words(i))}</title>`;
     return `<g transform="translate(${x} ${y})" ${inside}>${title}${MARKS[kind]}</g>`;
   });
-  const words = graph.tokens.map((text, c) => {
-    const x = ((placed.left[c] + placed.left[c + 1]) / 2) * view.k + view.x;
-    return word(x, height - MARGIN.bottom + 18, "middle", escaped(text));
+  const rings = chosen.pins
+    .filter((i) => shown.nodes[i])
+    .map((i) => {
+      const [x, y] = at(i), look = `fill="none" stroke="${ink.ink}" stroke-width="2" stroke-dasharray="3 2"`;
+      return `<circle cx="${x}" cy="${y}" r="${RADIUS + 3}" ${look}/>`;
+    });
+  const names = words(graph, placed, view).map(({ text, x, y, anchor, template }) => {
+    const place = `x="${x.toFixed(1)}" y="${(y + 4).toFixed(1)}" text-anchor="${anchor}"`;
+    return `<text ${place}${template ? ` fill="${ink.faint}"` : ""}>${escaped(text)}</text>`;
   });
-  const layers = Array.from(
-    placed.middle,
-    (y, l) =>
-      word(MARGIN.left - 14, y * view.k + view.y + 4, "end", layerName(l, placed.middle.length)),
+  const turns = brackets(graph, placed, view, MARGIN.left).map(
+    ({ from, till, y }) =>
+      `<path d="M${from} ${y - 4}V${y}H${till}V${y - 4}" fill="none" stroke="${ink.ink}"/>`,
   );
   const font = `font-family="sans-serif" font-size="12" fill="${ink.ink}"`;
   const box = `width="${width}" height="${height}" viewBox="0 0 ${width} ${height}"`;
   const text = `<svg xmlns="http://www.w3.org/2000/svg" ${box} ${font}>
 <title>${escaped(graph.text)}</title><rect width="100%" height="100%" fill="${ink.paper}"/>
-${lines.join("\n")}\n${nodes.join("\n")}\n${words.join("\n")}\n${layers.join("\n")}\n</svg>\n`;
+${lines.join("\n")}\n${[...nodes, ...rings, ...names, ...turns].join("\n")}\n</svg>\n`;
   return { text, left };
 }
-
-const word = (x, y, anchor, text) =>
-  `<text x="${x.toFixed(1)}" y="${y.toFixed(1)}" text-anchor="${anchor}">${text}</text>`;
 
 const R = RADIUS;
 const MARKS = {

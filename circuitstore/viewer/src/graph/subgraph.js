@@ -4,6 +4,8 @@
 import { html } from "htm/preact";
 import { useState } from "preact/hooks";
 import { number, short, token } from "../text.js";
+import { Copy } from "../parts/copy.js";
+import { intervention } from "./calls.js";
 import { FEATURE } from "./model.js";
 import * as state from "./state.js";
 
@@ -16,6 +18,9 @@ export function Subgraph({ graph, chosen, shown, select }) {
   const [name, setName] = useState("");
   if (!chosen.pins.length) return null;
   const boxes = boxesOf(graph, chosen);
+  const edited = (marked.length ? marked : chosen.pins).filter(
+    (i) => graph.kind[i] === FEATURE && !graph.aggregated,
+  );
   const mark = (box) =>
     setMarked(
       box.members.every((i) => marked.includes(i))
@@ -43,7 +48,13 @@ export function Subgraph({ graph, chosen, shown, select }) {
         <button disabled=${!marked.length || !name.trim()}>Group ${marked.length || ""}</button>
       </form>
       <button onClick=${state.unpinAll}>Unpin all</button>
-      <${CopyCall} ...${{ graph, nodes: marked.length ? marked : chosen.pins }} />
+      ${edited.length > 0
+        && html`<${Copy}
+          button="Copy as Python"
+          title="An intervention that sets these features to 0"
+          label="Python"
+          made=${() => intervention(graph, edited)}
+        />`}
     </div>
     <ul class="pins">
       ${boxes.map(
@@ -151,7 +162,7 @@ function Drawing({ graph, boxes, shown, select, moved, setMoved }) {
             stroke-width=${0.8 + 3.5 * share}
             opacity=${0.35 + 0.6 * share}
           />
-          <text x=${(x0 + x1 + WIDTH) / 2} y=${(y0 + y1 + HEIGHT) / 2}>${number(weight, 2)}</text></g
+          <text x=${(x0 + x1 + WIDTH) / 2 + 5} y=${(y0 + y1 + HEIGHT) / 2}>${number(weight, 2)}</text></g
         >`;
       })}
       ${boxes.map(
@@ -188,36 +199,4 @@ function arranged(graph, boxes) {
     here.forEach((k, c) => (places[k] = [8 + c * (WIDTH + 22), 8 + r * (HEIGHT + 34)]));
   });
   return places;
-}
-
-const quoted = (text) => JSON.stringify(text);
-
-// The call that switches these features off in the model, as Python.
-export function pythonCall(graph, nodes) {
-  const rows = nodes
-    .filter((i) => graph.kind[i] === FEATURE)
-    .map(
-      (i) =>
-        `    (${graph.layer[i]}, ${graph.position[i]}, ${graph.feature[i]}): 0.0,  # was ` +
-        graph.activation[i].toPrecision(4),
-    );
-  const model = graph.model ? `, model=${quoted(graph.model)}` : "";
-  return `cs.intervene(${quoted(graph.text)}, {\n${rows.join("\n")}\n}${model})`;
-}
-
-function CopyCall({ graph, nodes }) {
-  const [text, setText] = useState("");
-  const [copied, setCopied] = useState(false);
-  if (graph.aggregated || !nodes.some((i) => graph.kind[i] === FEATURE)) return null;
-  const copy = async () => {
-    const call = pythonCall(graph, nodes);
-    setText(call);
-    // a page that may not write to the clipboard still shows the text
-    setCopied(await navigator.clipboard?.writeText(call).then(() => true, () => false));
-  };
-  return html`<button title="An intervention that sets these features to 0" onClick=${copy}>
-      Copy as Python
-    </button>
-    <span role="status">${copied && "copied"}</span>
-    ${text && html`<textarea readonly aria-label="Python" rows="4" cols="60" value=${text}></textarea>`}`;
 }

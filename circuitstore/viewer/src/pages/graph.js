@@ -161,8 +161,7 @@ const described = (graph, i) => {
     kind = graph.kind[i];
   const activation = kind === 0 ? `, activation ${number(graph.activation[i])}` : "";
   const name = `${graph.name(i)}${label ? `, ${short(label)}` : ""}`;
-  const at = token(graph.tokens[graph.position[i]]);
-  return `${name}, at ${at}${activation}, influence ${number(graph.influence[i])}`;
+  return `${name}, at ${graph.place(i)}${activation}, influence ${number(graph.influence[i])}`;
 };
 
 function Tip({ graph, tip }) {
@@ -173,7 +172,7 @@ function Tip({ graph, tip }) {
   } = tip.value;
   const place = x > width / 2 ? { right: `${width - x + 14}px` } : { left: `${x + 14}px` };
   return html`<div class="tip" style=${{ top: `${Math.max(0, y - 12)}px`, ...place }}>
-    <b>${graph.name(i)}</b> at ${token(graph.tokens[graph.position[i]])}
+    <b>${graph.name(i)}</b> at ${graph.place(i)}
     ${graph.label(i) && html`<br /><bdi>${short(graph.label(i), 120)}</bdi>`} <br />influence
     ${number(graph.influence[i])}${graph.kind[i] === 0 && html`, activation ${number(graph.activation[i])}`}
   </div>`;
@@ -228,7 +227,7 @@ function NodeTable({ graph, shown, select }) {
           (i) =>
             html`<tr key=${i}>
               <td><button class="link" onClick=${() => select(i)}>${graph.name(i)}</button></td>
-              <td>${token(graph.tokens[graph.position[i]])}</td>
+              <td>${graph.place(i)}</td>
               <td><bdi>${short(graph.label(i), 120)}</bdi></td>
               <td class="number">${percent(graph.influence[i])}</td>
             </tr>`,

@@ -53,7 +53,7 @@ function Loaded({ table, behaviour, again, author }) {
       setLocal((before) => ({ ...before, [`${row.layer}/${row.feature}`]: answer.now }));
     setNote(
       answer.saved
-        ? `saved: ${short(label, 80)}`
+        ? `L${row.layer} #${row.feature} saved: ${short(label, 80)}`
         : answer.theirs
           ? ""
           : `not saved, kept in this browser: ${answer.error}`,
@@ -239,5 +239,9 @@ function Deciding({ row, behaviour, author, save, go, note, conflict, setConflic
     ${known.value && about.value
       ? html`<${FeatureSummary} feature=${{ ...known.value, ...row }} behaviour=${about.value} />`
         : known.error && html`<p class="note">${known.error}</p>`}
+    ${!has(key)
+      && html`<p class="note">
+        This file holds no more of this feature. Pages of graphs in which it is do.
+      </p>`}
   </section>`;
 }
