@@ -44,6 +44,8 @@ def custom_slice(
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 5:
+        sys.exit(__doc__)
     name, layer, feature, path, *where = sys.argv[1:]
     values = custom_slice(name, int(layer), int(feature), path, *where)
     active = (np.nan_to_num(values) > 0).any(1).sum()

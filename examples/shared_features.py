@@ -49,6 +49,8 @@ def shared_features(
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 3:
+        sys.exit(__doc__)
     first, second, *where = sys.argv[1:5]
     store, profile, *_ = *where, None, None
     answer = shared_features(first, second, store, profile)

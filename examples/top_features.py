@@ -46,6 +46,8 @@ def top_features(
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 2:
+        sys.exit(__doc__)
     print(f"{'layer':>5} {'feature':>8}  {'role':<10}{'nats':>7}{'active':>8}  label")
     behaviour, *where = sys.argv[1:4]
     store, profile, *_ = *where, None, None

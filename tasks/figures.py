@@ -184,7 +184,7 @@ def _words(given: dict[str, Any], config: Figures) -> dict[str, list[str]]:
     sections["graph"] = [*report.graphs(given["attribution"]), *report.importance(given["circuit"])]
     edited = given["interventions"]
     sections["interventions"] = [
-        *report_interventions.interventions(edited),
+        *report_interventions.interventions(edited, config),
         *report_predictions.predictions(edited),
     ]
     names = ("study", "prompts", "baseline", "features", "attribution", "interventions")

@@ -100,7 +100,7 @@ def prompts(
     if problems:
         raise PromptError(
             "prompts",
-            expected="prompts that this model's tokenizer lets be used, each with an id of its own",
+            expected="prompts with ids of their own, partners among them, and answers of one token here",
             got=some_of(problems, LISTED),
             remedy=OWN if lines else DRAWN,
         )

@@ -160,8 +160,7 @@ def _write_arrays(
     kind = formats[0] if formats else "zarr"
     path = destination or os.path.join(place, ref.phase + FORMATS[kind].ending)
     write_arrays(store, ref, artifact, path, kind=kind, force=force)
-    source = f"zarr.storage.ZipStore({path!r}, mode='r')" if kind == "zip" else repr(path)
-    terminal.echo(f"{ref.behaviour}: xarray.open_datatree({source}, engine='zarr')", err=True)
+    terminal.echo(f"{ref.behaviour}: {FORMATS[kind].reading.format(path=repr(path))}", err=True)
     return [path]
 
 

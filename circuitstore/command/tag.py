@@ -35,8 +35,8 @@ def tag(
 ) -> None:
     """Tag the newest result of BEHAVIOUR/PHASE as NAME: `circuitstore tag paper plural/attribution`.
 
-    A build moves on, and a tag stays. `gc` keeps what is tagged, and all that it was made from. `cs.open`,
-    `show`, `export` and `diff` take it: --tag NAME.
+    A build moves on, and a tag stays. `gc` keeps what is tagged, and all that it was made from. `show` and
+    `export` take it as --tag NAME, `cs.open` as tag=NAME, and `diff` as plural/attribution@NAME.
     """
     from circuitstore.errors import UsageError
     from circuitstore.storage.layout import Store

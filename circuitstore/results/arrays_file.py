@@ -36,26 +36,43 @@ DENSE = "dense"  # the group of what a phase with a sparse variable has beside i
 LEDGER = "artifacts"  # the attribute with all that the arrays were made from
 MARKS = {"phase", "behaviour", "key", "content", LEDGER}
 
+TREE = "xarray.open_datatree"
+
 
 class Format(msgspec.Struct, frozen=True):
     """One way to write arrays.
 
     `write` takes the tree, the axes of its cells and a path that is not there. `names` gives the names of the
-    attributes of what lies at a path, or fails if that is of no such format. `needs` are packages beside
-    those that circuitstore needs, which the extra of the format's name installs.
+    attributes of what lies at a path, or fails if that is of no such format. `reading` is the Python that
+    opens it, with {path}. `needs` are packages beside those that circuitstore needs, which the extra of the
+    format's name installs.
     """
 
     ending: str  # of a destination that nobody named
+    reading: str
     write: Callable[[xr.DataTree, Sequence[str], str], None]
     names: Callable[[str], set[str]]
     needs: tuple[str, ...] = ()
 
 
 FORMATS = {
-    "zarr": Format(".zarr", write_folder, names_in_folder),
-    "zip": Format(".zarr.zip", write_zip, names_in_zip),
-    "netcdf": Format(".nc", write_netcdf, names_in_netcdf, ("netCDF4",)),
-    "parquet": Format("", write_tables, names_in_tables, ("pyarrow",)),
+    "zarr": Format(".zarr", f"{TREE}({{path}}, engine='zarr')", write_folder, names_in_folder),
+    "zip": Format(
+        ".zarr.zip",
+        f"{TREE}(zarr.storage.ZipStore({{path}}, mode='r'), engine='zarr')",
+        write_zip,
+        names_in_zip,
+    ),
+    "netcdf": Format(
+        ".nc", f"{TREE}({{path}}, engine='netcdf4')", write_netcdf, names_in_netcdf, ("netCDF4",)
+    ),
+    "parquet": Format(
+        "",
+        "{{path.stem: pandas.read_parquet(path) for path in pathlib.Path({path}).glob('*.parquet')}}",
+        write_tables,
+        names_in_tables,
+        ("pyarrow",),
+    ),
 }
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from tasks.drawing import style
+from tasks.drawing import intervals, style
 from tasks.drawing.plate import Plate
 from tasks.drawing.published import CHOICES
 from tasks.drawing.tables_interventions import Interventions
@@ -31,7 +31,6 @@ KINDS = {  # kind of edit → its name; colours are given in this order
 }
 
 PANELS = 3  # most sizes of which steering is shown
-FEW = 20  # groups; intervals from fewer hold less than they say
 REGIME_LINES = {"free": "-", "frozen_attention": ":"}
 
 
@@ -62,7 +61,7 @@ def ablation(look: style.Look, config: Figures, interventions: Interventions) ->
         f"Zeroing features on {summary['prompts']} {split} prompts, attention free: (a) mean absolute change "
         "of the margin, beside random features of the same layer and position that take away as much; (b) "
         "their ratio. Both are over the prompts that have such features, fewer for larger sets. "
-        f"{interval_note(config, summary)}"
+        f"{intervals.note(config, summary)}"
     )
     yield Plate("ablation", "Ablation beside matched controls", caption, figure)
 
@@ -97,6 +96,7 @@ def edits(look: style.Look, config: Figures, interventions: Interventions) -> It
     style.legend_below(figure, handles, columns=3)
     several = (
         f"{config.confidence:.0%} intervals over {summary['groups']} {summary['resampled']}, in (b) Wilson's."
+        f"{intervals.few(summary['groups'])}"
     )
     caption = (
         f"Edits on {summary['prompts']} {split} prompts, each by adding the change of a feature's activation "
@@ -104,7 +104,7 @@ def edits(look: style.Look, config: Figures, interventions: Interventions) -> It
         "Share of the prompts answered right whose answer flips, by zeroing (blue) and patching (light "
         "blue) "
         f"features {CHOICES['train']}, and by patching features {CHOICES['own']} (black). "
-        f"{f'Whiskers: {several}' if summary['groups'] > 1 else interval_note(config, summary)} Of a set, "
+        f"{f'Whiskers: {several}' if summary['groups'] > 1 else intervals.note(config, summary)} Of a set, "
         "features before the contrast change nothing when they are patched: there, both prompts are equal."
     )
     yield Plate("edits", "Ablation, inhibition and patching", caption, figure)
@@ -172,7 +172,7 @@ def steering(look: style.Look, config: Figures, interventions: Interventions) ->
         "features of the same layers and positions, changed by as much, mean over draws. Both are of the "
         "prompts that have such random features, "
         f"{fewest if fewest == most else f'{fewest} to {most}'} of them. Panels have scales of their own. "
-        f"{interval_note(config, summary)}"
+        f"{intervals.note(config, summary)}"
     )
     yield Plate("steering", "Dose and response of steering", caption, figure)
 
@@ -225,15 +225,3 @@ def sized(axes: Axes, label: str, sizes: list[int]) -> None:
     """A logarithmic axis of set sizes, with each of them as a tick."""
     axes.set(xscale="log", xlabel=label)
     style.plain_ticks(axes.xaxis, sorted(set(sizes)))
-
-
-def interval_note(config: Figures, summary: dict[str, Any]) -> str:
-    """The sentences of a caption that say what is shaded."""
-    groups = summary["groups"]
-    if groups < 2:
-        return f"All prompts are one of the {summary['resampled']}, so there are no intervals."
-    few = " So few make intervals too narrow." if groups < FEW else ""
-    return (
-        f"Shaded: {config.confidence:.0%} bootstrap intervals over {groups} {summary['resampled']}, "
-        f"{config.bootstrap:,} draws.{few}"
-    )

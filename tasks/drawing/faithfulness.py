@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from tasks.drawing import style
-from tasks.drawing.effects import band, interval_note
+from tasks.drawing import intervals, style
+from tasks.drawing.effects import band
 from tasks.drawing.numerals import number
 from tasks.drawing.plate import Plate
 from tasks.drawing.tables_interventions import FILLS, Interventions
@@ -70,7 +70,7 @@ def faithfulness(look: style.Look, config: Figures, interventions: Interventions
             "are active in the prompt or in its partner. Random circuits keep as many in each prompt, mean "
             "over draws. Curves begin at 0 and end at 1 by definition; CPR and CMD are areas of this panel."
         )
-    caption += f" {interval_note(config, shown)}"
+    caption += f" {intervals.note(config, shown)}"
     yield Plate("faithfulness", "Faithfulness of circuits", caption, figure)
 
 

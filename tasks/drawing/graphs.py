@@ -9,7 +9,7 @@ import networkx as nx
 import numpy as np
 
 from circuitstore.circuits.nodes import nodes as node_rows
-from tasks.drawing import diagram, numerals, style, turns
+from tasks.drawing import diagram, numerals, paths, style, turns
 from tasks.drawing.labels import SIGNS, printed
 from tasks.drawing.paths import input_shares
 from tasks.drawing.plate import Plate
@@ -61,12 +61,21 @@ def examples(
             f"“{style.token(prompts.correct[i])}” over “{style.token(prompts.incorrect[i])}” "
             f"{numerals.printed(baseline.margin[i])} nats. "
             f"{HOW_TO_READ}{turns.told(prompts.turns[i])}{interpretation.told(_features(drawn))} {note} "
-            f"Completeness {float(graph.completeness_score):.2f}, replacement "
-            f"{float(graph.replacement_score):.2f}. The prompt was chosen because its margin is nearest the "
+            f"{_scored(graph)} The prompt was chosen because its margin is nearest the "
             f"median of its split{among}, or as the minimal pair of that one."
         )
         figure = diagram_of(look, graph, drawn, note, prompts.turns[i])
         yield Plate(f"graph-{number}", f"Attribution graph of {name}", caption, figure)
+
+
+def _scored(graph: xr.Dataset) -> str:
+    """The sentence of both scores, of the whole graph and, where edges are direct, of what pruning keeps."""
+    whole = f"{float(graph.completeness_score):.2f}, replacement {float(graph.replacement_score):.2f}"
+    if not np.isfinite(graph.identity_error):
+        return f"Completeness of the whole graph {whole}."
+    part = paths.numbers(graph, graph.prune_edge_mask.values)
+    pruned = f"{part.completeness:.2f} and {part.replacement:.2f}"
+    return f"Completeness of the whole graph {whole}; of the pruned one {pruned}."
 
 
 def shown(graph: xr.Dataset, config: Figures, short: Short) -> tuple[nx.DiGraph, str]:

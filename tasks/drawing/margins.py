@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.lines import Line2D
 
 from circuitstore.statistics.bootstrap import bootstrap_interval
-from tasks.drawing import style
+from tasks.drawing import intervals, style
 from tasks.drawing.numerals import printed
 from tasks.drawing.plate import Plate
 from tasks.drawing.tables_prompts import Baseline, Prompts
@@ -24,7 +24,7 @@ def by_category(look: style.Look, config: Figures, prompts: Prompts, baseline: B
     name, values = prompts.category()
     groups = sorted(set(values))
     figure, (axes,) = look.axes(style.COLUMN, max(2.2 + 0.85 * len(groups), 4.2))
-    alone = False
+    counts: set[int] = set()  # of groups of prompts, over which a mean is taken
     for row, group in enumerate(groups):
         for k, split in enumerate(prompts.splits):
             here = (values == group) & (prompts.split == split)
@@ -45,7 +45,7 @@ def by_category(look: style.Look, config: Figures, prompts: Prompts, baseline: B
             )
             clusters = prompts.clusters[here].tolist()
             single = len(set(clusters)) == 1
-            alone |= single
+            counts.add(len(set(clusters)))
             low, high = bootstrap_interval(margin, config.seed, config.bootstrap, config.confidence, clusters)
             mean = margin.mean()
             axes.errorbar(
@@ -79,12 +79,14 @@ def by_category(look: style.Look, config: Figures, prompts: Prompts, baseline: B
     handles.append(Line2D([], [], color="black", linewidth=0.9, label=label))
     style.legend_below(figure, handles, columns=2)
     accuracy = "; ".join(f"{split}: {_accuracy(prompts, baseline, split)}" for split in prompts.splits)
-    none = f" A mean over one of the {prompts.resampled} has no interval." if alone else ""
+    none = f" A mean over one of the {prompts.resampled} has no interval." if 1 in counts else ""
+    fewest = min(counts - {1}, default=0)
+    few = f" over as few as {fewest} of these.{intervals.few(fewest)}" if fewest else "."
     by = "split" if name == "split" else f"{name} and split"
     caption = (
         f"Margins of {len(prompts.ids)} prompts by {by}. A dot is a prompt, computed in float32; "
         f"right of zero the model prefers the correct answer. {accuracy}. Intervals: {config.confidence:.0%} "
-        f"percentile bootstrap of the mean over {prompts.resampled}, {config.bootstrap:,} draws.{none}"
+        f"percentile bootstrap of the mean over {prompts.resampled}, {config.bootstrap:,} draws{few}{none}"
     )
     yield Plate("margins", "Margins by split", caption, figure)
 

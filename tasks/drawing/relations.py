@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from tasks.drawing import effects, style
+from tasks.drawing import effects, intervals, style
 from tasks.drawing.numerals import number, printed
 from tasks.drawing.plate import Plate
 from tasks.drawing.published import PREDICTION
@@ -163,7 +163,7 @@ def between_features(look: style.Look, config: Figures, interventions: Intervent
         "of the graph, and "
         f"the size of the measured effect; ρ: Spearman within prompts, mean. What is less than {LEAST:.0e} "
         "is drawn there. (b) The same by the layers from source to target, for three predictions. "
-        f"{effects.interval_note(config, summary)} {thinned(len(effect))}"
+        f"{intervals.note(config, summary)} {thinned(len(effect))}"
     )
     yield Plate("influence", "Influence between features and effects of ablation", caption, figure)
 
@@ -213,4 +213,4 @@ def diagonal() -> Line2D:
 def thinned(count: int) -> str:
     """The sentence of a caption that says how many dots are left out; "" for none."""
     step = -(-count // MOST_POINTS)
-    return f"Every {step}th is drawn." if step > 1 else ""
+    return f"One in {step} is drawn." if step > 1 else ""

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tasks.drawing import comparison
+from tasks.drawing import comparison, intervals
 from tasks.drawing.markup import cite, table
 from tasks.drawing.markup import words as words_of
 from tasks.drawing.numerals import number, percent, printed, ranged, share
 from tasks.drawing.published import CHOICES
 from tasks.drawing.tables_interventions import FILLS, Interventions
 
+if TYPE_CHECKING:
+    from tasks.settings.phases import Figures
+
 TYPICAL = 10  # features of a set that stands for all sizes
 
 
-def interventions(edited: Interventions) -> list[str]:
+def interventions(edited: Interventions, config: Figures) -> list[str]:
     """What edits do, in words and tables."""
+    brackets = intervals.note(config, edited.shown[1], "In brackets")
+    shares = "" if edited.shown[1]["groups"] < 2 else " Those of shares are Wilson's."
     return [
+        f"<p>{words_of(brackets + shares)}</p>",
         *controlled(edited),
         *steered(edited),
         *placed(edited),
@@ -144,7 +150,8 @@ def placed(edited: Interventions) -> list[str]:
     words = f"<p>All features of a place patched from the partner, {split} prompts. Answers flipped: "
     words += f"{'; '.join(says)}. The contrast is where the partner has another token, the last position is "
     words += (
-        "where the answer is predicted, and between lies what is after the contrast and before the last. "
+        "where the answer is predicted, between lies what is after the contrast and before the last, and "
+        "all are these three: before the contrast, both prompts are equal. "
     )
     words += "If features between these flip answers alone, they carry the difference. If they do not, "
     words += (
