@@ -81,8 +81,11 @@ class DamageError(StoreError):
     """A file of the store is missing, altered or unreadable."""
 
 
-class UnreadableError(DamageError):
-    """The system does not let a file of the store be read now. What it holds is not known."""
+class UnreadableError(StoreError):
+    """The system does not let a file of the store be read now. What it holds is not known.
+
+    It is no damage: nobody may put something else in its place.
+    """
 
 
 class BuildError(CircuitstoreError):

@@ -143,7 +143,7 @@ def _print(report: Report, two: Iterable[Twins], again: Rebuilt | None) -> None:
         if damage.kept:
             terminal.echo(f"    kept: {damage.kept} intact cells of the same object")
         where = "moved to quarantine/" if damage.quarantined else "left in place"
-        terminal.echo(f"    {where}; `circuitstore build` computes again what was lost")
+        terminal.echo(f"    {where}; {damage.remedy}")
     _print_two_contents(two)
     if again is not None:
         _print_rebuilt(again)

@@ -21,7 +21,14 @@ from circuitstore.engine.executors import ThisProcess
 from circuitstore.engine.limits import TOLERANCE
 from circuitstore.engine.planner import FRESH, Planner, Step
 from circuitstore.engine.twins import contrast, environment
-from circuitstore.errors import DamageError, MissingError, PromptError, UndeclaredReadError, some_of
+from circuitstore.errors import (
+    DamageError,
+    MissingError,
+    PromptError,
+    UndeclaredReadError,
+    UnreadableError,
+    some_of,
+)
 from circuitstore.storage.actions import journals
 from circuitstore.storage.artifact import Artifact, Cell
 from circuitstore.storage.layout import Store
@@ -171,7 +178,7 @@ class Scratch:
             return [], ""
         try:
             stored = ObjectReader(store, cell.object).cell(cell.row)
-        except DamageError as error:
+        except (DamageError, UnreadableError) as error:
             return [], str(error)
         again = ObjectReader(self.store, made.object).cell(made.row)
         return compare(stored, again, self.step.task, tolerance), ""

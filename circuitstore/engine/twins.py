@@ -15,7 +15,7 @@ from circuitstore.engine.agreement import Difference, compare
 from circuitstore.engine.explain import differences
 from circuitstore.engine.limits import TOLERANCE
 from circuitstore.engine.task import Pipeline, Task
-from circuitstore.errors import DamageError
+from circuitstore.errors import DamageError, UnreadableError
 from circuitstore.storage.actions import Journal, journals, phases
 from circuitstore.storage.artifact import Cell
 from circuitstore.storage.layout import Store
@@ -65,7 +65,7 @@ def differing(
         return None
     try:
         ours, theirs = (ObjectReader(store, cell.object).cell(cell.row) for cell in (first, second))
-    except DamageError:
+    except (DamageError, UnreadableError):
         return None
     return compare(ours, theirs, task, tolerance)
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from circuitstore.errors import DamageError
+from circuitstore.errors import DamageError, UnreadableError
 from circuitstore.storage.files import damaged, listing
 from circuitstore.storage.layout import Store, is_hash, is_name
 from circuitstore.storage.records import (
@@ -92,15 +92,15 @@ def phases(store: Store) -> list[str]:
 
 
 def journals(store: Store, phase: str) -> list[Journal]:
-    """All readable journals of a phase, oldest first. A damaged one is left out here; `verify` names it."""
+    """All readable journals of a phase, oldest first. Others are left out here; `verify` names them."""
     readable = []
     try:
         paths = record_paths(store, "actions", phase)
-    except DamageError:
+    except (DamageError, UnreadableError):
         return []
     for path in paths:
         try:
             readable.append((read_journal(store, path), path))
-        except (DamageError, FileNotFoundError):
+        except (DamageError, UnreadableError, FileNotFoundError):
             continue
     return [journal for journal, _ in sorted(readable, key=lambda pair: (pair[0].time_ns, pair[1]))]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from circuitstore.errors import DamageError
+from circuitstore.errors import StoreError
 from circuitstore.storage.layout import Store, quarantine
 
 
@@ -31,5 +31,5 @@ def set_aside(store: Store, path: str, stamp: tuple[int, ...] | None) -> str | N
                 os.rename(moved, path)
             return None
         return moved
-    except (OSError, DamageError):
+    except (OSError, StoreError):
         return None

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
-from circuitstore.errors import DamageError, MissingError
+from circuitstore.errors import DamageError, MissingError, StoreError
 from circuitstore.storage import answers, pins, reviews, tags
 from circuitstore.storage.actions import read_journal
 from circuitstore.storage.artifact import read_artifact
@@ -102,7 +102,7 @@ def lies(kind: Kind, path: str) -> bool:
     )
 
 
-def records(store: Store, problems: list[DamageError]) -> Iterator[tuple[Kind, str]]:
+def records(store: Store, problems: list[StoreError]) -> Iterator[tuple[Kind, str]]:
     """(kind, path) of every record of a store, kind by kind, each kind in order of path.
 
     Folders that cannot be read are passed over and added to `problems`.

@@ -2,7 +2,8 @@
 
 A store may come from a stranger, and a disk may fail. No link below the store's own directory is followed, so
 that nothing outside it is read. No pipe or device is waited for. Whatever the system refuses is a
-`DamageError` that names the file. Only what is not there at all stays a FileNotFoundError: what that means,
+`DamageError` that names the file, or an `UnreadableError` where the reason tells nothing of it, as a lack of
+rights. Only what is not there at all stays a FileNotFoundError: what that means,
 the caller knows.
 """
 
@@ -130,7 +131,7 @@ def listing(root: str, folder: str) -> list[os.DirEntry[str]]:
         raise refused(folder, error) from error
 
 
-def refused(path: str, error: OSError | ValueError) -> DamageError:
+def refused(path: str, error: OSError | ValueError) -> DamageError | UnreadableError:
     """The error for a file that the system does not let be read: UnreadableError where it may be intact."""
     code = error.errno if isinstance(error, OSError) else None
     reason = os.strerror(code) if code else str(error).splitlines()[0]

@@ -139,21 +139,22 @@ def renew(store: Store, phase: str) -> None:
 def update(store: Store, phase: str) -> bool:
     """Write the index anew if many journals are not in it; whether it was written.
 
-    An index that cannot be written is done without.
+    An index that cannot be written is done without. Raises UnreadableError.
     """
     names, entries = _read(store, phase)
     fresh = sorted(set(_present(store, phase)) - set(names))
     if len(fresh) <= max(LOOSE, len(names) // 8):
         return False
-    every = [*names, *fresh]
-    rows = [entries[at : at + ENTRY.size] for at in range(0, len(entries), ENTRY.size)]
-    for number, name in enumerate(fresh, start=len(names)):
-        keys = _keys(store, phase, name + ENDING)
-        rows += [ENTRY.pack(bytes.fromhex(key), number) for key in keys if is_hash(key)]
+    every, rows = names, [entries[at : at + ENTRY.size] for at in range(0, len(entries), ENTRY.size)]
+    for name in fresh:
+        # One that is damaged stays outside, for it may be put back as it was.
+        if keys := _keys(store, phase, name + ENDING):
+            rows += [ENTRY.pack(bytes.fromhex(key), len(every)) for key in keys if is_hash(key)]
+            every.append(name)
     body = b"".join([HEAD, COUNTS.pack(len(every), len(rows)), *map(bytes.fromhex, every), *sorted(rows)])
     try:
         publish_all(store, {store.index(phase): body + hashlib.sha256(body).digest()})
-    except (StoreError, DamageError):
+    except StoreError:
         return False
     return True
 
@@ -162,7 +163,7 @@ def _read(store: Store, phase: str) -> tuple[list[str], bytes]:
     """The names of the journals in an index, and its entries; none of one that is damaged or not there."""
     try:
         raw = read_bytes(store.root, store.index(phase), MOST_INDEX)
-    except (DamageError, FileNotFoundError):
+    except (StoreError, FileNotFoundError):
         return [], b""
     body, at = raw[:-32], len(HEAD) + COUNTS.size
     if raw[: len(HEAD)] != HEAD or hashlib.sha256(body).digest() != raw[-32:]:

@@ -132,10 +132,6 @@ class Store:
             raise MissingError(
                 f"store {self.root}", got="nothing there yet", remedy="run `circuitstore build` first"
             ) from None
-        except DamageError as error:
-            if isinstance(error.__cause__, PermissionError):
-                raise StoreError(f"store {self.root}", expected="readable files", got=error.got) from None
-            raise
         version_in(raw, self.path("format.json"))
         self._seen = True
         for path in map(self.path, NEVER_LINKS):
@@ -201,8 +197,9 @@ class Store:
             if self.version() == VERSION:
                 return self
         else:
+            if self._seen:
+                raise self.unwritable(self._gone())
             self._refuse_foreign()
-            self._seen = False
         try:
             with self.scratch() as scratch:  # format.json first: without it, all else would be foreign
                 draft = os.path.join(scratch, "format.json")
@@ -250,8 +247,11 @@ class Store:
         if not self._seen:
             os.makedirs(self.root, exist_ok=True)
         elif not self.exists():  # as on a disk that was taken away: it is not begun anew in its place
-            raise FileNotFoundError(errno.ENOENT, "the store is no longer there", self.root)
+            raise self._gone()
         make_folder(self.root, folder)
+
+    def _gone(self) -> OSError:
+        return FileNotFoundError(errno.ENOENT, "the store is no longer there", self.root)
 
     def publish(self, draft: str, final: str) -> None:
         """Make a finished scratch file visible under its final name, replacing what was there.

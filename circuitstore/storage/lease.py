@@ -23,7 +23,7 @@ from functools import cache
 
 import msgspec
 
-from circuitstore.errors import DamageError
+from circuitstore.errors import StoreError
 from circuitstore.storage.files import listing, read_bytes
 from circuitstore.storage.layout import Store
 from circuitstore.storage.modes import share
@@ -140,9 +140,8 @@ class Lease:
                 return True
             except FileExistsError:
                 late = time.monotonic() > deadline
-                if late or self._left(path):
-                    with contextlib.suppress(OSError):
-                        os.unlink(path)
+                if (late or self._left(path)) and not _removed(path):
+                    return False
             except OSError:  # a lease only saves work: a store that refuses one can still be built in
                 return False
             time.sleep(LOOK_SECONDS * (1 + os.getpid() % 8 / 8))  # not all at the same moments
@@ -151,7 +150,7 @@ class Lease:
         """Whether a turn is that of a build that is no more."""
         try:
             name = read_bytes(self.store.root, path, 1 << 10).decode("ascii", "replace")
-        except (OSError, DamageError):
+        except (OSError, StoreError):
             return False
         return bool(name) and name not in dict(_at_work(self.store, self._now()))
 
@@ -205,6 +204,17 @@ def builds(store: Store, now: float) -> list[tuple[Holder, float]]:
     return found
 
 
+def _removed(path: str) -> bool:
+    """Remove a file; False where that is not allowed, or it is no file."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return True
+
+
 def sweep(store: Store, now: float) -> None:
     """Remove the leases of builds that are no more."""
     at_work = dict(_at_work(store, now, future=True))
@@ -223,7 +233,7 @@ def _at_work(store: Store, now: float, *, future: bool = False) -> Iterator[tupl
     """
     try:
         entries = listing(store.root, store.path(FOLDER))
-    except DamageError:
+    except StoreError:
         return
     for entry in entries:
         name, ending = os.path.splitext(entry.name)
@@ -232,7 +242,7 @@ def _at_work(store: Store, now: float, *, future: bool = False) -> Iterator[tupl
         try:
             age = now - entry.stat(follow_symlinks=False).st_mtime
             holder = msgspec.json.decode(read_bytes(store.root, entry.path, MOST_BYTES), type=Holder)
-        except (OSError, DamageError, msgspec.MsgspecError, ValueError):
+        except (OSError, StoreError, msgspec.MsgspecError, ValueError):
             continue  # it was just given up, or it is no lease
         here = holder.boot != "" and holder.boot == boot()
         gone = here and not (name in _own if holder.process == os.getpid() else runs(holder.process))

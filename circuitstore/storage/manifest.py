@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import msgspec
 
-from circuitstore.errors import DamageError
+from circuitstore.errors import DamageError, UnreadableError
 from circuitstore.storage.files import check_folders, damaged, kind_of, listing, refused, sha256_of
 from circuitstore.storage.layout import Store, is_hash
 from circuitstore.storage.records import combined_hash, expect, read_record
@@ -144,16 +144,20 @@ def _whole(store: Store, name: str, kind: type[Listed]) -> Listed | None:
     """The manifest of an object that is intact.
 
     A build with nothing to do asks for every object, so it looks at each file once and at no folder in the
-    object; reading checks more.
+    object; reading checks more. Raises UnreadableError.
     """
+    top = store.object(name) + "/"
     try:
         manifest = _read(store, name, kind)
-        top = store.object(name) + "/"
         for file, (size, _) in manifest.files.items():
             status = os.lstat(top + file)
             if status.st_size != size or not stat.S_ISREG(status.st_mode):
                 return None
-    except (DamageError, OSError):
+    except (DamageError, FileNotFoundError):
+        return None
+    except OSError as error:
+        if isinstance(unreadable := refused(top, error), UnreadableError):
+            raise unreadable from error
         return None
     return manifest
 

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from circuitstore.errors import DamageError
+from circuitstore.errors import DamageError, StoreError, UnreadableError
 from circuitstore.storage.files import damaged, listing, read_bytes
 from circuitstore.storage.layout import Store, is_hash, is_name
 
@@ -82,7 +82,7 @@ def record_paths(
     *folder: str,
     depth: int = 0,
     hashed: bool = True,
-    problems: list[DamageError] | None = None,
+    problems: list[StoreError] | None = None,
 ) -> list[str]:
     """Paths of all that lies where records of a kind lie, `depth` folders deep, sorted.
 
@@ -95,11 +95,11 @@ def record_paths(
 
 
 def _paths(
-    store: Store, folder: str, depth: int, hashed: bool, problems: list[DamageError] | None
+    store: Store, folder: str, depth: int, hashed: bool, problems: list[StoreError] | None
 ) -> Iterator[str]:
     try:
         entries = listing(store.root, folder)
-    except DamageError as error:
+    except (DamageError, UnreadableError) as error:
         if problems is None:
             raise
         problems.append(error)

@@ -17,7 +17,7 @@ import shutil
 from collections.abc import Callable, Iterable, Sequence
 from typing import ParamSpec, TypeVar
 
-from circuitstore.errors import CircuitstoreError, DamageError, LimitError, MissingError
+from circuitstore.errors import CircuitstoreError, DamageError, LimitError, MissingError, UnreadableError
 from circuitstore.storage.actions import read_journal
 from circuitstore.storage.artifact import Artifact, read_artifact
 from circuitstore.storage.catalog import KINDS, Kind, lies
@@ -99,13 +99,12 @@ class Pull:
     def run(self, names: Sequence[Name], wanted: Wanted) -> Report:
         """Take the results of these names, and all inputs that nobody can compute again."""
         self.inputs()
-        self.ensure([ref_path(name) for name in names], MOST_REF)
+        self.those_that_come([ref_path(name) for name in names], MOST_REF)
         refs = {name: ref for name in names if (ref := self._tried(str(name), read_ref, self.stage, name))}
         keys = list(dict.fromkeys(ref.artifact for ref in refs.values()))
         self.artifacts(keys, ancestry=wanted.with_inputs or not wanted.phases)
-        for name, ref in refs.items():
-            if ref is not None:
-                self._tried(str(name), self._point, name)
+        for name in refs:
+            self._tried(str(name), self._point, name)
         return self.report
 
     def artifacts(self, keys: Sequence[str], *, ancestry: bool) -> None:
@@ -157,8 +156,7 @@ class Pull:
         if known is None:
             kind, known = RECORDS["journal"], {}
             paths = [path for path in self.place.sizes(f"actions/{phase}") if lies(kind, path)]
-            self.ensure(paths, MOST_BYTES)
-            for path in paths:
+            for path in self.those_that_come(paths):
                 journal = self._tried(path, read_journal, self.stage, self.stage.path(path))
                 if journal is not None:
                     known.setdefault(journal.object, []).append(path)
@@ -257,6 +255,15 @@ class Pull:
         """Have files of at most so many bytes in the stage."""
         self.crew.files(lambda path: self._get(path, most), paths)
 
+    def those_that_come(self, paths: Sequence[str], most: int = MOST_BYTES) -> list[str]:
+        """Have files in the stage; those that are there then. The report names the others."""
+        try:
+            self.ensure(paths, most)
+        except (DamageError, UnreadableError, FileNotFoundError):
+            for path in paths:
+                self._tried(path, self._get, path, most)
+        return [path for path in paths if os.path.lexists(self.stage.path(path))]
+
     def _get(self, path: str, most: int) -> None:
         """Have a file in the stage: from here, if its name says what it holds, else from there."""
         target = self.stage.path(*path.split("/"))
@@ -275,7 +282,7 @@ class Pull:
     def publish(self, paths: Iterable[str]) -> None:
         """Make staged records visible under the same paths here, those that are not."""
         drafts = {}
-        for path in (path for path in paths if path not in self._here):
+        for path in filter(lambda path: path not in self._here, paths):
             draft = os.path.join(self._drafts, os.urandom(8).hex())
             shutil.copyfile(self.stage.path(path), draft)  # a copy: others may still read the staged file
             drafts[self.store.path(path)] = draft
@@ -292,6 +299,6 @@ class Pull:
         """What a function returns; None, and a line in the report, if what it got from there is damaged."""
         try:
             return function(*arguments, **named)
-        except (FileNotFoundError, DamageError, MissingError, LimitError) as error:
+        except (FileNotFoundError, DamageError, UnreadableError, MissingError, LimitError) as error:
             self.fail(what, error)
         return None

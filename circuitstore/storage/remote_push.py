@@ -15,7 +15,7 @@ import os
 import tempfile
 from collections.abc import Iterable, Mapping
 
-from circuitstore.errors import DamageError, MissingError, StoreError
+from circuitstore.errors import DamageError, MissingError, StoreError, UnreadableError
 from circuitstore.storage.actions import read_journal
 from circuitstore.storage.artifact import Artifact, read_artifact
 from circuitstore.storage.files import damaged
@@ -176,7 +176,7 @@ class _Push:
             if missing:
                 check_files(self.store, manifest)
                 check_contents(self.store, manifest)
-        except DamageError as error:
+        except (DamageError, UnreadableError) as error:
             with self.crew.lock:
                 self.report.failed.append(Failed(folder, error.problem))
             return None
@@ -216,7 +216,7 @@ class _Push:
                 try:
                     if read_journal(self.store, file).object in objects:
                         found.append(f"actions/{phase}/{os.path.basename(file)}")
-                except (DamageError, FileNotFoundError):
+                except (DamageError, UnreadableError, FileNotFoundError):
                     continue  # `verify` names it
         return found
 
@@ -236,7 +236,7 @@ class _Push:
                         if (other := kind.read(self.stage, self.stage.path(path))) != own:
                             note = told_pins(other, self.target.name, own, self.store.root)
                             self.report.notes.append(note)
-                except (DamageError, FileNotFoundError) as error:
+                except (DamageError, UnreadableError, FileNotFoundError) as error:
                     self.report.failed.append(Failed(path, getattr(error, "problem", "gone meanwhile")))
             self._send(fresh)
             self.report.inputs += len(fresh)
@@ -246,7 +246,11 @@ class _Push:
         moving = []
         for name, here in refs.items():
             path = ref_path(name)
-            there = self._ref_there(name, path) if path in self.there else None
+            try:
+                there = self._ref_there(name, path) if path in self.there else None
+            except UnreadableError as error:
+                self.report.failed.append(Failed(str(name), error.problem))
+                continue
             if there is not None and (there.artifact, there.content) == (here.artifact, here.content):
                 continue
             if there is not None and there.time_ns > here.time_ns:

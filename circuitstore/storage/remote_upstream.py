@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-from circuitstore.errors import DamageError, LimitError, MissingError, UsageError
+from circuitstore.errors import DamageError, LimitError, MissingError, UnreadableError, UsageError
 from circuitstore.storage.artifact import Artifact
 from circuitstore.storage.catalog import lies
 from circuitstore.storage.files import MOST_BYTES
@@ -124,7 +124,7 @@ def _choosing(pull: Pull, choose: Callable[[Store], Mapping[str, Artifact]], key
         keys |= {name: artifact.key for name, artifact in choose(pull.stage).items()}
     except (MissingError, UsageError):
         return False
-    except DamageError as error:
+    except (DamageError, UnreadableError) as error:
         pull.fail("what is asked for", error)
         return False
     pull.artifacts(list(keys.values()), ancestry=False)
@@ -134,8 +134,7 @@ def _choosing(pull: Pull, choose: Callable[[Store], Mapping[str, Artifact]], key
 def _cells(pull: Pull, phase: str, keys: Sequence[str]) -> bool:
     """Pull the objects that hold cells of these keys, with their journals."""
     kind = RECORDS["journal"]
-    paths = [path for path in pull.place.sizes(f"actions/{phase}") if lies(kind, path)]
-    pull.ensure(paths, MOST_BYTES)
+    pull.those_that_come([path for path in pull.place.sizes(f"actions/{phase}") if lies(kind, path)])
     index = Index(pull.stage, phase)
     objects = dict.fromkeys(copy.object for key in keys for copy in index.copies(key)[:1])
     have = pull.crew.files(lambda name: _have(pull, name), objects)
@@ -148,7 +147,7 @@ def _have(pull: Pull, name: str) -> bool:
     """Whether an object is here, or could be taken."""
     try:
         pull.object(name)
-    except (DamageError, LimitError) as error:
+    except (DamageError, UnreadableError, LimitError) as error:
         pull.fail(f"object {name[:12]}…", error)
         return False
     return True

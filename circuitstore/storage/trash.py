@@ -44,8 +44,13 @@ class Trash:
             with contextlib.suppress(OSError):  # a folder does not replace one that holds something
                 os.rename(aside, path)
         elif aside:
-            with contextlib.suppress(FileExistsError):
+            try:
                 os.link(aside, path)
+            except FileExistsError:
+                return
+            except OSError:  # no links here, or none to files of others: the next best, which may be late
+                if not os.path.lexists(path):
+                    os.rename(aside, path)
 
     def delete(self, path: str, count: Callable[[str], None]) -> bool:
         """Delete a file or folder, which is counted before; False if it was held, and is where it was."""

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from circuitstore.errors import CircuitstoreError, DamageError, UnreadableError
+from circuitstore.errors import CircuitstoreError, DamageError, StoreError, UnreadableError
 from circuitstore.storage.actions import Entry, Journal, write_journal
 from circuitstore.storage.artifact import Artifact
 from circuitstore.storage.aside import set_aside, stamp_of
@@ -56,6 +56,7 @@ class Damage(msgspec.Struct, frozen=True):
     cells: list[LostCell]
     kept: int  # cells of the same object that were intact and moved to a new one
     quarantined: bool
+    remedy: str = "`circuitstore build` computes again what was lost"
 
 
 class Report(msgspec.Struct):
@@ -75,7 +76,7 @@ def verify(
     """
     store.check()
     found = _Found()
-    problems: list[DamageError] = []
+    problems: list[StoreError] = []
     for kind, path in records(store, problems):
         found.records += 1
         found.damages += _check_record(store, kind, path, found)
@@ -145,10 +146,10 @@ def _check_record(store: Store, kind: Kind, path: str, found: _Found) -> list[Da
 
 def _unreadable(store: Store, path: str, error: UnreadableError) -> Damage:
     """What may be intact stays where it is, and its cells are not lost."""
-    return Damage(os.path.relpath(path, store.root), error.problem, [], 0, False)
+    return Damage(os.path.relpath(path, store.root), error.problem, [], 0, False, error.remedy or "")
 
 
-def _object_names(store: Store, damages: list[Damage], problems: list[DamageError]) -> list[str]:
+def _object_names(store: Store, damages: list[Damage], problems: list[StoreError]) -> list[str]:
     """The ids of all objects. What lies in the place of a folder of objects is set aside."""
     try:
         for entry in listing(store.root, store.path("objects")):
@@ -158,7 +159,7 @@ def _object_names(store: Store, damages: list[Damage], problems: list[DamageErro
                 path = os.path.relpath(entry.path, store.root)
                 damages.append(Damage(path, f"expected a folder, got {got}", [], 0, moved is not None))
         return store.object_ids()
-    except DamageError as error:
+    except (DamageError, UnreadableError) as error:
         problems.append(error)
         return []
 
