@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from circuitstore.errors import DamageError, MissingError, StoreError, UsageError
 from circuitstore.storage.files import OF_WINDOWS, listing, read_bytes, sync
 from circuitstore.storage.format import FORMAT_BYTES, VERSION, headless_store, no_folder, stated, version_in
-from circuitstore.storage.modes import make_folder, refuse_closed, share
+from circuitstore.storage.modes import make_folder, refuse_closed, share, standing
 from circuitstore.storage.scratch import Scratch, sweep
 
 NAME_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")
@@ -59,6 +59,7 @@ class Store:
         """`upstream` are places to look into, in order, for what is not here."""
         self.root, self.upstream = os.path.abspath(os.fspath(root)), tuple(upstream)
         self._seen = False  # whether there has been a store
+        self._device = 0  # on which it is
 
     def __repr__(self) -> str:
         return f"Store({self.root!r})"
@@ -141,7 +142,7 @@ class Store:
         return self
 
     def _refuse_file(self) -> None:
-        if not os.path.isdir(_standing(self.root)):
+        if not os.path.isdir(standing(self.root)):
             raise no_folder(self.root)
 
     def _refuse_foreign(self) -> None:
@@ -179,7 +180,7 @@ class Store:
         """How much the disk of the store, or of the place where it will be, has room for."""
         import shutil
 
-        return shutil.disk_usage(_standing(self.root)).free
+        return shutil.disk_usage(standing(self.root)).free
 
     def version(self) -> int:
         """Of the format of a store that is there. Raises StoreError, FileNotFoundError."""
@@ -221,7 +222,7 @@ class Store:
         """
         refuse_closed(self.root, (*FOLDERS, "index", "inputs", "tmp", "leases"))
         try:
-            for folder in {_standing(self.path(name)) for name in ("tmp", *FOLDERS)}:
+            for folder in {standing(self.path(name)) for name in ("tmp", *FOLDERS)}:
                 probe = os.path.join(folder, f".probe-{os.getpid()}-{os.urandom(8).hex()}")
                 with open(probe, "xb") as file:
                     try:
@@ -244,10 +245,12 @@ class Store:
 
     def make_folder(self, folder: str) -> None:
         """Have a folder of the store, whose way there leads through no link. Raises DamageError, OSError."""
+        other = self._device not in (0, os.stat(standing(self.root)).st_dev)
+        if other or (self._seen and not self.exists()):  # its disk was taken away: none is begun in its place
+            raise self._gone()
         if not self._seen:
             os.makedirs(self.root, exist_ok=True)
-        elif not self.exists():  # as on a disk that was taken away: it is not begun anew in its place
-            raise self._gone()
+        self._device = os.stat(self.root).st_dev
         make_folder(self.root, folder)
 
     def _gone(self) -> OSError:
@@ -283,13 +286,6 @@ class Store:
         """A fresh folder under tmp/, removed on leaving the `with` block. Raises DamageError, OSError."""
         self.make_folder(self.path("tmp"))
         return Scratch(self.path("tmp"))
-
-
-def _standing(path: str) -> str:
-    """The path itself, or the nearest above it that is there."""
-    while not os.path.lexists(path):
-        path = os.path.dirname(path)
-    return path
 
 
 def quarantine(store: Store, path: str) -> str:

@@ -55,6 +55,13 @@ def make_folder(root: str, folder: str) -> None:
         check_folders(root, inside)
 
 
+def standing(path: str) -> str:
+    """The path itself, or the nearest above it that is there."""
+    while not os.path.lexists(path):
+        path = os.path.dirname(path)
+    return path
+
+
 def refuse_closed(root: str, tops: Iterable[str]) -> None:
     """Raise StoreError for a folder of these, or below, that is closed to a user who may write in `root`.
 

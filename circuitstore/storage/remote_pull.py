@@ -35,7 +35,7 @@ from circuitstore.storage.manifest import (
     read_manifest,
 )
 from circuitstore.storage.objects import publish_object
-from circuitstore.storage.records import ENDING, expect
+from circuitstore.storage.records import expect
 from circuitstore.storage.refs import Name, read_ref
 from circuitstore.storage.remote import Folder, fetch, format_version
 from circuitstore.storage.remote_fsspec import Remote
@@ -48,6 +48,7 @@ from circuitstore.storage.remote_kept import (
     told_pins,
     whole,
 )
+from circuitstore.storage.remote_names import names_in
 from circuitstore.storage.remote_work import Crew, Failed, Progress, Report, Wanted, told_version
 from circuitstore.storage.tree import PIECE_BYTES, Tree
 
@@ -75,13 +76,6 @@ def pull(store: Store, place: Folder | Remote, wanted: Wanted, progress: Progres
         raise store.unwritable(error) from error
     report.notes += [told_version(store.root)] if raised else []
     return report
-
-
-def names_in(place: Folder | Remote) -> list[Name]:
-    """The names of all results in a place. Raises StoreError."""
-    paths = [path for path in place.sizes("refs") if lies(RECORDS["ref"], path)]
-    parts = (path.removesuffix(ENDING).split("/")[1:] for path in paths)
-    return sorted(Name(*each) for each in parts)
 
 
 class Pull:

@@ -21,7 +21,8 @@ from circuitstore.storage.refs import Name
 from circuitstore.storage.remote import Folder, format_version, place
 from circuitstore.storage.remote_fsspec import Remote
 from circuitstore.storage.remote_kept import whole
-from circuitstore.storage.remote_pull import RECORDS, Pull, names_in
+from circuitstore.storage.remote_names import names_in
+from circuitstore.storage.remote_pull import RECORDS, Pull
 from circuitstore.storage.remote_work import Crew, Wanted
 
 

@@ -183,6 +183,16 @@ def test_a_turn_that_was_left_behind_is_taken(tmp_path, monkeypatch):
             assert time.monotonic() - started >= 0.5
 
 
+def test_a_turn_that_cannot_be_taken_is_done_without(tmp_path, monkeypatch):
+    """After some seconds, where what stands in the way cannot be removed."""
+    monkeypatch.setattr(lease, "TURN_SECONDS", 0.2)
+    store = Store(tmp_path / "store").create()
+    with Lease(store) as own:
+        os.mkdir(store.path("leases", "first.turn"))
+        with own.turn("first"):
+            assert os.path.isdir(store.path("leases", "first.turn"))
+
+
 def test_a_process_is_known_by_its_boot(tmp_path):
     """One with the number of a process that is gone is gone, unless it is of another machine."""
     dead = CONTEXT.Process(target=os.getpid)

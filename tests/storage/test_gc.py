@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import time
@@ -16,6 +17,7 @@ from circuitstore.storage.gc import collect
 from circuitstore.storage.index import Index
 from circuitstore.storage.refs import named
 from circuitstore.storage.tags import write_tag
+from circuitstore.storage.trash import Trash
 from circuitstore.storage.usage import usage
 
 
@@ -152,3 +154,21 @@ def test_the_index_names_no_journal_that_is_gone(plain, monkeypatch):
 @pytest.mark.parametrize("grace", ["14", "d", "-1d", "1.5h", "9999999d", "1y", ""])
 def test_a_grace_period_that_is_none_is_refused(plain, grace):
     one_line_error(run("gc", "--grace", grace, "--store", plain.store.root), code=2)
+
+
+@pytest.mark.parametrize("refusal", [errno.EPERM, errno.ENOTSUP])
+def test_what_is_used_again_is_put_back_where_there_are_no_links(tmp_path, monkeypatch, refusal):
+    """Not every file system has links, and not to files of others. What was published since stays."""
+
+    def link(source, target):
+        raise OSError(refusal, os.strerror(refusal))
+
+    monkeypatch.setattr(os, "link", link)
+    path, trash = tmp_path / "record.json", Trash(str(tmp_path / "trash"), since=0.0)
+    (tmp_path / "trash").mkdir()
+    path.write_text("used")
+    assert not trash.delete(str(path), lambda gone: None) and path.read_text() == "used"
+    aside = trash.move(str(path))
+    path.write_text("published since")
+    trash.put_back(aside, str(path))
+    assert path.read_text() == "published since"

@@ -171,3 +171,15 @@ def test_a_journal_that_is_gone_is_not_found(store):
     for path in Path(store.actions(PHASE)).iterdir():
         os.unlink(path)
     assert Index(store, PHASE).copies(key(1)) == []
+
+
+def test_a_journal_that_is_put_back_is_found(store):
+    """It was damaged when the index was made, so that it is in no index."""
+    number = 6
+    hidden = next(path for path in Path(store.actions(PHASE)).iterdir() if key(number) in path.read_text())
+    whole = hidden.read_bytes()
+    hidden.write_bytes(whole[:-9])
+    assert update(store, PHASE)
+    before = len(Index(store, PHASE).copies(key(number)))
+    hidden.write_bytes(whole)
+    assert len(Index(store, PHASE).copies(key(number))) == before + 1

@@ -16,6 +16,7 @@ import pytest
 from faults import changes
 from workspace import BEHAVIOUR, Workspace, files, one_line_error, run
 
+from circuitstore.engine import work
 from circuitstore.storage import objects
 
 mounts = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount")
@@ -74,6 +75,24 @@ def test_a_disk_that_goes_away(mounted, share):
     with changes(mounted.store, fail_from=int(share * counted.seen), act=lambda: call("umount", "-l", disk)):
         error = one_line_error(mounted.build(), code=1)
     assert str(mounted.store) in error
+    assert files(disk) == {}
+
+
+@mounts
+@pytest.mark.parametrize("built", [False, True], ids=["new", "built before"])
+def test_a_disk_that_goes_away_while_cells_are_computed(mounted, monkeypatch, built):
+    """What was computed is not written to where the disk was."""
+    disk, commit = mounted.store.parent, work._commit
+    if built:
+        assert mounted.build(phase="prompts").code == 0
+
+    def late(*arguments):
+        if os.path.ismount(disk):
+            call("umount", "-l", disk)
+        return commit(*arguments)
+
+    monkeypatch.setattr(work, "_commit", late)
+    assert "no longer there" in one_line_error(mounted.build(), code=1)
     assert files(disk) == {}
 
 

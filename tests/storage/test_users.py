@@ -30,6 +30,9 @@ from bench.plain_phases import Items, build_plain
 from circuitstore.errors import CircuitstoreError
 from circuitstore.storage.gc import collect
 from circuitstore.storage.layout import Store
+from circuitstore.storage.remote import place
+from circuitstore.storage.remote_pull import pull
+from circuitstore.storage.remote_work import Wanted
 from circuitstore.storage.verify import verify
 
 top, user, group, umask, steps = Path(sys.argv[1]), *map(int, sys.argv[2:5]), json.loads(sys.argv[5])
@@ -45,12 +48,16 @@ def act(store, kind, *arguments):
             return len(verify(Store(store), deep=True).damaged)
         if kind == "gc":
             return collect(Store(store), grace=0).files > 0
+        if kind == "pull":
+            report = pull(Store(own / arguments[0]).check_or_new(), place(str(top / arguments[1])), Wanted())
+            return [len(report.refs), len(report.failed)]
         return build(store, *arguments)
     except CircuitstoreError as error:
         return str(error)
 
 scratch = own / f"scratch-{os.getpid()}"  # a new one, or there would be nothing to build and to load
-for step in (("build", ()), ("build", (1,)), ("verify",), ("gc",)):
+pulled = "pull", f"{scratch.name}-pulled", f"{user}/{scratch.name}"
+for step in (("build", ()), pulled, ("build", (1,)), ("verify",), ("gc",)):
     if isinstance(told := act(scratch, *step), str):
         sys.exit(told)
 if ctypes.CDLL(None, use_errno=True).unshare(0x04000000 | 0x40000000):  # host name and network
@@ -142,9 +149,22 @@ def test_what_one_may_not_read_stays_where_it_is(shared):
         path.chmod(0o600)
     (damaged,) = shared.act(BEN, 0o077, ("verify",))
     assert damaged == len(closed) and not (shared.store / "quarantine").exists()
+    before = {path: path.read_bytes() for path in closed}
+    (told,) = shared.act(BEN, 0o077, ("build", []))
+    assert "Permission denied; its owner can let you read it" in told
+    assert {path: path.read_bytes() for path in closed} == before
     for path in closed:
         path.chmod(0o660)
     assert shared.act(BEN, 0o077, ("verify",), ("build", [])) == [0, 0]
+
+
+@pytest.mark.parametrize("shared", [0o2770], indirect=True)
+def test_what_one_may_not_read_does_not_keep_others_from_travelling(shared):
+    """A journal that no wanted result needs is named, and all results arrive."""
+    assert shared.act(ANN, 0o077, ("build", []), ("build", [2])) == [16, 2]
+    journals = sorted(shared.store.glob("actions/first/*.json"), key=lambda path: path.stat().st_mtime_ns)
+    journals[0].chmod(0o600)
+    assert shared.act(BEN, 0o077, ("pull", "mine", "store")) == [[2, 1]]
 
 
 @pytest.mark.parametrize("shared", [0o755], indirect=True)
