@@ -4,7 +4,8 @@ They are shown beside the units of phase `interpretation`.
 
 A CSV file opens in any spreadsheet. The reviewer fills `reviewer_label` and, if need be, `note`. The other
 columns are there to read, and all but `layer` and `feature` may be deleted. A table that is exported again
-carries the labels so far. Only what differs from them is stored under the new author.
+carries the labels so far, once to be edited and once as they are (`label_before`, `note_before`). Only what
+was edited is stored under the new author, and nothing where somebody else has labelled the same meanwhile.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ PHASE = "interpretation"
 VARIABLES = ("reviewer_label", "reviewer", "reviewer_note")
 NEEDED = ("layer", "feature", "reviewer_label", "note")
 SHOWN = ("label", "confidence", "active_prompts", "promoted", "suppressed", "examples")
-COLUMNS = ("layer", "feature", *SHOWN, "reviewer_label", "note")
+BEFORE = ("label_before", "note_before")
+COLUMNS = ("layer", "feature", *SHOWN, "reviewer_label", "note", *BEFORE)
 EXAMPLES, LISTED = 3, 20
 # With these, or with their full-width forms, the formulas of a spreadsheet begin; and the mark of `escaped`.
 FORMULA = tuple("=+-@\t\r\n＝＋－＠'")
@@ -110,7 +112,7 @@ def _rows(dataset: Any, texts: dict[str, str], chosen: list[int]) -> list[tuple[
         examples = " | ".join(f"{texts[prompt]} [{tokens[t]!r} at {at}]" for prompt, t, at in peaks if prompt)
         facts = unit.label.item(), f"{unit.confidence.item():.3f}", unit.active_prompts.item()
         said = unit.reviewer_label.item(), unit.reviewer_note.item()
-        rows.append((unit.layer.item(), unit.feature.item(), *facts, *moved, examples, *said))
+        rows.append((unit.layer.item(), unit.feature.item(), *facts, *moved, examples, *said, *said))
     return rows
 
 
@@ -119,14 +121,17 @@ def store_table(
 ) -> tuple[int, str]:
     """Store what is new in an edited table; (number of labels, path of the record, "" when nothing is new).
 
-    Raises InputError listing every bad line, UsageError for an empty author, MissingError, StoreError.
+    Raises InputError listing every bad line, or every feature that was labelled since the table was exported;
+    UsageError for an empty author, MissingError, StoreError.
     """
     if not author.strip():
         raise UsageError("--author", expected="a name", got=repr(author))
     opened, artifact, labels = _known(behaviour, profile, store)
     dataset: Any = results.open(PHASE, behaviour=behaviour, profile=profile, store=store)
     units = set(zip(dataset.layer.values.tolist(), dataset.feature.values.tolist(), strict=True))
-    new = [row for row in read_table(path, units) if _differs(row, labels)]
+    new, before = [row for row in read_table(path, units) if _differs(row, labels)], _before(path)
+    new = [row for row in new if before.get((row.layer, row.feature)) != (row.label, row.note)]
+    _refuse_late(path, new, before, labels)
     if not new:
         return 0, ""
     review = Review(
@@ -198,6 +203,32 @@ def _refuse(path: str, problems: list[str]) -> None:
     if problems:
         expected = "a table of `review export`, edited"
         raise InputError(path, expected=expected, got=some_of(problems, LISTED))
+
+
+def _before(path: str) -> dict[tuple[int, int], tuple[str, str]]:
+    """(layer, feature) → label and note when the table was exported, if it still has these columns."""
+    return {
+        (int(cells["layer"]), int(cells["feature"])): (
+            unescaped(cells["label_before"].strip()),
+            unescaped(cells["note_before"].strip()),
+        )
+        for _, cells in _lines(path)
+        if cells.keys() >= {*BEFORE}
+    }
+
+
+def _refuse_late(
+    path: str, new: list[Reviewed], before: dict[tuple[int, int], tuple[str, str]], labels: Labels
+) -> None:
+    late = []
+    for row in new:
+        unit, now = (row.layer, row.feature), labels.get((row.layer, row.feature), Label("", "", ""))
+        if unit in before and before[unit] != (now.label, now.note):
+            late.append(f"layer {row.layer} feature {row.feature}: {now.label!r} by {now.author}")
+    if late:
+        expected = "features that nobody labelled since this table was exported"
+        remedy = "export again, and enter there what you decide"
+        raise InputError(path, expected=expected, got=some_of(late, LISTED), remedy=remedy)
 
 
 def _known(behaviour: str, profile: str | None, store: str) -> tuple[Store, Artifact, Labels]:

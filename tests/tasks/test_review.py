@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from interpreted import Interpreted
-from workspace import BEHAVIOUR, PROFILE, Outcome, run
+from workspace import BEHAVIOUR, PROFILE, Outcome, one_line_error, run
 
 from circuitstore.errors import DamageError, InputError
 from circuitstore.storage.layout import Store
@@ -79,6 +79,23 @@ def test_a_review_is_shown_and_kept(reviewing, tmp_path):
     assert len(reviews(reviewing)) == 2
     assert "nothing new" in imported(reviewing, tmp_path / "b.csv", "Cy").err
     assert len(reviews(reviewing)) == 2
+
+
+def test_two_who_label_at_once_lose_nothing(reviewing, tmp_path):
+    """Bo exported before Ada's import: it stays where Bo edited other features, and where both edited one."""
+    edited(reviewing, tmp_path / "first.csv", {0: ("first", "")})
+    imported(reviewing, tmp_path / "first.csv", "Ada")
+    edited(reviewing, tmp_path / "a.csv", {0: ("better", "")})
+    rows = edited(reviewing, tmp_path / "b.csv", {1: ("other", "")})
+    edited(reviewing, tmp_path / "c.csv", {0: ("mine", ""), 2: ("more", "")})
+    imported(reviewing, tmp_path / "a.csv", "Ada")
+    imported(reviewing, tmp_path / "b.csv", "Bo")
+    unit = [(int(row["layer"]), int(row["feature"])) for row in rows]
+    expected = {unit[0]: ("better", "Ada", ""), unit[1]: ("other", "Bo", "")}
+    assert shown(reviewing) == expected
+    outcome = run("review", "import", tmp_path / "c.csv", *where(reviewing), "--author", "Cy")
+    assert "'better' by Ada" in one_line_error(outcome, code=1) and "export again" in outcome.err
+    assert shown(reviewing) == expected and len(reviews(reviewing)) == 3
 
 
 def test_importing_leaves_the_analysis_fresh(reviewing, tmp_path):
