@@ -100,7 +100,7 @@ def prompts(
     if problems:
         raise PromptError(
             "prompts",
-            expected="prompts with ids of their own, partners among them, and answers of one token here",
+            expected="ids of their own, partners among the prompts, answers of one token to this tokenizer",
             got=some_of(problems, LISTED),
             remedy=OWN if lines else DRAWN,
         )

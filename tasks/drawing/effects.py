@@ -60,10 +60,22 @@ def ablation(look: style.Look, config: Figures, interventions: Interventions) ->
     caption = (
         f"Zeroing features on {summary['prompts']} {split} prompts, attention free: (a) mean absolute change "
         "of the margin, beside random features of the same layer and position that take away as much; (b) "
-        "their ratio. Both are over the prompts that have such features, fewer for larger sets. "
+        "their ratio. Both are over the prompts that have such features, fewer for larger sets; where these "
+        f"are one group, there is no band. {_matched(rows)}"
         f"{intervals.note(config, summary)}"
     )
     yield Plate("ablation", "Ablation beside matched controls", caption, figure)
+
+
+def _matched(rows: list[dict[str, Any]]) -> str:
+    """The sentence, with a blank behind it, that says how many controls are changed as they are."""
+    shares = [row["inside"]["value"] for row in rows if row["inside"]["value"] is not None]
+    if not shares:
+        return ""
+    return (
+        f"Of the random features of a set, {min(shares):.0%} to {max(shares):.0%} take away as much by "
+        "themselves (within the caliper); the edits of the others are scaled. "
+    )
 
 
 def edits(look: style.Look, config: Figures, interventions: Interventions) -> Iterator[Plate]:

@@ -168,8 +168,10 @@ def importance(circuit: Circuit) -> list[str]:
     words = (
         f"<p>Importance: of {tested:,} features in a position role that are active in enough train prompts "
         f"(circuit.min_prompts), the activation of {spearman:,} goes with the margin by Spearman’s "
-        f"correlation and that of {pearson:,} by Pearson’s, q &lt; 0.05 (Benjamini–Hochberg; prompts are "
-        "treated as independent, though those of a lexical group are not). "
+        f"correlation and that of {pearson:,} by Pearson’s, q &lt; 0.05 (Benjamini–Hochberg), over "
+        f"{data.sizes['train']:,} train prompts. Prompts are treated as independent, though those of a "
+        "lexical group are not. Pearson’s test supposes normal values, and activations that are often 0 are "
+        "not: with few prompts it finds too many. "
     )
     if not spearman and not pearson:
         words += (
