@@ -113,7 +113,8 @@ NAMED = {
 
 
 @pytest.mark.parametrize(
-    "how", [pytest.param(how, marks=pytest.mark.slow if "another" in how else ()) for how in NAMED]
+    "how",
+    [pytest.param(how, marks=pytest.mark.slow if "name" in how or "another" in how else ()) for how in NAMED],
 )
 def test_a_module_that_is_at_hand_already_is_in_the_key(project, how):
     """Another behaviour, or the package, may have imported it: then no import is heard."""

@@ -129,7 +129,10 @@ def test_a_worker_told_to_end_commits_what_is_finished(many):
 
 @pytest.mark.parametrize(
     "number",
-    [signal.SIGKILL, signal.SIGTERM, pytest.param(signal.SIGHUP, marks=pytest.mark.slow)],
+    [
+        signal.SIGKILL,
+        *(pytest.param(each, marks=pytest.mark.slow) for each in (signal.SIGTERM, signal.SIGHUP)),
+    ],
     ids=lambda n: n.name,
 )
 def test_no_worker_outlives_a_build(many, number):

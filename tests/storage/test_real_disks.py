@@ -44,7 +44,7 @@ def resize(workspace: Workspace, **limits: int) -> None:
 
 
 @mounts
-@pytest.mark.parametrize(("limit", "first"), [("size", 64 << 10), ("nr_inodes", 24)])
+@pytest.mark.parametrize(("limit", "first"), [("size", 160 << 10), ("nr_inodes", 24)])
 def test_a_disk_that_fills_up(built_once, mounted, limit, first):
     """Of bytes, or of files. Each time there is half as much again, and the build goes a little further."""
     room, refused, done = first, 0, 0

@@ -126,6 +126,7 @@ def test_a_prompt_without_partner_is_not_patched(reading):
 QUICK = ("features=2", "sizes=[1,3]", "controls=2", "swap_sizes=[5]", "circuit_sizes=[5]", "strengths=[1]")
 
 
+@pytest.mark.slow  # and so do all settings, in tests/settings
 def test_another_setting_recomputes_only_interventions(minimal_pairs):
     """A setting of edits recomputes them; one of intervals recomputes nothing; axes are labelled."""
     quick = [word for setting in QUICK for word in ("--set", f"interventions.{setting}")]
