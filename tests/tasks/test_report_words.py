@@ -65,8 +65,8 @@ def test_the_report_says_what_the_training_held_out(given):
 def test_a_null_result_on_importance_is_said(q, null):
     """Two features are tested; where neither correlation is significant, the report says so."""
     data = xr.Dataset({f"{kind}_q": ("unit", q) for kind in ("spearman", "pearson")})
-    (said,) = report.importance(Circuit(data))
-    assert "of 2 features" in said and ("null result" in said) == null
+    (said,) = report.importance(Circuit(data.assign(train_prompt=("train", ["a", "b", "c"]))))
+    assert "of 2 features" in said and "over 3 train prompts" in said and ("null result" in said) == null
     assert f"the activation of {0 if null else 1} goes" in said
 
 
