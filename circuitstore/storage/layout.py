@@ -61,6 +61,9 @@ class Store:
         self._seen = False  # whether there has been a store
         self._device = 0  # on which it is
 
+    def __getstate__(self) -> dict[str, object]:
+        return self.__dict__ | {"_device": 0}  # another machine of a cluster has other numbers
+
     def __repr__(self) -> str:
         return f"Store({self.root!r})"
 

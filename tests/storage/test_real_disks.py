@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import pickle
 import random
 import shutil
 import subprocess
@@ -18,6 +19,7 @@ from workspace import BEHAVIOUR, Workspace, files, one_line_error, run
 
 from circuitstore.engine import work
 from circuitstore.storage import objects
+from circuitstore.storage.layout import Store
 
 mounts = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount")
 
@@ -94,6 +96,19 @@ def test_a_disk_that_goes_away_while_cells_are_computed(mounted, monkeypatch, bu
     monkeypatch.setattr(work, "_commit", late)
     assert "no longer there" in one_line_error(mounted.build(), code=1)
     assert files(disk) == {}
+
+
+def test_another_machine_has_other_numbers_for_its_disks(tmp_path):
+    """What is sent to a worker elsewhere knows that there is a store, and not on which device it lies here."""
+    store = Store(tmp_path / "store").create()
+    store._device += 1
+    with pytest.raises(FileNotFoundError, match="no longer there"):
+        store.make_folder(store.path("tmp"))
+    elsewhere = pickle.loads(pickle.dumps(store))
+    elsewhere.make_folder(store.path("tmp"))
+    shutil.rmtree(store.root)
+    with pytest.raises(FileNotFoundError, match="no longer there"):
+        elsewhere.make_folder(store.path("tmp"))
 
 
 READERS = (
