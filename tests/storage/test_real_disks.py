@@ -99,7 +99,7 @@ def test_a_disk_that_goes_away_while_cells_are_computed(mounted, monkeypatch, bu
 
 
 def test_another_machine_has_other_numbers_for_its_disks(tmp_path):
-    """What is sent to a worker elsewhere knows that there is a store, and not on which device it lies here."""
+    """A worker elsewhere is told that there is a store, and not on which device it lies here."""
     store = Store(tmp_path / "store").create()
     store._device += 1
     with pytest.raises(FileNotFoundError, match="no longer there"):
