@@ -167,7 +167,7 @@ class Lease:
 
     def _say(self) -> None:
         """Write down what is claimed. What cannot be written costs others their time and nothing else."""
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, StoreError):
             self._write(CLAIMS)
 
     def _write(self, ending: str) -> None:
