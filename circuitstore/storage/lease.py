@@ -81,7 +81,7 @@ class Lease:
         for ending in (BUILD, CLAIMS):
             with contextlib.suppress(OSError):
                 os.unlink(self._path(ending))
-        if self._made_store:  # a build that was refused leaves nothing
+        if self._made_store and not self.store.exists():  # a build that was refused leaves nothing
             with contextlib.suppress(OSError):  # others may have theirs there
                 os.rmdir(self.store.path(FOLDER))
                 os.rmdir(self.store.root)
@@ -182,7 +182,7 @@ class Lease:
                 share(self.store.root, [draft])
                 os.replace(draft, self._path(ending))
                 return
-            except FileNotFoundError:  # the build that made the store has just removed the empty folder
+            except FileNotFoundError:  # a build that was refused has just removed the empty folder
                 if attempt == ATTEMPTS - 1:
                     raise
 
