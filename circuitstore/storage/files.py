@@ -2,9 +2,8 @@
 
 A store may come from a stranger, and a disk may fail. No link below the store's own directory is followed, so
 that nothing outside it is read. No pipe or device is waited for. Whatever the system refuses is a
-`DamageError` that names the file, or an `UnreadableError` where the reason tells nothing of it, as a lack of
-rights. Only what is not there at all stays a FileNotFoundError: what that means,
-the caller knows.
+`DamageError` that names the file, or an `UnreadableError` where the reason tells nothing of the file, such as
+a lack of rights. Only what is not there at all stays a FileNotFoundError: what that means, the caller knows.
 """
 
 from __future__ import annotations
@@ -20,10 +19,8 @@ from circuitstore.errors import DamageError, UnreadableError
 MOST_BYTES = 1 << 28  # of a record; the largest hold the cells of a phase, some hundred bytes each
 # Opened so, a link is refused and a pipe does not block. Windows has neither flag.
 _FLAGS = [getattr(os, f"O_{name}", 0) for name in ("NOFOLLOW", "NONBLOCK", "CLOEXEC", "BINARY")]
-OF_WINDOWS = {
-    "Thumbs.db",
-    "desktop.ini",
-}  # it puts them into folders; records may have such names, and none has
+# Windows puts these into folders. Records may have such names by the rules for names, and none has.
+OF_WINDOWS = {"Thumbs.db", "desktop.ini"}
 # What the system refuses because of the file itself, or of what lies on the way to it. All else, as a lack of
 # rights, of descriptors or of a connection, tells nothing of the file.
 OF_THE_FILE = {errno.EIO, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.EINVAL}
@@ -47,7 +44,7 @@ def kind_of(mode: int) -> str:
 def check_folders(root: str, path: str) -> None:
     """Check that all that lies between a store and a path below it are folders, and none of them a link.
 
-    Raises DamageError, FileNotFoundError (one of them is not there).
+    Raises DamageError, UnreadableError, FileNotFoundError (one of them is not there).
     """
     at, folder = root, os.path.dirname(path)
     inside = folder[len(root) + 1 :] if folder.startswith(root + os.sep) else os.path.relpath(folder, root)
@@ -64,7 +61,7 @@ def check_folders(root: str, path: str) -> None:
 
 
 def open_regular(root: str, path: str) -> io.FileIO:
-    """Open a regular file below a store. Raises DamageError, FileNotFoundError."""
+    """Open a regular file below a store. Raises DamageError, UnreadableError, FileNotFoundError."""
     check_folders(root, path)
     try:
         mode = os.lstat(path).st_mode
@@ -82,7 +79,7 @@ def open_regular(root: str, path: str) -> io.FileIO:
 
 
 def read_bytes(root: str, path: str, most: int = MOST_BYTES) -> bytes:
-    """All bytes of a small file below a store. Raises DamageError, FileNotFoundError."""
+    """All bytes of a small file below a store. Raises DamageError, UnreadableError, FileNotFoundError."""
     with open_regular(root, path) as file:
         size = os.fstat(file.fileno()).st_size
         if size > most:
@@ -91,7 +88,7 @@ def read_bytes(root: str, path: str, most: int = MOST_BYTES) -> bytes:
 
 
 def read_part(root: str, path: str, start: int, count: int) -> bytes:
-    """So many bytes of a file below a store. Raises DamageError, FileNotFoundError."""
+    """So many bytes of a file below a store. Raises DamageError, UnreadableError, FileNotFoundError."""
     with open_regular(root, path) as file:
         file.seek(start)
         return _read(file, path, count)
@@ -111,7 +108,10 @@ def _read(file: io.FileIO, path: str, count: int) -> bytes:
 
 
 def sha256_of(root: str, path: str) -> str:
-    """sha256 (hexadecimal) of a file below a store. Raises DamageError, FileNotFoundError."""
+    """sha256 (hexadecimal) of a file below a store.
+
+    Raises DamageError, UnreadableError, FileNotFoundError.
+    """
     with open_regular(root, path) as file:
         try:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -120,7 +120,10 @@ def sha256_of(root: str, path: str) -> str:
 
 
 def listing(root: str, folder: str) -> list[os.DirEntry[str]]:
-    """What lies in a folder of a store, in order of name; nothing if there is none. Raises DamageError."""
+    """What lies in a folder of a store, in order of name; nothing if there is none.
+
+    Raises DamageError, UnreadableError.
+    """
     try:
         check_folders(root, os.path.join(folder, "."))
         with os.scandir(folder) as entries:
